@@ -1,0 +1,123 @@
+/** What a command is, and how its table of options becomes flags, a configuration file and help. */
+
+import { Command } from "commander";
+import { readConfigFile, resolveValues, type Texts } from "../config/file.js";
+import { flagName, keyName, type OptionTable, type Values } from "../config/option.js";
+import { CaromError } from "../native/error.js";
+
+export interface CommandSpec<T extends OptionTable = OptionTable> {
+  readonly name: string; // "run", or "lab up" for a command within a command
+  readonly summary: string; // one line
+  readonly description: string; // what --help says before the options
+  readonly arguments?: string; // as commander writes them: "[file...]"
+  readonly options: T;
+  readonly examples?: readonly (readonly [command: string, says: string])[];
+  /** @returns the exit status */
+  run(values: Values<T>, context: Context): Promise<number>;
+}
+
+export interface Context {
+  readonly args: readonly string[];
+  readonly json: boolean;
+  /** One line for people: on standard error with --json, so that standard output holds the one object alone. */
+  say(line: string): void;
+  /** The command's result; printed with --json only. */
+  result(value: unknown): void;
+}
+
+/** Keeps the types of the options through to run(). */
+export function defineCommand<T extends OptionTable>(spec: CommandSpec<T>): CommandSpec {
+  return spec as unknown as CommandSpec;
+}
+
+/** The commander command for a spec; its action resolves the values and sets the exit status. */
+export function buildCommand(spec: CommandSpec, onStatus: (status: number) => void): Command {
+  const command = new Command(spec.name.split(" ").at(-1));
+  command.summary(spec.summary).description(spec.description);
+  if (spec.arguments !== undefined) command.argument(spec.arguments);
+  command.helpOption("-h, --help", "show this help");
+  command.optionsGroup("General:");
+  for (const [group, names] of groups(spec.options)) {
+    command.optionsGroup(`${group}:`);
+    for (const name of names) addOption(command, name, spec.options);
+  }
+  command.optionsGroup("General:");
+  command.option("--config <file>", "read options from a file of key=value lines; flags win over it");
+  command.option("--json", "one JSON object on standard output, everything else on standard error");
+  command.addHelpText("after", () => epilogue(spec));
+  command.allowExcessArguments(spec.arguments !== undefined);
+  command.action(async (...parameters: unknown[]) => {
+    const args = spec.arguments === undefined ? [] : [parameters[0]].flat().filter((a) => typeof a === "string");
+    const given = command.opts() as Record<string, unknown>;
+    const context = makeContext(args, given.json === true);
+    onStatus(await spec.run(resolveValues(spec.options, collect(spec.options, given)), context));
+  });
+  return command;
+}
+
+function addOption(command: Command, name: string, table: OptionTable): void {
+  const option = table[name]!;
+  const description = option.fallback === undefined ? option.description : `${option.description} (default: ${option.fallback})`;
+  if (option.value !== "") {
+    command.option(`--${flagName(name)} <${option.value}>`, description);
+  } else {
+    // A flag: --name, --no-name when it is on by default, and --name=false as in the configuration file.
+    command.option(`--${flagName(name)} [bool]`, description);
+    if (option.fallback === "true") command.option(`--no-${flagName(name)}`, `turns --${flagName(name)} off`);
+  }
+}
+
+/** Texts from the configuration file, then from the flags, which win. */
+function collect(table: OptionTable, given: Record<string, unknown>): Texts {
+  const texts: Texts = new Map();
+  if (typeof given.config === "string") {
+    for (const [name, entry] of readConfigFile(given.config, table)) texts.set(name, entry);
+  }
+  for (const name of Object.keys(table)) {
+    const value = given[name];
+    if (value !== undefined) texts.set(name, { text: String(value), place: `--${flagName(name)}` });
+  }
+  return texts;
+}
+
+function groups(table: OptionTable): Map<string, string[]> {
+  const result = new Map<string, string[]>();
+  for (const [name, option] of Object.entries(table)) {
+    result.set(option.group, [...(result.get(option.group) ?? []), name]);
+  }
+  return result;
+}
+
+function epilogue(spec: CommandSpec): string {
+  const lines = [""];
+  if (spec.examples !== undefined) {
+    lines.push("Examples:");
+    for (const [example, says] of spec.examples) lines.push(`  ${example}`, `      ${says}`);
+    lines.push("");
+  }
+  const first = Object.keys(spec.options).find((name) => /[A-Z]/.test(name));
+  if (first !== undefined) {
+    lines.push(`In a configuration file the same names are written with underscores: ${keyName(first)}=…`);
+  }
+  lines.push(
+    "Exit status: 0 all as expected, 1 wrong, missing or late orders were found, 2 bad usage or configuration,",
+    "3 this machine can't do it.",
+  );
+  return lines.join("\n");
+}
+
+function makeContext(args: readonly string[], json: boolean): Context {
+  return {
+    args,
+    json,
+    say: (line) => (json ? process.stderr : process.stdout).write(`${line}\n`),
+    result: (value) => {
+      if (json) process.stdout.write(`${JSON.stringify(value)}\n`);
+    },
+  };
+}
+
+/** Two options that exclude each other. @throws CaromError (usage) */
+export function refuseTogether(first: string, second: string, why: string): never {
+  throw new CaromError("usage", `--${flagName(first)} with --${flagName(second)}`, why, "give one of them");
+}

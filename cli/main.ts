@@ -1,0 +1,109 @@
+#!/usr/bin/env node
+/** carom's command line: finds the command, loads only that one, and turns errors into exit statuses. */
+
+import { Command, CommanderError } from "commander";
+import { asCaromError } from "../native/error.js";
+import { buildCommand, type CommandSpec } from "./command.js";
+
+interface Entry {
+  readonly summary: string;
+  readonly load: () => Promise<readonly CommandSpec[]>; // several for a command with subcommands
+}
+
+/** Every command: its line in the help, and where it is. */
+const COMMANDS: Readonly<Record<string, Entry>> = {
+  run: {
+    summary: "one measured run: market data out, orders back, each one timed and judged",
+    load: async () => [(await import("./run.js")).command],
+  },
+  respond: {
+    summary: "the responder alone: answers ticks with orders until stopped",
+    load: async () => [(await import("./respond.js")).command],
+  },
+  generate: {
+    summary: "the generator alone: sends ticks, expects no answers",
+    load: async () => [(await import("./generate.js")).command],
+  },
+  check: {
+    summary: "the scripted functional test: what is sent, and what must come back",
+    load: async () => [(await import("./check.js")).command],
+  },
+  lab: {
+    summary: "a network on this machine that stays: up, down, exec, list",
+    load: async () => (await import("./lab.js")).commands,
+  },
+  doctor: {
+    summary: "what this machine can do, and what to change so that it does better",
+    load: async () => [(await import("./doctor.js")).command],
+  },
+};
+
+const EPILOGUE = `
+Start here:
+  carom run                          closed loop in the built-in lab: one tick in flight, af_xdp on both sides
+  carom run --rate 200k --duration 60s     a fixed schedule of 200,000 ticks a second
+  carom doctor                       which backends work on this machine, and how quiet its cores are
+  carom COMMAND --help               everything a command can do
+
+Exit status: 0 all as expected, 1 wrong, missing or late orders were found, 2 bad usage or configuration,
+3 this machine can't do it.`;
+
+async function main(argv: readonly string[]): Promise<number> {
+  let status = 0;
+  const program = new Command("carom");
+  program
+    .description("Plays the exchange: sends market data on an exact schedule, times every order that comes\nback and judges it.")
+    .version(await version(argv), "-V, --version", "print the version")
+    .helpOption("-h, --help", "show this help")
+    .helpCommand(false)
+    .showHelpAfterError("(carom --help lists the commands)")
+    .addHelpText("after", EPILOGUE);
+  const wanted = argv.find((argument) => !argument.startsWith("-"));
+  for (const [name, entry] of Object.entries(COMMANDS)) {
+    if (name === wanted) {
+      program.addCommand(assemble(name, entry.summary, await entry.load(), (value) => (status = value)));
+    } else {
+      program.command(name).summary(entry.summary);
+    }
+  }
+  if (argv.length === 0) program.outputHelp();
+  else await exitOverride(program).parseAsync([...argv], { from: "user" });
+  return status;
+}
+
+function assemble(name: string, summary: string, specs: readonly CommandSpec[], onStatus: (s: number) => void): Command {
+  const single = specs.find((spec) => spec.name === name);
+  if (single !== undefined) return buildCommand(single, onStatus);
+  const parent = new Command(name).summary(summary).description(summary).helpCommand(false);
+  parent.helpOption("-h, --help", "show this help");
+  for (const spec of specs) parent.addCommand(buildCommand(spec, onStatus));
+  return parent;
+}
+
+function exitOverride(command: Command): Command {
+  command.exitOverride();
+  command.commands.forEach(exitOverride);
+  return command;
+}
+
+async function version(argv: readonly string[]): Promise<string> {
+  if (!argv.includes("-V") && !argv.includes("--version")) return "";
+  const { readFileSync } = await import("node:fs");
+  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  if (error instanceof CommanderError) {
+    // Help and --version come here with status 0; everything else is bad usage, and commander has said what.
+    process.exitCode = error.exitCode === 0 ? 0 : 2;
+  } else {
+    const failure = asCaromError(error, "carom");
+    if (process.argv.includes("--json")) process.stdout.write(`${JSON.stringify({ error: failure })}\n`);
+    process.stderr.write(`carom: ${failure.message}\n`);
+    if (failure.code === "internal" && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+    process.exitCode = failure.exitStatus;
+  }
+}

@@ -1,0 +1,42 @@
+/** What a user can set: one table of options for each role, used by the flags, the configuration file and the help. */
+
+import type { z } from "zod";
+
+export interface Option<T extends z.ZodType = z.ZodType> {
+  /** What a value looks like in the help ("ticks/s"); a flag that takes no value has "". */
+  readonly value: string;
+  /** Turns the text of a flag or of a configuration file into the value, or says what is allowed. */
+  readonly type: T;
+  /** The text used when nothing is given; undefined when there is no default. */
+  readonly fallback: string | undefined;
+  readonly description: string;
+  /** The heading under which the help lists it. */
+  readonly group: string;
+}
+
+/** Options by their names in camelCase: `triggerRatio` is --trigger-ratio and trigger_ratio=. */
+export type OptionTable = Readonly<Record<string, Option>>;
+
+export type Values<T extends OptionTable> = { readonly [K in keyof T]: z.output<T[K]["type"]> };
+
+/** One group of options, with a helper that keeps their types. */
+export function optionGroup(group: string) {
+  return <T extends z.ZodType>(
+    type: T,
+    description: string,
+    value = "",
+    fallback: string | undefined = undefined,
+  ): Option<T> => ({ type, description, value, fallback, group });
+}
+
+export function flagName(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+export function keyName(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+export function nameOfKey(key: string): string {
+  return key.replace(/_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
+}

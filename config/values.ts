@@ -1,0 +1,137 @@
+/** The kinds of value that an option can have, each from its text, with what is allowed said in its errors. */
+
+import { isIPv4, isIPv6 } from "node:net";
+import { z } from "zod";
+
+const NS: Readonly<Record<string, number>> = { ns: 1, us: 1e3, µs: 1e3, ms: 1e6, s: 1e9, m: 60e9, min: 60e9, h: 3600e9 };
+const SCALE: Readonly<Record<string, number>> = { "": 1, k: 1e3, M: 1e6, G: 1e9 };
+
+function fromText<T>(allowed: string, read: (text: string) => T | undefined) {
+  return z.string().transform((text, context): T => {
+    const value = read(text.trim());
+    if (value !== undefined) return value;
+    context.addIssue({ code: "custom", message: `${JSON.stringify(text)} is not ${allowed}` });
+    return z.NEVER;
+  });
+}
+
+/** A time in ns: "10s", "200us", "1.5ms". A number needs its unit. */
+export function duration(min_ns = 0, max_ns = 7 * 24 * 3600e9) {
+  const allowed = `a time such as 200us, 1.5ms or 10s, from ${formatNs(min_ns)} to ${formatNs(max_ns)}`;
+  return fromText(allowed, (text) => {
+    const match = /^(\d+(?:\.\d+)?)(ns|us|µs|ms|s|min|m|h)$/.exec(text) ?? (text === "0" ? ["", "0", "ns"] : null);
+    if (match === null) return undefined;
+    const value_ns = Math.round(Number(match[1]) * (NS[match[2]!] ?? Number.NaN));
+    return value_ns >= min_ns && value_ns <= max_ns ? value_ns : undefined;
+  });
+}
+
+/** A whole number; k, M and G are accepted as factors. */
+export function integer(min: number, max: number) {
+  return fromText(`a whole number from ${min} to ${max}`, (text) => {
+    const value = scaled(text);
+    return value !== undefined && Number.isInteger(value) && value >= min && value <= max ? value : undefined;
+  });
+}
+
+/** A number, with the factors k, M and G. */
+export function decimal(min: number, max: number) {
+  return fromText(`a number from ${min} to ${max}`, (text) => {
+    const value = scaled(text);
+    return value !== undefined && value >= min && value <= max ? value : undefined;
+  });
+}
+
+/** A rate in packets or ticks a second: "200k", "1.5M". */
+export function rate(max: number) {
+  return fromText(`a rate a second such as 200k or 1.5M, above 0 and up to ${max}`, (text) => {
+    const value = scaled(text.replace(/\/s$/, ""));
+    return value !== undefined && value >= 0.001 && value <= max ? value : undefined;
+  });
+}
+
+export function choice<const T extends readonly string[]>(...allowed: T) {
+  return fromText(`one of ${allowed.join(", ")}`, (text): T[number] | undefined =>
+    allowed.find((name) => name === text),
+  );
+}
+
+export function flag() {
+  return fromText("true or false", (text) => (text === "true" ? true : text === "false" ? false : undefined));
+}
+
+export function ipAddress() {
+  return fromText("an IPv4 or IPv6 address", (text) => (isIPv4(text) || isIPv6(text) ? text : undefined));
+}
+
+export function multicastGroup() {
+  return fromText("a multicast address (224.0.0.0 to 239.255.255.255, or ff00::/8)", (text) =>
+    isMulticast(text) ? text : undefined,
+  );
+}
+
+export function isMulticast(address: string): boolean {
+  if (isIPv4(address)) {
+    const first = Number(address.split(".")[0]);
+    return first >= 224 && first <= 239;
+  }
+  return isIPv6(address) && /^ff/i.test(address);
+}
+
+export function macAddress() {
+  return fromText("a MAC address such as 02:00:00:00:00:01", (text) =>
+    /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(text) ? text.toLowerCase() : undefined,
+  );
+}
+
+export function interfaceName() {
+  return fromText("an interface name (1 to 15 characters, no / and no space)", (text) =>
+    /^[^/\s]{1,15}$/.test(text) && text !== "." && text !== ".." ? text : undefined,
+  );
+}
+
+export function filePath() {
+  return fromText("a file name", (text) => (text.length > 0 && !text.includes("\0") ? text : undefined));
+}
+
+/** Symbols separated by commas: 1 to 8 printable ASCII characters each. */
+export function symbols(max: number) {
+  return fromText(`1 to ${max} different symbols of 1 to 8 printable ASCII characters, separated by commas`, (text) => {
+    const names = text.split(",").map((name) => name.trim());
+    const valid = names.every((name) => /^[\x21-\x7e]{1,8}$/.test(name));
+    return valid && names.length <= max && new Set(names).size === names.length ? names : undefined;
+  });
+}
+
+/** A name for a lab or a responder: it becomes part of file and namespace names. */
+export function name() {
+  return fromText("a name of 1 to 24 lower-case letters, digits and dashes, with a letter or digit first", (text) =>
+    /^[a-z0-9][a-z0-9-]{0,23}$/.test(text) ? text : undefined,
+  );
+}
+
+/** A time for people: "2.31 µs". */
+export function formatNs(value_ns: number): string {
+  const units = [
+    [1e9, "s"],
+    [1e6, "ms"],
+    [1e3, "µs"],
+  ] as const;
+  for (const [factor, unit] of units) {
+    if (Math.abs(value_ns) >= factor) return `${trim(value_ns / factor)} ${unit}`;
+  }
+  return `${trim(value_ns)} ns`;
+}
+
+function trim(value: number): string {
+  const digits = Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2;
+  const text = value.toFixed(digits);
+  return Number.isInteger(value) ? String(value) : text;
+}
+
+function scaled(text: string): number | undefined {
+  const match = /^(\d+(?:\.\d+)?)([kMG]?)$/.exec(text);
+  if (match === null) return undefined;
+  // Rounded at the 9th digit, so that 1.1k is 1100 and not 1100.0000000000002.
+  return Number((Number(match[1]) * (SCALE[match[2] ?? ""] ?? Number.NaN)).toPrecision(15));
+}

@@ -1,0 +1,284 @@
+/**
+ * The one door to the native core. It loads the addon, refuses one that was built from another wire layout,
+ * and turns the errors that the core throws into CaromError.
+ *
+ * TypeScript hands over complete, validated values; the core asserts them again.
+ */
+
+import { createRequire } from "node:module";
+import { layoutHash } from "../wire/schema.js";
+import { asCaromError, CaromError } from "./error.js";
+
+export type Provenance = "hardware" | "kernel" | "tsc";
+
+/** An interface in a namespace, with its addresses: where a role is attached. */
+export interface Link {
+  readonly namespace: string; // path of a network namespace ("/run/netns/x"); "" is the one carom was started in
+  readonly interfaceName: string;
+  readonly mac: string;
+  readonly address4: string; // "" when there is none
+  readonly address6: string; // "" when there is none
+  readonly mtu: number; // bytes of the largest IP packet
+}
+
+/** How a role moves frames on its link. */
+export interface IoConfig {
+  readonly backend: string;
+  readonly link: Link;
+  readonly queue: number; // RX and TX queue of the interface
+  readonly cpu: number; // core to which the thread is pinned; -1 leaves it to the scheduler
+  readonly ringSize: number; // frames in each ring; a power of two
+  readonly localPort: number; // UDP port whose datagrams this role takes
+  readonly group: string; // multicast group to join, "" for none
+  readonly vlan: number; // VLAN identifier of every frame, -1 for untagged
+  readonly ttl: number;
+  readonly busyPollUs: number; // 0 is off
+  readonly copyMode: "auto" | "copy" | "zero-copy"; // af_xdp
+  readonly xdpMode: "auto" | "native" | "generic"; // af_xdp
+  readonly timestamps: Provenance;
+  readonly rxStamps: boolean; // whether this role reads the timestamp of what it receives
+  readonly txStamps: boolean; // whether it reads back the timestamp of what it sent
+  readonly stallThresholdNs: number; // a turn of the loop longer than this is a stall
+}
+
+/** The settings of the threshold strategy (formats.md): whose orders are right. */
+export interface StrategyConfig {
+  readonly threshold: number; // cents
+  readonly quantity: number;
+  readonly priceOffset: number; // cents, may be negative
+  readonly side: 0 | 1; // 0 buy, 1 sell
+  readonly symbols: readonly string[]; // empty: all
+}
+
+export interface ResponderConfig {
+  readonly io: IoConfig;
+  readonly strategy: StrategyConfig;
+  readonly responseAddress: string; // "" answers the tick's sender
+  readonly responseMac: string; // with responseAddress: where frames to it go
+  readonly responsePort: number;
+}
+
+export interface GeneratorConfig {
+  readonly io: IoConfig;
+  readonly destinationMac: string;
+  readonly destinationAddress: string;
+  readonly destinationPort: number;
+  readonly sourcePort: number;
+  readonly expectAnswers: boolean; // false: only send
+  readonly mode: "closed" | "open";
+  readonly window: number; // closed loop: ticks in flight
+  readonly rateMilliHz: number; // open loop: ticks a second, times 1000
+  readonly count: number; // ticks to send after the warm-up, 0 for no limit
+  readonly durationNs: number; // 0 for no limit
+  readonly warmupNs: number;
+  readonly timeoutNs: number; // an answer after this is late
+  readonly quietNs: number; // closed loop: how long a tick that must not be answered is waited for
+  readonly seed: bigint;
+  readonly triggerRatio: number; // 0 to 1
+  readonly symbols: readonly string[];
+  readonly priceSpan: number; // cents on either side of the threshold
+  readonly match: "clordid" | "price" | "fifo";
+  readonly strategy: StrategyConfig;
+  readonly lateThresholdNs: number; // a send later than this is a late send
+}
+
+/** What happened to one core: times in ns since the addon was loaded, on one timeline for all threads. */
+export interface StallLog {
+  readonly count: number;
+  readonly total_ns: number;
+  readonly max_ns: number;
+  readonly observed_ns: number; // how long the loop ran
+  readonly threshold_ns: number;
+  readonly starts_ns: Float64Array; // of those that were logged: the log is bounded
+  readonly ends_ns: Float64Array;
+}
+
+/** HDR histogram counts: 1 ns to 60 s, 3 significant digits, in the index order of hdr-histogram-js. */
+export interface HistogramData {
+  readonly counts: Float64Array;
+  readonly count: number;
+  readonly min: number;
+  readonly max: number;
+  readonly sum: number;
+  readonly sumOfSquares: number;
+}
+
+export type Counters = Readonly<Record<string, number>>;
+
+/** An order that was wrong or unexpected, or a tick whose order is missing. */
+export interface Example {
+  readonly verdict: "wrong" | "missing" | "duplicate" | "unexpected" | "late";
+  readonly tick: Uint8Array | null; // the 24 bytes, when the order could be tied to one
+  readonly expected: Uint8Array | null; // the 41 bytes that should have come (timestamp 0)
+  readonly received: Uint8Array | null; // the 41 bytes that came
+}
+
+export interface GeneratorResult {
+  readonly counters: Counters;
+  readonly latencyPlanned: HistogramData;
+  readonly latencyActual: HistogramData;
+  readonly lateness: HistogramData;
+  readonly warmup: HistogramData; // round trips of the warm-up, kept apart
+  readonly stalls: StallLog;
+  readonly slowest: { starts_ns: Float64Array; ends_ns: Float64Array }; // planned and received time of the slowest round trips
+  readonly latest: { starts_ns: Float64Array; ends_ns: Float64Array }; // planned and actual time of the latest sends
+  readonly examples: readonly Example[];
+  readonly notes: readonly string[]; // what the backend found out at open: mode, queue, stamps
+}
+
+export interface ResponderResult {
+  readonly counters: Counters;
+  readonly stalls: StallLog;
+  readonly notes: readonly string[];
+}
+
+interface Role<Result> {
+  /** Lets the thread run. onEnd is called once, when it has ended, with what ended it early or null. */
+  start(onEnd: (error: unknown) => void): void;
+  /** Asks the thread to end; a generator first waits for what is still in flight. */
+  stop(): void;
+  counters(): Counters;
+  result(): Result;
+  /** Stops, waits for the thread and gives everything back. May be called at any time and more than once. */
+  close(): void;
+}
+
+export type Generator = Role<GeneratorResult>;
+export type Responder = Role<ResponderResult>;
+
+/** Frames in and out of an interface one by one, for the scripted test: not a hot path. */
+export interface FrameSocket {
+  /** @throws CaromError when the kernel refuses the frame (EMSGSIZE: longer than the interface's MTU allows) */
+  send(frame: Uint8Array): void;
+  /** Everything received since the last call, with the kernel's receive time in ns since the epoch. */
+  receive(): { readonly frame: Buffer; readonly time_ns: bigint }[];
+  close(): void;
+}
+
+export interface FrameSocketConfig {
+  readonly link: Link;
+  /** UDP port kept open on the link, so that the kernel does not answer "port unreachable"; 0 for none. */
+  readonly holdPort: number;
+}
+
+export interface ClockInfo {
+  readonly frequencyHz: number; // of the TSC, calibrated against CLOCK_MONOTONIC_RAW
+  readonly resolutionNs: number;
+  readonly readCostNs: number;
+  readonly errorPpm: number; // spread of the calibration
+}
+
+export interface BackendProbe {
+  readonly name: string;
+  readonly roles: readonly ("generator" | "responder")[];
+  readonly reason: string; // "" when usable, otherwise why not
+  readonly hint: string;
+}
+
+/** What ETHTOOL_GET_TS_INFO says of an interface. */
+export interface TimestampingInfo {
+  readonly hardwareTx: boolean;
+  readonly hardwareRx: boolean;
+  readonly softwareTx: boolean;
+  readonly softwareRx: boolean;
+  readonly phcIndex: number; // -1: no hardware clock
+}
+
+interface Addon {
+  readonly layoutHash: string;
+  readonly Generator: new (config: GeneratorConfig) => Generator;
+  readonly Responder: new (config: ResponderConfig) => Responder;
+  readonly FrameSocket: new (config: FrameSocketConfig) => FrameSocket;
+  clock(): ClockInfo;
+  backendNames(): string[];
+  probeBackends(link: Link, queue: number): BackendProbe[];
+  timestampingInfo(link: Link): TimestampingInfo;
+  measureStalls(cpu: number, durationNs: number, thresholdNs: number, onEnd: (log: StallLog) => void): void;
+  enterNamespace(path: string): void;
+  leaveNamespace(): void;
+}
+
+let loaded: Addon | undefined;
+
+function addon(): Addon {
+  if (loaded !== undefined) return loaded;
+  // Compiled, this file is dist/native/index.js; the addon stays where node-gyp builds it.
+  const path = "../../native/build/Release/carom.node";
+  let candidate: Addon;
+  try {
+    candidate = createRequire(import.meta.url)(path) as Addon;
+  } catch (error) {
+    throw new CaromError("environment", "load the native core", (error as Error).message, "build it with npm run build");
+  }
+  if (candidate.layoutHash !== layoutHash()) {
+    const detail = `built from wire layout ${candidate.layoutHash}, this is ${layoutHash()}`;
+    throw new CaromError("environment", "load the native core", detail, "build it again with npm run build");
+  }
+  loaded = candidate;
+  return candidate;
+}
+
+function call<T>(operation: string, action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    throw asCaromError(error, operation);
+  }
+}
+
+/** Opens the generator's side: sockets, rings and thread. Nothing is sent before start. @throws CaromError */
+export function openGenerator(config: GeneratorConfig): Generator {
+  return call("open the generator", () => new (addon().Generator)(config));
+}
+
+/** Opens the responder's side. Nothing is answered before start. @throws CaromError */
+export function openResponder(config: ResponderConfig): Responder {
+  return call("open the responder", () => new (addon().Responder)(config));
+}
+
+/** @throws CaromError */
+export function openFrameSocket(config: FrameSocketConfig): FrameSocket {
+  return call("open a frame socket", () => new (addon().FrameSocket)(config));
+}
+
+/** The TSC as calibrated when the addon was loaded. */
+export function clockInfo(): ClockInfo {
+  return addon().clock();
+}
+
+/** The names of all backends, in the order of the one table. */
+export function backendNames(): string[] {
+  return addon().backendNames();
+}
+
+/** For each backend whether it can be used on the link. */
+export function probeBackends(link: Link, queue: number): BackendProbe[] {
+  return call("probe the backends", () => addon().probeBackends(link, queue));
+}
+
+/** @throws CaromError when there is no such interface */
+export function timestampingInfo(link: Link): TimestampingInfo {
+  return call("read the timestamping abilities", () => addon().timestampingInfo(link));
+}
+
+/** Spins on a core and reports how often, and for how long, it was taken away. */
+export function measureStalls(cpu: number, durationNs: number, thresholdNs: number): Promise<StallLog> {
+  return new Promise((resolve, reject) => {
+    try {
+      addon().measureStalls(cpu, durationNs, thresholdNs, resolve);
+    } catch (error) {
+      reject(asCaromError(error, `measure the stalls of core ${cpu}`));
+    }
+  });
+}
+
+/** Runs an action with the calling thread in another network namespace: what it opens stays there. */
+export function inNamespace<T>(path: string, action: () => T): T {
+  if (path === "") return action();
+  call(`enter the namespace ${path}`, () => addon().enterNamespace(path));
+  try {
+    return action();
+  } finally {
+    addon().leaveNamespace();
+  }
+}
