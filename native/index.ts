@@ -29,6 +29,8 @@ export interface IoConfig {
   readonly cpu: number; // core to which the thread is pinned; -1 leaves it to the scheduler
   readonly ringSize: number; // frames in each ring; a power of two
   readonly localPort: number; // UDP port whose datagrams this role takes
+  readonly sendPort: number; // UDP port its own datagrams come from
+  readonly receives: boolean; // false for a generator that expects no answers
   readonly group: string; // multicast group to join, "" for none
   readonly vlan: number; // VLAN identifier of every frame, -1 for untagged
   readonly ttl: number;
@@ -63,8 +65,6 @@ export interface GeneratorConfig {
   readonly destinationMac: string;
   readonly destinationAddress: string;
   readonly destinationPort: number;
-  readonly sourcePort: number;
-  readonly expectAnswers: boolean; // false: only send
   readonly mode: "closed" | "open";
   readonly window: number; // closed loop: ticks in flight
   readonly rateMilliHz: number; // open loop: ticks a second, times 1000
@@ -103,6 +103,12 @@ export interface HistogramData {
   readonly sumOfSquares: number;
 }
 
+/** Pairs of times in ns, on the timeline of StallLog. */
+export interface Intervals {
+  readonly starts_ns: Float64Array;
+  readonly ends_ns: Float64Array;
+}
+
 export type Counters = Readonly<Record<string, number>>;
 
 /** An order that was wrong or unexpected, or a tick whose order is missing. */
@@ -120,8 +126,8 @@ export interface GeneratorResult {
   readonly lateness: HistogramData;
   readonly warmup: HistogramData; // round trips of the warm-up, kept apart
   readonly stalls: StallLog;
-  readonly slowest: { starts_ns: Float64Array; ends_ns: Float64Array }; // planned and received time of the slowest round trips
-  readonly latest: { starts_ns: Float64Array; ends_ns: Float64Array }; // planned and actual time of the latest sends
+  readonly slowest: Intervals; // planned and received time of the slowest round trips
+  readonly latest: Intervals; // planned and actual time of the latest sends
   readonly examples: readonly Example[];
   readonly notes: readonly string[]; // what the backend found out at open: mode, queue, stamps
 }
@@ -193,7 +199,12 @@ interface Addon {
   backendNames(): string[];
   probeBackends(link: Link, queue: number): BackendProbe[];
   timestampingInfo(link: Link): TimestampingInfo;
-  measureStalls(cpu: number, durationNs: number, thresholdNs: number, onEnd: (log: StallLog) => void): void;
+  measureStalls(
+    cpu: number,
+    durationNs: number,
+    thresholdNs: number,
+    onEnd: (error: Error | null, log: StallLog) => void,
+  ): void;
   enterNamespace(path: string): void;
   leaveNamespace(): void;
 }
@@ -208,7 +219,12 @@ function addon(): Addon {
   try {
     candidate = createRequire(import.meta.url)(path) as Addon;
   } catch (error) {
-    throw new CaromError("environment", "load the native core", (error as Error).message, "build it with npm run build");
+    throw new CaromError(
+      "environment",
+      "load the native core",
+      (error as Error).message,
+      "build it with npm run build",
+    );
   }
   if (candidate.layoutHash !== layoutHash()) {
     const detail = `built from wire layout ${candidate.layoutHash}, this is ${layoutHash()}`;
@@ -265,7 +281,10 @@ export function timestampingInfo(link: Link): TimestampingInfo {
 export function measureStalls(cpu: number, durationNs: number, thresholdNs: number): Promise<StallLog> {
   return new Promise((resolve, reject) => {
     try {
-      addon().measureStalls(cpu, durationNs, thresholdNs, resolve);
+      addon().measureStalls(cpu, durationNs, thresholdNs, (error, log) => {
+        if (error !== null) reject(asCaromError(error, `measure the stalls of core ${cpu}`));
+        else resolve(log);
+      });
     } catch (error) {
       reject(asCaromError(error, `measure the stalls of core ${cpu}`));
     }

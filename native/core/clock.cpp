@@ -1,0 +1,81 @@
+#include "core/clock.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <ctime>
+
+namespace carom {
+namespace {
+
+constexpr uint64_t CALIBRATION_NS = 50'000'000;
+
+// A reading of a kernel clock between two of the TSC.
+struct Sample {
+  uint64_t tsc;    // in the middle of the two
+  uint64_t width;  // between the two
+  int64_t ns;
+};
+
+int64_t read_ns(int kernel_clock) {
+  timespec time{};
+  clock_gettime(kernel_clock, &time);
+  return time.tv_sec * 1'000'000'000LL + time.tv_nsec;
+}
+
+// The narrowest of several: an interrupt between the two readings would make one wide, and wrong.
+Sample narrowest(int kernel_clock, int tries) {
+  Sample best{0, UINT64_MAX, 0};
+  for (int i = 0; i < tries; i++) {
+    uint64_t before = __rdtsc();
+    int64_t ns = read_ns(kernel_clock);
+    uint64_t after = __rdtsc();
+    if (after - before < best.width) best = {before + (after - before) / 2, after - before, ns};
+  }
+  return best;
+}
+
+const Sample LOADED = narrowest(CLOCK_MONOTONIC_RAW, 64);
+
+double median_read_cost_ticks() {
+  std::array<uint64_t, 1001> gaps{};
+  uint64_t last = __rdtsc();
+  for (auto& gap : gaps) {
+    uint64_t now = __rdtsc();
+    gap = now - last;
+    last = now;
+  }
+  std::nth_element(gaps.begin(), gaps.begin() + gaps.size() / 2, gaps.end());
+  return static_cast<double>(gaps[gaps.size() / 2]);
+}
+
+}  // namespace
+
+const Clock& Clock::get() {
+  static const Clock clock;
+  return clock;
+}
+
+Clock::Clock() {
+  while (read_ns(CLOCK_MONOTONIC_RAW) - LOADED.ns < static_cast<int64_t>(CALIBRATION_NS)) {
+    timespec pause{0, 1'000'000};
+    nanosleep(&pause, nullptr);
+  }
+  Sample end = narrowest(CLOCK_MONOTONIC_RAW, 64);
+  double elapsed_ns = static_cast<double>(end.ns - LOADED.ns);
+  double ticks = static_cast<double>(end.tsc - LOADED.tsc);
+  double ns_per_tick = elapsed_ns / ticks;
+  base_tsc_ = LOADED.tsc;
+  multiplier_ = static_cast<uint64_t>(std::llround(ns_per_tick * 4294967296.0));
+  info_.frequency_hz = 1e9 / ns_per_tick;
+  info_.resolution_ns = ns_per_tick;
+  info_.read_cost_ns = median_read_cost_ticks() * ns_per_tick;
+  info_.error_ppm = static_cast<double>(LOADED.width + end.width) / 2 / ticks * 1e6;
+}
+
+int64_t Clock::offset_to(int kernel_clock) const noexcept {
+  Sample sample = narrowest(kernel_clock, 3);
+  return sample.ns - static_cast<int64_t>(to_ns(sample.tsc));
+}
+
+}  // namespace carom

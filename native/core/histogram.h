@@ -1,0 +1,64 @@
+// HDR histogram: 1 ns to 60 s, 3 significant digits, the same buckets as hdr-histogram-js and HdrHistogram_c.
+// Source: http://hdrhistogram.org (the index arithmetic of the Java reference).
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <memory>
+
+#include "core/counters.h"
+
+namespace carom {
+
+class Histogram {
+ public:
+  static constexpr uint64_t HIGHEST = 60'000'000'000;
+  static constexpr uint32_t SUB_BUCKET_COUNT = 2048;  // the smallest power of two above 2 * 10^3
+  static constexpr uint32_t SUB_BUCKET_HALF_COUNT = 1024;
+  static constexpr uint32_t BUCKET_COUNT = 26;  // 2048 << 25 is the first above 60 s
+  static constexpr uint32_t SIZE = (BUCKET_COUNT + 1) * SUB_BUCKET_HALF_COUNT;
+
+  Histogram() : counts_(new Counter[SIZE]) {}
+
+  // Values above 60 s are recorded as 60 s; the exact ones stay in sum and max.
+  void record(uint64_t value) noexcept {
+    ++counts_[index_of(value < HIGHEST ? value : HIGHEST)];
+    ++count_;
+    sum_.add(value);
+    // In double, as the sum of squares of 2^32 values of a second each would not fit into 64 bits.
+    double as_double = static_cast<double>(value);
+    sum_of_squares_.store(sum_of_squares_.load(std::memory_order_relaxed) + as_double * as_double,
+                          std::memory_order_relaxed);
+    if (value < min_.get()) min_.set(value);
+    if (value > max_.get()) max_.set(value);
+  }
+
+  static uint32_t index_of(uint64_t value) noexcept {
+    uint32_t bucket = 53 - static_cast<uint32_t>(std::countl_zero(value | (SUB_BUCKET_COUNT - 1)));
+    uint32_t sub_bucket = static_cast<uint32_t>(value >> bucket);
+    return ((bucket + 1) << 10) + sub_bucket - SUB_BUCKET_HALF_COUNT;
+  }
+
+  uint64_t count_at(uint32_t index) const noexcept { return counts_[index].get(); }
+  uint64_t count() const noexcept { return count_.get(); }
+  uint64_t min() const noexcept { return count() == 0 ? 0 : min_.get(); }
+  uint64_t max() const noexcept { return max_.get(); }
+  uint64_t sum() const noexcept { return sum_.get(); }
+  double sum_of_squares() const noexcept { return sum_of_squares_.load(std::memory_order_relaxed); }
+
+ private:
+  struct Minimum : Counter {
+    Minimum() { set(UINT64_MAX); }
+  };
+
+  std::unique_ptr<Counter[]> counts_;
+  Counter count_;
+  Counter sum_;
+  Counter max_;
+  Minimum min_;
+  std::atomic<double> sum_of_squares_{0};
+};
+
+static_assert(uint64_t{Histogram::SUB_BUCKET_COUNT} << (Histogram::BUCKET_COUNT - 1) > Histogram::HIGHEST);
+
+}  // namespace carom

@@ -1,0 +1,39 @@
+#include "core/thread.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "core/error.h"
+
+namespace carom {
+
+void enter_network_namespace(const std::string& path) {
+  const std::string operation = "enter the network namespace " + path;
+  int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) throw system_error(operation, errno);
+  int result = setns(fd, CLONE_NEWNET);
+  int number = errno;
+  close(fd);
+  if (result != 0) throw system_error(operation, number);
+}
+
+void pin_to_cpu(int cpu) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(static_cast<size_t>(cpu), &set);
+  if (sched_setaffinity(0, sizeof set, &set) != 0) {
+    throw Error(ErrorCode::usage, "pin a thread to core " + std::to_string(cpu), errno_text(errno),
+                "nproc and taskset -p $$ show which cores there are");
+  }
+}
+
+bool drop_capabilities() noexcept {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct none[2]{};
+  return syscall(SYS_capset, &header, none) == 0;
+}
+
+}  // namespace carom

@@ -1,0 +1,39 @@
+// What a role's thread does to itself: enter a namespace, pin to a core, give up its capabilities.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "core/error.h"
+
+namespace carom {
+
+// The calling thread alone moves to the network namespace at the path. Throws Error.
+void enter_network_namespace(const std::string& path);
+
+// Runs an action on a thread of its own in the namespace at the path ("" for this one): the sockets it opens
+// stay there. Throws what the action threw.
+template <class Action>
+void in_network_namespace(const std::string& path, Action action) {
+  std::optional<Error> failure;
+  std::thread thread([&] {
+    try {
+      if (!path.empty()) enter_network_namespace(path);
+      action();
+    } catch (const Error& error) {
+      failure = error;
+    }
+  });
+  thread.join();
+  if (failure) throw *failure;
+}
+
+// Throws Error when there is no such core, or the process may not use it.
+void pin_to_cpu(int cpu);
+
+// Everything is open: the thread that reads packets keeps no capability. A failure is not fatal, only
+// reported.
+bool drop_capabilities() noexcept;
+
+}  // namespace carom
