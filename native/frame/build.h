@@ -1,0 +1,110 @@
+// Frames that go out: the headers are made once, a payload and its checksum are put behind them for each
+// frame.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "frame/checksum.h"
+#include "frame/headers.h"
+
+namespace carom {
+
+struct Endpoint {
+  uint8_t mac[6];
+  uint8_t address[16];  // IPv4 in the first four bytes
+  uint16_t port;
+};
+
+class FrameTemplate {
+ public:
+  FrameTemplate() = default;
+
+  // Headers for datagrams of one size. `vlan` -1 is untagged.
+  FrameTemplate(const Endpoint& source, const Endpoint& destination, bool ipv6, int32_t vlan, uint8_t ttl,
+                uint32_t payload_length) noexcept {
+    uint8_t* at = bytes_;
+    memcpy(at, destination.mac, 6);
+    memcpy(at + 6, source.mac, 6);
+    at += 12;
+    if (vlan >= 0) {
+      store_be16(at, ETHERTYPE_VLAN);
+      store_be16(at + 2, static_cast<uint16_t>(vlan));
+      at += VLAN_SIZE;
+    }
+    store_be16(at, ipv6 ? ETHERTYPE_IPV6 : ETHERTYPE_IPV4);
+    at += 2;
+    uint32_t udp_length = UDP_SIZE + payload_length;
+    at = ipv6 ? write_ipv6(at, source, destination, ttl, udp_length)
+              : write_ipv4(at, source, destination, ttl, udp_length);
+    store_be16(at, source.port);
+    store_be16(at + 2, destination.port);
+    store_be16(at + 4, static_cast<uint16_t>(udp_length));
+    store_be16(at + 6, 0);
+    header_length_ = static_cast<uint32_t>(at + UDP_SIZE - bytes_);
+    payload_length_ = payload_length;
+    sum_ = checksum_add_word(0, __builtin_bswap16(static_cast<uint16_t>(udp_length)));
+    sum_ = checksum_add_word(sum_, static_cast<uint64_t>(PROTOCOL_UDP) << 8);
+    uint32_t address_size = ipv6 ? 16 : 4;
+    sum_ = checksum_add(sum_, source.address, address_size);
+    sum_ = checksum_add(sum_, destination.address, address_size);
+    sum_ = checksum_add(sum_, at, UDP_SIZE);
+  }
+
+  uint32_t frame_length() const noexcept { return header_length_ + payload_length_; }
+  uint32_t header_length() const noexcept { return header_length_; }
+
+  // Writes the headers; the payload goes to the address returned.
+  uint8_t* begin(uint8_t* frame) const noexcept {
+    memcpy(frame, bytes_, sizeof bytes_);  // a constant size, so that it is a few vector moves
+    return frame + header_length_;
+  }
+
+  // The payload is in place: completes the UDP checksum.
+  void finish(uint8_t* frame) const noexcept {
+    uint64_t sum = checksum_add(sum_, frame + header_length_, payload_length_);
+    uint16_t checksum = static_cast<uint16_t>(~checksum_fold(sum));
+    if (checksum == 0) checksum = 0xffff;  // zero would mean "none" (RFC 768)
+    memcpy(frame + header_length_ - 2, &checksum, 2);
+  }
+
+  // A frame buffer must hold this many bytes at least: begin() writes past short headers.
+  static constexpr uint32_t MIN_BUFFER = 128;
+
+ private:
+  static uint8_t* write_ipv4(uint8_t* ip, const Endpoint& source, const Endpoint& destination, uint8_t ttl,
+                             uint32_t udp_length) noexcept {
+    memset(ip, 0, IPV4_SIZE);
+    ip[0] = 0x45;
+    store_be16(ip + 2, static_cast<uint16_t>(IPV4_SIZE + udp_length));
+    store_be16(ip + 6, 0x4000);  // DF: never fragmented, so the identification may stay 0 (RFC 6864, 4.1)
+    ip[8] = ttl;
+    ip[9] = PROTOCOL_UDP;
+    memcpy(ip + 12, source.address, 4);
+    memcpy(ip + 16, destination.address, 4);
+    uint16_t checksum = static_cast<uint16_t>(~checksum_fold(checksum_add(0, ip, IPV4_SIZE)));
+    memcpy(ip + 10, &checksum, 2);
+    return ip + IPV4_SIZE;
+  }
+
+  static uint8_t* write_ipv6(uint8_t* ip, const Endpoint& source, const Endpoint& destination, uint8_t ttl,
+                             uint32_t udp_length) noexcept {
+    memset(ip, 0, IPV6_SIZE);
+    ip[0] = 0x60;
+    store_be16(ip + 4, static_cast<uint16_t>(udp_length));
+    ip[6] = PROTOCOL_UDP;
+    ip[7] = ttl;
+    memcpy(ip + 8, source.address, 16);
+    memcpy(ip + 24, destination.address, 16);
+    return ip + IPV6_SIZE;
+  }
+
+  uint8_t bytes_[72] = {};  // MAX_HEADER_SIZE, rounded up
+  uint32_t header_length_ = 0;
+  uint32_t payload_length_ = 0;
+  uint64_t sum_ = 0;  // pseudo header and UDP header
+};
+
+static_assert(MAX_HEADER_SIZE <= 72);
+
+}  // namespace carom

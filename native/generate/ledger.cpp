@@ -1,0 +1,283 @@
+#include "generate/ledger.h"
+
+namespace carom {
+namespace {
+
+// A stamped round trip lies within the one by the TSC; more than this outside it, and a clock was stepped.
+constexpr uint64_t STAMP_SLACK_NS = 2000;
+
+}  // namespace
+
+// An order as received; `bytes` are its 41.
+struct Ledger::Order {
+  const uint8_t* bytes;
+  uint64_t symbol;
+  uint32_t price;
+  uint32_t quantity;
+  uint8_t side;
+
+  explicit Order(const uint8_t* bytes) noexcept : bytes(bytes), side(bytes[offsetof(trading_order, side)]) {
+    memcpy(&symbol, bytes + offsetof(trading_order, symbol), 8);
+    memcpy(&price, bytes + offsetof(trading_order, price), 4);
+    memcpy(&quantity, bytes + offsetof(trading_order, quantity), 4);
+  }
+
+  const char* cl_ord_id() const noexcept {
+    return reinterpret_cast<const char*>(bytes) + offsetof(trading_order, cl_ord_id);
+  }
+};
+
+Ledger::Ledger(const LedgerConfig& config)
+    : config_(config), strategy_(config.strategy), mask_(config.capacity - 1), entries_(config.capacity) {
+  examples_.reserve(EXAMPLES * 6);
+}
+
+void Ledger::sent(const Tick& tick, uint64_t planned_ns, uint64_t sent_ns, bool measured) noexcept {
+  Entry& slot = entry(next_);
+  if (next_ > mask_) lap(slot);
+  __builtin_prefetch(&entry(next_ + 1), 1);
+  bool due = strategy_.on_tick(tick).order;
+  slot = {planned_ns, sent_ns, 0, 0, tick, 0, due ? State::waiting : State::quiet, measured};
+  if (config_.stamped) stamps_due_++;
+  if (due) {
+    if (config_.match != Match::clordid) {
+      if (waiting_ > 0) entry(extend(waiting_tail_)).next_waiting = static_cast<uint32_t>(next_);
+      if (waiting_ == 0) waiting_head_ = static_cast<uint32_t>(next_);
+      waiting_tail_ = static_cast<uint32_t>(next_);
+    }
+    waiting_++;
+  }
+  next_++;
+  if (!measured) {
+    ++counters_.warmup_sent;
+    return;
+  }
+  ++counters_.sent;
+  if (!due) ++counters_.quiet;
+}
+
+uint32_t Ledger::received(const uint8_t* payload, uint32_t length, uint64_t now_ns,
+                          uint64_t stamp_ns) noexcept {
+  uint32_t settled = 0;
+  uint32_t whole = length / TRADING_ORDER_SIZE;
+  if (whole * TRADING_ORDER_SIZE != length) ++counters_.partial_orders;
+  for (uint32_t i = 0; i < whole; i++)
+    settled += judge(Order(payload + i * TRADING_ORDER_SIZE), now_ns, stamp_ns);
+  return settled;
+}
+
+// Exactly one verdict for the order; true when a tick that was waited for has its answer.
+bool Ledger::judge(const Order& order, uint64_t now_ns, uint64_t stamp_ns) noexcept {
+  Entry* found = find(order);
+  bool measured = found == nullptr || found->measured;
+  if (measured) ++counters_.received;
+  auto fault = [&](Verdict verdict, Counter& counter) {
+    ++(measured ? counter : counters_.warmup_faults);
+    keep(verdict, found, order.bytes);
+    return false;
+  };
+  if (found == nullptr || found->state == State::quiet)
+    return fault(Verdict::unexpected, counters_.unexpected);
+  if (found->state == State::answered || found->state == State::awaiting_stamp) {
+    return fault(Verdict::duplicate, counters_.duplicate);
+  }
+  bool was_missing = found->state == State::missing;
+  if (was_missing) {
+    (measured ? counters_.missing : counters_.warmup_faults).subtract(1);
+  } else {
+    waiting_--;
+  }
+  if (!is_right(order, *found)) {
+    fault(Verdict::wrong, counters_.wrong);
+  } else if (was_missing || now_ns > found->sent_ns + config_.timeout_ns) {
+    fault(Verdict::late, counters_.late);
+  } else {
+    ++(measured ? counters_.correct : counters_.warmup_answered);
+  }
+  if (found->tick.timestamp < newest_answered_) {
+    ++counters_.reordered;
+  } else {
+    newest_answered_ = found->tick.timestamp;
+  }
+  answered(*found, now_ns, stamp_ns);
+  return !was_missing;
+}
+
+Ledger::Entry* Ledger::find(const Order& order) noexcept {
+  if (config_.match != Match::clordid) return take_waiting(order);
+  uint64_t timestamp = read_hex(order.cl_ord_id());
+  char canonical[16];
+  write_hex(canonical, timestamp);
+  // "00AB" and "00ab" have one value: only the lower-case text that formats.md asks for is the tick's.
+  if (memcmp(canonical, order.cl_ord_id(), sizeof canonical) != 0) return nullptr;
+  return find_timestamp(timestamp);
+}
+
+// From the newest backwards in steps that double, then by halves: timestamps grow from entry to entry, and
+// the answer of a tick is nearly always to one of the newest.
+Ledger::Entry* Ledger::find_timestamp(uint64_t timestamp) noexcept {
+  uint64_t low = oldest();
+  uint64_t high = next_;  // the entry, if there is one, is in [low, high)
+  for (uint64_t step = 1; high - low > step; step *= 2) {
+    uint64_t probe = high - step;
+    if (entry(probe).tick.timestamp <= timestamp) {
+      low = probe;
+      break;
+    }
+    high = probe;
+  }
+  while (high - low > 1) {
+    uint64_t middle = low + (high - low) / 2;
+    if (entry(middle).tick.timestamp <= timestamp) {
+      low = middle;
+    } else {
+      high = middle;
+    }
+  }
+  return high > low && entry(low).tick.timestamp == timestamp ? &entry(low) : nullptr;
+}
+
+// For a device under test that can't echo clOrdId: the oldest tick that waits and fits, taken off the list.
+Ledger::Entry* Ledger::take_waiting(const Order& order) noexcept {
+  Entry* before = nullptr;
+  uint32_t before_number = 0;
+  uint32_t number = waiting_head_;
+  for (uint64_t i = 0; i < waiting_; i++) {
+    Entry& candidate = entry(extend(number));
+    uint32_t next = candidate.next_waiting;
+    bool fits = candidate.tick.symbol == order.symbol;
+    if (config_.match == Match::price) fits = fits && strategy_.on_tick(candidate.tick).price == order.price;
+    if (fits) {
+      if (before == nullptr) {
+        waiting_head_ = next;
+      } else {
+        before->next_waiting = next;
+      }
+      if (number == waiting_tail_ && before != nullptr) {
+        waiting_tail_ = before_number;
+      }
+      return &candidate;
+    }
+    before = &candidate;
+    before_number = number;
+    number = next;
+  }
+  return nullptr;
+}
+
+bool Ledger::is_right(const Order& order, const Entry& entry) noexcept {
+  Decision due = strategy_.on_tick(entry.tick);
+  return order.symbol == entry.tick.symbol && order.price == due.price && order.quantity == due.quantity &&
+         order.side == due.side;
+}
+
+void Ledger::answered(Entry& entry, uint64_t now_ns, uint64_t stamp_ns) noexcept {
+  entry.received_ns = now_ns;
+  if (!config_.stamped || stamp_ns == 0) {
+    entry.state = State::answered;
+    record(entry, 0, 0);
+  } else if (entry.stamp_ns != 0) {
+    entry.state = State::answered;
+    record(entry, stamp_ns, entry.stamp_ns);
+  } else {
+    entry.state = State::awaiting_stamp;
+    entry.stamp_ns = stamp_ns;
+  }
+}
+
+void Ledger::left(const TxStamp& stamp) noexcept {
+  uint64_t number = extend(stamp.index);
+  if (number >= next_ || number < oldest()) return;
+  if (stamps_due_ > 0) stamps_due_--;
+  Entry& slot = entry(number);
+  if (slot.state == State::awaiting_stamp) {
+    slot.state = State::answered;
+    record(slot, slot.stamp_ns, stamp.stamp_ns);
+  } else {
+    slot.stamp_ns = stamp.stamp_ns;
+  }
+}
+
+void Ledger::record(Entry& entry, uint64_t rx_stamp_ns, uint64_t tx_stamp_ns) noexcept {
+  uint64_t actual_ns = entry.received_ns - entry.sent_ns;
+  if (rx_stamp_ns != 0 && rx_stamp_ns >= tx_stamp_ns &&
+      rx_stamp_ns - tx_stamp_ns <= actual_ns + STAMP_SLACK_NS) {
+    actual_ns = rx_stamp_ns - tx_stamp_ns;
+    if (entry.measured) ++counters_.stamped;
+  } else if (config_.stamped && entry.measured) {
+    ++counters_.unstamped;
+  }
+  if (!entry.measured) {
+    warmup_.record(actual_ns);
+    return;
+  }
+  // Both from the same stamps: what the planned one has more is how late the tick was sent.
+  uint64_t late_ns = entry.sent_ns > entry.planned_ns ? entry.sent_ns - entry.planned_ns : 0;
+  latency_actual_.record(actual_ns);
+  latency_planned_.record(actual_ns + late_ns);
+  slowest_.offer(entry.planned_ns, entry.received_ns);
+}
+
+uint32_t Ledger::expire(uint64_t now_ns) noexcept {
+  uint32_t expired = 0;
+  while (first_open_ < next_) {
+    Entry& slot = entry(first_open_);
+    bool open = slot.state == State::waiting || slot.state == State::quiet;
+    if (open && now_ns <= slot.sent_ns + config_.timeout_ns) break;  // now may be a little before sent
+    if (slot.state == State::waiting) {
+      expire_one(slot);
+      expired++;
+    }
+    first_open_++;
+  }
+  return expired;
+}
+
+void Ledger::expire_one(Entry& slot) noexcept {
+  slot.state = State::missing;
+  ++(slot.measured ? counters_.missing : counters_.warmup_faults);
+  waiting_--;
+  if (config_.match != Match::clordid)
+    waiting_head_ = slot.next_waiting;  // the oldest is the first of the list
+}
+
+// The ring comes round: the entry is about to be another tick's.
+void Ledger::lap(Entry& slot) noexcept {
+  if (slot.state == State::waiting) expire_one(slot);
+  if (slot.state == State::missing) keep(Verdict::missing, &slot, nullptr);
+  if (slot.state == State::awaiting_stamp) record(slot, 0, 0);
+  if (first_open_ <= next_ - mask_ - 1) first_open_ = next_ - mask_;
+}
+
+void Ledger::close() noexcept {
+  expire(UINT64_MAX);
+  for (uint64_t number = oldest(); number < next_; number++) {
+    Entry& slot = entry(number);
+    if (slot.state == State::missing) keep(Verdict::missing, &slot, nullptr);
+    if (slot.state == State::awaiting_stamp) {
+      slot.state = State::answered;
+      record(slot, 0, 0);
+    }
+  }
+}
+
+void Ledger::keep(Verdict verdict, const Entry* entry, const uint8_t* received) noexcept {
+  size_t& kept = examples_by_verdict_[static_cast<size_t>(verdict)];
+  if (kept == EXAMPLES) return;
+  kept++;
+  Example& example = examples_.emplace_back();  // reserved: does not allocate
+  example.verdict = verdict;
+  example.has_tick = entry != nullptr;
+  example.has_received = received != nullptr;
+  example.has_expected = false;
+  if (received != nullptr) memcpy(example.received, received, sizeof example.received);
+  if (entry == nullptr) return;
+  entry->tick.write(example.tick);
+  Decision due = strategy_.on_tick(entry->tick);
+  example.has_expected = due.order;
+  if (!due.order) return;
+  write_order(example.expected, entry->tick.symbol, due.price, due.quantity, due.side, 0,
+              entry->tick.timestamp);
+}
+
+}  // namespace carom

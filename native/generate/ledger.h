@@ -1,0 +1,152 @@
+// The ledger: what became of every tick. A ring of the last ticks sent, in the order of sending; each order
+// that comes in is tied to its tick and judged, and gets exactly one verdict. Nothing leaves it uncounted.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#include "core/counters.h"
+#include "core/histogram.h"
+#include "core/stall.h"
+#include "io/packet_io.h"
+#include "order/native_order.h"
+#include "strategy/threshold.h"
+
+namespace carom {
+
+enum class Match : uint8_t { clordid, price, fifo };
+enum class Verdict : uint8_t { correct, wrong, missing, duplicate, unexpected, late };
+
+struct LedgerConfig {
+  uint32_t capacity;  // ticks remembered, a power of two
+  uint64_t timeout_ns;
+  Match match;
+  bool stamped;  // kernel or hardware timestamps are wanted
+  StrategyConfig strategy;
+};
+
+// Each tick of the measured part is counted once in sent, and once in one of those behind it.
+struct LedgerCounters {
+  Counter sent;
+  Counter quiet;    // must not be answered
+  Counter correct;  // answered, in time and right
+  Counter wrong;    // answered by an order that is not the one that had to come
+  Counter late;     // answered right, after the timeout
+  Counter missing;  // had to be answered and was not, so far
+  // Each order is counted once in received, and once in correct, wrong, late or one of these.
+  Counter received;
+  Counter duplicate;   // the tick had its answer already
+  Counter unexpected;  // no tick, or one that must not be answered
+  // About them.
+  Counter partial_orders;  // datagrams with bytes behind the last whole order
+  Counter reordered;       // answers that came after the answer of a later tick
+  Counter stamped;         // round trips with both timestamps of the kernel or the NIC
+  Counter unstamped;       // those without, or with ones that can't be: taken from the TSC
+  // The warm-up, which is in none of the others.
+  Counter warmup_sent;
+  Counter warmup_answered;  // right and in time
+  Counter warmup_faults;    // any other verdict
+};
+
+// An order that was not right, or a tick whose order did not come: kept for the report.
+struct Example {
+  Verdict verdict;
+  bool has_tick;
+  bool has_expected;
+  bool has_received;
+  uint8_t tick[MARKET_DATA_SIZE];
+  uint8_t expected[TRADING_ORDER_SIZE];
+  uint8_t received[TRADING_ORDER_SIZE];
+};
+
+class Ledger {
+ public:
+  static constexpr size_t EXAMPLES = 32;  // of each verdict, the first ones
+  static constexpr size_t SLOWEST = 1000;
+
+  explicit Ledger(const LedgerConfig& config);
+
+  // A tick has been handed to the wire. `measured` is false in the warm-up.
+  void sent(const Tick& tick, uint64_t planned_ns, uint64_t sent_ns, bool measured) noexcept;
+
+  // A datagram of orders came in. Returns how many ticks have got their answer by it.
+  uint32_t received(const uint8_t* payload, uint32_t length, uint64_t now_ns, uint64_t stamp_ns) noexcept;
+
+  // When an earlier tick left, by the kernel or the NIC.
+  void left(const TxStamp& stamp) noexcept;
+
+  // Ticks whose time is over are missing from now on. Returns how many have become so.
+  uint32_t expire(uint64_t now_ns) noexcept;
+
+  // The last word: what waits for a timestamp gets the TSC's, the missing become examples.
+  void close() noexcept;
+
+  bool must_answer(const Tick& tick) noexcept { return strategy_.on_tick(tick).order; }
+  uint64_t waiting() const noexcept {
+    return waiting_;
+  }  // ticks whose answer is due and not there, nor missing
+  uint64_t stamps_due() const noexcept { return stamps_due_; }
+
+  const LedgerCounters& counters() const noexcept { return counters_; }
+  const Histogram& latency_planned() const noexcept { return latency_planned_; }
+  const Histogram& latency_actual() const noexcept { return latency_actual_; }
+  const Histogram& warmup() const noexcept { return warmup_; }
+  const LargestIntervals& slowest() const noexcept { return slowest_; }
+  const std::vector<Example>& examples() const noexcept { return examples_; }
+
+ private:
+  enum class State : uint8_t { quiet, waiting, missing, awaiting_stamp, answered };
+
+  struct alignas(64) Entry {
+    uint64_t planned_ns;
+    uint64_t sent_ns;
+    uint64_t received_ns;  // by the TSC
+    uint64_t stamp_ns;     // of leaving; of arrival while the state is awaiting_stamp
+    Tick tick;             // its timestamp is unique, and grows from entry to entry
+    uint32_t
+        next_waiting;  // matching by price or symbol: the next in the list, as the low bits of its number
+    State state;
+    bool measured;
+  };
+  static_assert(sizeof(Entry) == 64);
+
+  struct Order;
+
+  Entry& entry(uint64_t number) noexcept { return entries_[number & mask_]; }
+  uint64_t oldest() const noexcept { return next_ > mask_ + 1 ? next_ - mask_ - 1 : 0; }
+  uint64_t extend(uint32_t low) const noexcept {
+    return next_ - static_cast<uint32_t>(static_cast<uint32_t>(next_) - low);
+  }
+  Entry* find(const Order& order) noexcept;
+  Entry* find_timestamp(uint64_t timestamp) noexcept;
+  Entry* take_waiting(const Order& order) noexcept;
+  bool judge(const Order& order, uint64_t now_ns, uint64_t stamp_ns) noexcept;
+  bool is_right(const Order& order, const Entry& entry) noexcept;
+  void answered(Entry& entry, uint64_t now_ns, uint64_t stamp_ns) noexcept;
+  void record(Entry& entry, uint64_t rx_stamp_ns, uint64_t tx_stamp_ns) noexcept;
+  void expire_one(Entry& entry) noexcept;
+  void lap(Entry& entry) noexcept;
+  [[gnu::noinline]] void keep(Verdict verdict, const Entry* entry, const uint8_t* received) noexcept;
+
+  LedgerConfig config_;
+  Threshold strategy_;
+  uint64_t mask_;
+  std::vector<Entry> entries_;
+  uint64_t next_ = 0;        // number of the next tick
+  uint64_t first_open_ = 0;  // all before it are settled or timed out
+  uint64_t waiting_ = 0;
+  uint64_t stamps_due_ = 0;
+  uint64_t newest_answered_ = 0;  // timestamp of the newest tick that was answered
+  uint32_t waiting_head_ = 0;     // the list of those waiting, oldest first; only when not matched by clOrdId
+  uint32_t waiting_tail_ = 0;
+  LedgerCounters counters_;
+  Histogram latency_planned_;
+  Histogram latency_actual_;
+  Histogram warmup_;
+  LargestIntervals slowest_{SLOWEST};
+  std::vector<Example> examples_;
+  size_t examples_by_verdict_[6] = {};
+};
+
+}  // namespace carom
