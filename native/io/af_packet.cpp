@@ -1,0 +1,194 @@
+#include "io/af_packet.h"
+
+#include <linux/filter.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <linux/net_tstamp.h>
+#include <sys/mman.h>
+
+#include <atomic>
+#include <bit>
+#include <cstring>
+#include <ctime>
+
+#include "core/error.h"
+
+namespace carom {
+namespace {
+
+// Where the bytes of a frame begin in a slot of the TX ring.
+constexpr uint32_t TX_DATA_OFFSET = TPACKET_ALIGN(sizeof(tpacket2_hdr));
+
+uint32_t load_status(const uint8_t* slot) noexcept {
+  const auto* header = reinterpret_cast<const tpacket2_hdr*>(slot);
+  return __atomic_load_n(&header->tp_status, __ATOMIC_ACQUIRE);
+}
+
+void store_status(uint8_t* slot, uint32_t status) noexcept {
+  auto* header = reinterpret_cast<tpacket2_hdr*>(slot);
+  __atomic_store_n(&header->tp_status, status, __ATOMIC_RELEASE);
+}
+
+// UDP datagrams to one port, over IPv4 or IPv6; everything else never reaches the ring.
+void attach_port_filter(int fd, uint16_t port, const std::string& operation) {
+  sock_filter code[] = {
+      BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 12),  BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ETH_P_IP, 0, 5),
+      BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 23),  BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_UDP, 0, 9),
+      BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, 14), BPF_STMT(BPF_LD | BPF_H | BPF_IND, 16),
+      BPF_JUMP(BPF_JMP | BPF_JA, 4, 0, 0),     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ETH_P_IPV6, 0, 5),
+      BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 20),  BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_UDP, 0, 3),
+      BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 56),  BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, port, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, 0xffff),       BPF_STMT(BPF_RET | BPF_K, 0),
+  };
+  sock_fprog program{sizeof code / sizeof *code, code};
+  set_option(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program, operation + " (SO_ATTACH_FILTER)");
+}
+
+void set_ring(int fd, int which, uint32_t frame_size, uint32_t frames, const std::string& operation) {
+  // Blocks of 64 KiB: physically contiguous memory of that size is nearly always there.
+  uint32_t block_size = frame_size > 65536 ? frame_size : 65536;
+  uint32_t per_block = block_size / frame_size;
+  tpacket_req request{block_size, frames / per_block, frame_size, frames};
+  set_option(fd, SOL_PACKET, which, &request, sizeof request, operation);
+}
+
+}  // namespace
+
+std::string AfPacketIo::probe(const IoConfig& config) {
+  interface_index("af_packet", config.link);
+  Fd fd(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
+  return fd.open() ? "" : system_error("open a packet socket", errno).detail;
+}
+
+int AfPacketIo::stamp_clock() noexcept { return CLOCK_REALTIME; }
+
+AfPacketIo::AfPacketIo(const IoConfig& config, IoCounters& counters) : config_(config), counters_(counters) {
+  auto operation = [&](const char* what) { return operation_text("af_packet", config.link, what); };
+  int interface = interface_index("af_packet", config.link);
+  held_port_ = hold_port("af_packet", config);
+  if (config.timestamps == Provenance::hardware && (config.rx_stamps || config.tx_stamps)) {
+    nic_ = NicTimestamping("af_packet", config.link);
+  }
+  // Protocol 0 receives nothing until bind: no frame slips in before the filter is there.
+  fd_ = Fd(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd_.open()) throw system_error(operation("open a packet socket"), errno);
+  set_option(fd_.get(), SOL_PACKET, PACKET_VERSION, TPACKET_V2, operation("PACKET_VERSION"));
+  set_option(fd_.get(), SOL_PACKET, PACKET_IGNORE_OUTGOING, 1, operation("PACKET_IGNORE_OUTGOING"));
+  set_option(fd_.get(), SOL_PACKET, PACKET_QDISC_BYPASS, 1, operation("PACKET_QDISC_BYPASS"));
+  if (config.timestamps == Provenance::hardware && config.rx_stamps) {
+    set_option(fd_.get(), SOL_PACKET, PACKET_TIMESTAMP, SOF_TIMESTAMPING_RAW_HARDWARE,
+               operation("PACKET_TIMESTAMP"));
+  }
+  if (config.busy_poll_us > 0) {
+    set_option(fd_.get(), SOL_SOCKET, SO_BUSY_POLL, static_cast<int>(config.busy_poll_us),
+               operation("SO_BUSY_POLL"));
+  }
+  attach_port_filter(fd_.get(), config.local_port, operation("set up"));
+  uint32_t header = TPACKET_ALIGN(TPACKET2_HDRLEN) + 16;
+  frame_size_ = std::bit_ceil(config.link.mtu + 22 + header);
+  mask_ = config.ring_size - 1;
+  set_ring(fd_.get(), PACKET_RX_RING, frame_size_, config.ring_size,
+           operation("make the RX ring (PACKET_RX_RING)"));
+  set_ring(fd_.get(), PACKET_TX_RING, frame_size_, config.ring_size,
+           operation("make the TX ring (PACKET_TX_RING)"));
+  size_t one = size_t{frame_size_} * config.ring_size;
+  ring_bytes_ = 2 * one;
+  void* memory = mmap(nullptr, ring_bytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd_.get(), 0);
+  if (memory == MAP_FAILED) throw system_error(operation("map the rings"), errno);
+  ring_ = rx_ring_ = static_cast<uint8_t*>(memory);
+  tx_ring_ = rx_ring_ + one;
+  try {
+    IoConfig tx_only = config;
+    tx_only.rx_stamps = false;  // received frames carry theirs in the ring
+    request_timestamps(fd_.get(), tx_only, operation("set up"));
+    sockaddr_ll address{};
+    address.sll_family = AF_PACKET;
+    address.sll_protocol = htons(config.receives ? ETH_P_ALL : 0);
+    address.sll_ifindex = interface;
+    if (bind(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+      throw system_error(operation("bind"), errno);
+    }
+  } catch (...) {
+    munmap(ring_, ring_bytes_);
+    throw;
+  }
+  notes_.push_back("TPACKET_V2 rings of " + std::to_string(config.ring_size) + " frames");
+}
+
+AfPacketIo::~AfPacketIo() {
+  if (ring_ != nullptr) munmap(ring_, ring_bytes_);
+}
+
+uint32_t AfPacketIo::rx_peek(std::span<Frame> frames) noexcept {
+  uint32_t count = 0;
+  while (count < frames.size() && rx_head_ - rx_tail_ <= mask_) {
+    uint8_t* slot = rx_slot(rx_head_);
+    uint32_t status = load_status(slot);
+    if ((status & TP_STATUS_USER) == 0) break;
+    rx_head_++;
+    const auto* header = reinterpret_cast<const tpacket2_hdr*>(slot);
+    const auto* address = reinterpret_cast<const sockaddr_ll*>(slot + TPACKET_ALIGN(sizeof(tpacket2_hdr)));
+    Frame& frame = frames[count++];
+    frame.data = slot + header->tp_mac;
+    // A frame for another MAC address is shown with no bytes: it is refused like any other that is too short.
+    bool ours = address->sll_pkttype != PACKET_OTHERHOST;
+    if (!ours) ++counters_.rx_other_host;
+    frame.length = ours ? header->tp_snaplen : 0;
+    frame.stripped_vlan = (status & TP_STATUS_VLAN_VALID) != 0 ? header->tp_vlan_tci & 0x0fff : -1;
+    frame.checksums_verified = (status & (TP_STATUS_CSUM_VALID | TP_STATUS_CSUMNOTREADY)) != 0;
+    bool stamped = config_.timestamps == Provenance::hardware ? (status & TP_STATUS_TS_RAW_HARDWARE) != 0
+                                                              : (status & TP_STATUS_TS_SOFTWARE) != 0;
+    frame.stamp_ns = stamped ? uint64_t{header->tp_sec} * 1'000'000'000 + header->tp_nsec : 0;
+  }
+  return count;
+}
+
+void AfPacketIo::rx_release(uint32_t count) noexcept {
+  for (; count > 0; count--) store_status(rx_slot(rx_tail_++), TP_STATUS_KERNEL);
+}
+
+uint32_t AfPacketIo::tx_reserve(std::span<Frame> frames) noexcept {
+  uint32_t count = 0;
+  for (; count < frames.size(); count++) {
+    uint8_t* slot = tx_slot(tx_head_ + count);
+    uint32_t status = load_status(slot) & ~(TP_STATUS_TS_SOFTWARE | TP_STATUS_TS_RAW_HARDWARE);
+    if (status == TP_STATUS_WRONG_FORMAT) {
+      ++counters_.tx_refused;  // the kernel gave the frame back unsent
+    } else if (status != TP_STATUS_AVAILABLE) {
+      break;
+    }
+    frames[count] = {slot + TX_DATA_OFFSET, frame_size_ - TX_DATA_OFFSET, -1, false, 0};
+  }
+  if (count < frames.size()) counters_.tx_full.add(frames.size() - count);
+  return count;
+}
+
+uint32_t AfPacketIo::tx_submit(std::span<const Frame> frames) noexcept {
+  for (const Frame& frame : frames) {
+    uint8_t* slot = tx_slot(tx_head_++);
+    reinterpret_cast<tpacket2_hdr*>(slot)->tp_len = frame.length;
+    store_status(slot, TP_STATUS_SEND_REQUEST);
+  }
+  ++counters_.wakeups;
+  if (send(fd_.get(), nullptr, 0, MSG_DONTWAIT) < 0) {
+    // The frames stay in the ring and go with the next call, unless the link is gone.
+    if (errno == ENETDOWN || errno == ENXIO || errno == ENODEV) ++counters_.link_errors;
+  }
+  return static_cast<uint32_t>(frames.size());
+}
+
+uint32_t AfPacketIo::tx_stamps(std::span<TxStamp> stamps) noexcept {
+  return read_tx_stamps(fd_.get(), stamps, config_.timestamps);
+}
+
+void AfPacketIo::settle() noexcept {
+  tpacket_stats statistics{};
+  socklen_t size = sizeof statistics;
+  if (getsockopt(fd_.get(), SOL_PACKET, PACKET_STATISTICS, &statistics, &size) == 0) {
+    counters_.rx_ring_drops.add(statistics.tp_drops);
+  }
+}
+
+static_assert(PacketIo<AfPacketIo>);
+
+}  // namespace carom

@@ -1,0 +1,336 @@
+#include "io/af_xdp.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <bit>
+#include <ctime>
+
+#include "core/error.h"
+
+namespace carom {
+namespace {
+
+// From <linux/if_xdp.h> of newer kernels; Debian 12's header is older than what runs (xsk-tx-metadata.rst).
+constexpr uint32_t UMEM_TX_METADATA_LEN = 1u << 2;  // XDP_UMEM_TX_METADATA_LEN
+constexpr uint32_t DESC_TX_METADATA = 1u << 1;      // XDP_TX_METADATA
+constexpr uint64_t TXMD_FLAGS_TIMESTAMP = 1u << 0;  // XDP_TXMD_FLAGS_TIMESTAMP
+
+struct UmemRegistration {  // struct xdp_umem_reg
+  uint64_t address;
+  uint64_t length;
+  uint32_t chunk_size;
+  uint32_t headroom;
+  uint32_t flags;
+  uint32_t tx_metadata_len;
+};
+
+struct TxMetadata {  // struct xsk_tx_metadata
+  uint64_t flags;
+  uint64_t tx_timestamp;  // filled in when the frame was sent
+  uint64_t launch_time;
+};
+
+constexpr uint32_t RX_HEADROOM = 256;  // XDP_PACKET_HEADROOM, which copy mode leaves in front of a frame
+constexpr int BUSY_POLL_BUDGET = 64;
+constexpr int SO_PREFER_BUSY_POLL_ = 69;  // <asm-generic/socket.h>, missing from glibc's header
+constexpr int SO_BUSY_POLL_BUDGET_ = 70;
+
+template <class Entry>
+uint32_t available(const XskRing<Entry>& ring) noexcept {  // entries the kernel has produced
+  return __atomic_load_n(ring.producer, __ATOMIC_ACQUIRE) - ring.head;
+}
+
+template <class Entry>
+void publish_consumed(XskRing<Entry>& ring) noexcept {
+  __atomic_store_n(ring.consumer, ring.head, __ATOMIC_RELEASE);
+}
+
+template <class Entry>
+void publish_produced(XskRing<Entry>& ring) noexcept {
+  __atomic_store_n(ring.producer, ring.head, __ATOMIC_RELEASE);
+}
+
+template <class Entry>
+void map_ring(XskRing<Entry>& ring, int fd, const xdp_ring_offset& offset, uint32_t size, off_t page,
+              const std::string& operation) {
+  ring.mapping_size = offset.desc + size * sizeof(Entry);
+  void* memory =
+      mmap(nullptr, ring.mapping_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, page);
+  if (memory == MAP_FAILED) throw system_error(operation + " (map a ring)", errno);
+  ring.mapping = memory;
+  auto* base = static_cast<uint8_t*>(memory);
+  ring.producer = reinterpret_cast<uint32_t*>(base + offset.producer);
+  ring.consumer = reinterpret_cast<uint32_t*>(base + offset.consumer);
+  ring.flags = reinterpret_cast<uint32_t*>(base + offset.flags);
+  ring.entries = reinterpret_cast<Entry*>(base + offset.desc);
+  ring.mask = size - 1;
+}
+
+template <class Entry>
+void unmap_ring(XskRing<Entry>& ring) noexcept {
+  if (ring.mapping != nullptr) munmap(ring.mapping, ring.mapping_size);
+  ring.mapping = nullptr;
+}
+
+}  // namespace
+
+std::string AfXdpIo::probe(const IoConfig& config) {
+  try {
+    IoCounters counters;
+    AfXdpIo opened(config, counters);
+    return "";
+  } catch (const Error& error) {
+    return error.operation + ": " + error.detail;
+  }
+}
+
+// XDP programs and TX metadata give CLOCK_TAI.
+int AfXdpIo::stamp_clock() noexcept { return CLOCK_TAI; }
+
+AfXdpIo::AfXdpIo(const IoConfig& config, IoCounters& counters) : config_(config), counters_(counters) {
+  const std::string operation = operation_text("af_xdp", config.link, "set up");
+  int interface = interface_index("af_xdp", config.link);
+  if (config.timestamps == Provenance::hardware && (config.rx_stamps || config.tx_stamps)) {
+    nic_ = NicTimestamping("af_xdp", config.link);
+  }
+  held_port_ = hold_port("af_xdp", config);
+  fd_ = Fd(socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0));
+  if (!fd_.open()) throw system_error(operation_text("af_xdp", config.link, "open an AF_XDP socket"), errno);
+  try {
+    make_umem(operation);
+    make_rings(operation);
+    program_ = std::make_unique<XdpProgram>(config, interface,
+                                            config.rx_stamps && config.timestamps == Provenance::kernel);
+    bind_socket(interface,
+                operation_text("af_xdp", config.link, "bind queue " + std::to_string(config.queue)));
+    program_->direct(config.queue, fd_.get());
+  } catch (...) {
+    unmap();
+    throw;
+  }
+}
+
+AfXdpIo::~AfXdpIo() {
+  program_.reset();  // no frame is directed here any more
+  fd_ = Fd();
+  unmap();
+}
+
+void AfXdpIo::unmap() noexcept {
+  unmap_ring(fill_);
+  unmap_ring(completion_);
+  unmap_ring(rx_);
+  unmap_ring(tx_);
+  if (umem_ != nullptr) munmap(umem_, umem_size_);
+  umem_ = nullptr;
+}
+
+void AfXdpIo::make_umem(const std::string& operation) {
+  bool stamped = config_.tx_stamps && config_.timestamps != Provenance::tsc;
+  metadata_size_ = stamped ? sizeof(TxMetadata) : 0;
+  chunk_size_ = std::max(2048u, std::bit_ceil(config_.link.mtu + 22 + RX_HEADROOM));
+  uint32_t page = static_cast<uint32_t>(getpagesize());
+  if (chunk_size_ > page) {
+    throw Error(
+        ErrorCode::usage, operation,
+        "an MTU of " + std::to_string(config_.link.mtu) + " does not fit into one page",
+        "set an MTU of at most " + std::to_string(page - RX_HEADROOM - 22) + ", or use af_packet or udp");
+  }
+  uint32_t chunks = 2 * config_.ring_size;  // one half is received into, the other half sent from
+  umem_size_ = size_t{chunks} * chunk_size_;
+  void* memory =
+      mmap(nullptr, umem_size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+  if (memory == MAP_FAILED) throw system_error(operation + " (memory for frames)", errno);
+  umem_ = static_cast<uint8_t*>(memory);
+  UmemRegistration registration{reinterpret_cast<uint64_t>(umem_), umem_size_, chunk_size_, 0, 0, 0};
+  if (stamped) {
+    registration.flags = UMEM_TX_METADATA_LEN;
+    registration.tx_metadata_len = metadata_size_;
+  }
+  if (setsockopt(fd_.get(), SOL_XDP, XDP_UMEM_REG, &registration, sizeof registration) != 0) {
+    const char* hint = stamped && errno == EINVAL
+                           ? "timestamps of sent frames on af_xdp need Linux 6.11: try --timestamps tsc"
+                           : "";
+    throw system_error(operation + " (XDP_UMEM_REG)", errno, hint);
+  }
+  tx_free_.reserve(config_.ring_size);
+  tx_index_.resize(chunks);
+  if (stamped) stamps_.resize(config_.ring_size);
+  for (uint32_t i = 0; i < config_.ring_size; i++) {
+    tx_free_.push_back(uint64_t{chunks - 1 - i} * chunk_size_);
+  }
+}
+
+void AfXdpIo::make_rings(const std::string& operation) {
+  int size = static_cast<int>(config_.ring_size);
+  for (int ring : {XDP_UMEM_FILL_RING, XDP_UMEM_COMPLETION_RING, XDP_RX_RING, XDP_TX_RING}) {
+    set_option(fd_.get(), SOL_XDP, ring, size, operation + " (ring of " + std::to_string(size) + ")");
+  }
+  xdp_mmap_offsets offsets{};
+  socklen_t length = sizeof offsets;
+  if (getsockopt(fd_.get(), SOL_XDP, XDP_MMAP_OFFSETS, &offsets, &length) != 0) {
+    throw system_error(operation + " (XDP_MMAP_OFFSETS)", errno);
+  }
+  map_ring(fill_, fd_.get(), offsets.fr, config_.ring_size, XDP_UMEM_PGOFF_FILL_RING, operation);
+  map_ring(completion_, fd_.get(), offsets.cr, config_.ring_size, XDP_UMEM_PGOFF_COMPLETION_RING, operation);
+  map_ring(rx_, fd_.get(), offsets.rx, config_.ring_size, XDP_PGOFF_RX_RING, operation);
+  map_ring(tx_, fd_.get(), offsets.tx, config_.ring_size, XDP_PGOFF_TX_RING, operation);
+  for (uint32_t i = 0; i < config_.ring_size; i++) fill_.entries[fill_.head++] = uint64_t{i} * chunk_size_;
+  publish_produced(fill_);
+}
+
+void AfXdpIo::bind_socket(int interface, const std::string& operation) {
+  if (config_.busy_poll_us > 0) {
+    set_option(fd_.get(), SOL_SOCKET, SO_PREFER_BUSY_POLL_, 1, operation + " (SO_PREFER_BUSY_POLL)");
+    set_option(fd_.get(), SOL_SOCKET, SO_BUSY_POLL, static_cast<int>(config_.busy_poll_us),
+               operation + " (SO_BUSY_POLL)");
+    set_option(fd_.get(), SOL_SOCKET, SO_BUSY_POLL_BUDGET_, BUSY_POLL_BUDGET,
+               operation + " (SO_BUSY_POLL_BUDGET)");
+    busy_poll_ = true;
+  }
+  sockaddr_xdp address{};
+  address.sxdp_family = AF_XDP;
+  address.sxdp_ifindex = static_cast<uint32_t>(interface);
+  address.sxdp_queue_id = config_.queue;
+  address.sxdp_flags = XDP_USE_NEED_WAKEUP;
+  if (config_.copy_mode == "copy" || std::string(program_->mode()) == "generic")
+    address.sxdp_flags |= XDP_COPY;
+  if (config_.copy_mode == "zero-copy") address.sxdp_flags |= XDP_ZEROCOPY;
+  if (bind(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+    std::string hint;
+    if (errno == EBUSY)
+      hint = "the queue already has a socket; stop the other program or pass another --queue";
+    if (errno == EINVAL)
+      hint = "is there such a queue? ethtool -l " + config_.link.interface_name + " shows how many there are";
+    if (errno == EOPNOTSUPP) hint = "the driver has no zero-copy: use --copy-mode auto or copy";
+    throw system_error(operation, errno, hint);
+  }
+  xdp_options options{};
+  socklen_t size = sizeof options;
+  bool zero_copy = getsockopt(fd_.get(), SOL_XDP, XDP_OPTIONS, &options, &size) == 0 &&
+                   (options.flags & XDP_OPTIONS_ZEROCOPY) != 0;
+  notes_.push_back(std::string(zero_copy ? "zero-copy" : "copy") + " mode, " + program_->mode() +
+                   " XDP, queue " + std::to_string(config_.queue) + ", rings of " +
+                   std::to_string(config_.ring_size) + " frames");
+}
+
+uint32_t AfXdpIo::rx_peek(std::span<Frame> frames) noexcept {
+  uint32_t count = std::min(available(rx_), static_cast<uint32_t>(frames.size()));
+  if (count == 0) {
+    // Only a driver that sleeps until it is called, or busy polling, needs the system call.
+    if (busy_poll_ || (__atomic_load_n(fill_.flags, __ATOMIC_RELAXED) & XDP_RING_NEED_WAKEUP) != 0)
+        [[unlikely]] {
+      recvfrom(fd_.get(), nullptr, 0, MSG_DONTWAIT, nullptr, nullptr);
+    }
+    return 0;
+  }
+  for (uint32_t i = 0; i < count; i++) {
+    const xdp_desc& descriptor = rx_.entries[(rx_.head + i) & rx_.mask];
+    uint8_t* data = umem_ + descriptor.addr;
+    uint64_t stamp_ns = 0;
+    if (config_.rx_stamps) memcpy(&stamp_ns, data - sizeof stamp_ns, sizeof stamp_ns);
+    frames[i] = {data, descriptor.len, -1, false, stamp_ns};
+  }
+  rx_.head += count;
+  return count;
+}
+
+void AfXdpIo::rx_release(uint32_t count) noexcept {
+  // A received frame's chunk goes straight back to be filled again.
+  uint64_t chunk_mask = ~uint64_t{chunk_size_ - 1};
+  for (uint32_t i = 0; i < count; i++) {
+    uint64_t address = rx_.entries[rx_released_++ & rx_.mask].addr;
+    fill_.entries[fill_.head++ & fill_.mask] = address & chunk_mask;
+  }
+  publish_produced(fill_);
+  __atomic_store_n(rx_.consumer, rx_released_, __ATOMIC_RELEASE);
+}
+
+uint32_t AfXdpIo::tx_reserve(std::span<Frame> frames) noexcept {
+  if (tx_outstanding_ > 0) reclaim();
+  uint32_t count = std::min(static_cast<uint32_t>(tx_free_.size()), static_cast<uint32_t>(frames.size()));
+  for (uint32_t i = 0; i < count; i++) {
+    uint64_t address = tx_free_[tx_free_.size() - 1 - i] + metadata_size_;
+    frames[i] = {umem_ + address, chunk_size_ - metadata_size_, -1, false, 0};
+  }
+  if (count < frames.size()) {
+    counters_.tx_full.add(frames.size() - count);
+    kick();  // the kernel may have stopped half way
+  }
+  return count;
+}
+
+uint32_t AfXdpIo::tx_submit(std::span<const Frame> frames) noexcept {
+  for (const Frame& frame : frames) {
+    uint64_t address = static_cast<uint64_t>(frame.data - umem_);
+    xdp_desc& descriptor = tx_.entries[tx_.head++ & tx_.mask];
+    descriptor = {address, frame.length, 0};
+    if (metadata_size_ != 0) {
+      descriptor.options = DESC_TX_METADATA;
+      TxMetadata metadata{TXMD_FLAGS_TIMESTAMP, 0, 0};
+      memcpy(frame.data - sizeof metadata, &metadata, sizeof metadata);
+      tx_index_[address / chunk_size_] = tx_count_;
+    }
+    tx_count_++;
+  }
+  tx_free_.resize(tx_free_.size() - frames.size());
+  tx_outstanding_ += static_cast<uint32_t>(frames.size());
+  publish_produced(tx_);
+  if ((__atomic_load_n(tx_.flags, __ATOMIC_RELAXED) & XDP_RING_NEED_WAKEUP) != 0) kick();
+  return static_cast<uint32_t>(frames.size());
+}
+
+void AfXdpIo::kick() noexcept {
+  ++counters_.wakeups;
+  if (sendto(fd_.get(), nullptr, 0, MSG_DONTWAIT, nullptr, 0) >= 0) return;
+  // EAGAIN, EBUSY and ENOBUFS mean "again later": the frames stay in the ring.
+  if (errno == ENETDOWN || errno == ENXIO || errno == ENODEV) ++counters_.link_errors;
+}
+
+void AfXdpIo::reclaim() noexcept {
+  uint32_t count = available(completion_);
+  if (count == 0) {
+    // Copy mode sends at most 32 frames a call; what is left waits for the next one.
+    if (tx_outstanding_ >= 32) kick();
+    return;
+  }
+  for (uint32_t i = 0; i < count; i++) {
+    uint64_t address = completion_.entries[completion_.head++ & completion_.mask];
+    if (metadata_size_ != 0) {
+      TxMetadata metadata;
+      memcpy(&metadata, umem_ + address - sizeof metadata, sizeof metadata);
+      uint32_t next = (stamps_head_ + 1) & (config_.ring_size - 1);
+      if (metadata.tx_timestamp != 0 && next != stamps_tail_) {
+        stamps_[stamps_head_] = {tx_index_[address / chunk_size_], metadata.tx_timestamp};
+        stamps_head_ = next;
+      }
+    }
+    tx_free_.push_back(address & ~uint64_t{chunk_size_ - 1});
+  }
+  publish_consumed(completion_);
+  tx_outstanding_ -= count;
+}
+
+uint32_t AfXdpIo::tx_stamps(std::span<TxStamp> stamps) noexcept {
+  if (tx_outstanding_ > 0) reclaim();
+  uint32_t count = 0;
+  while (count < stamps.size() && stamps_tail_ != stamps_head_) {
+    stamps[count++] = stamps_[stamps_tail_];
+    stamps_tail_ = (stamps_tail_ + 1) & (config_.ring_size - 1);
+  }
+  return count;
+}
+
+void AfXdpIo::settle() noexcept {
+  xdp_statistics statistics{};
+  socklen_t size = sizeof statistics;
+  if (getsockopt(fd_.get(), SOL_XDP, XDP_STATISTICS, &statistics, &size) == 0) {
+    counters_.rx_ring_drops.set(statistics.rx_dropped + statistics.rx_ring_full);
+    counters_.tx_refused.add(statistics.tx_invalid_descs);
+  }
+}
+
+static_assert(PacketIo<AfXdpIo>);
+
+}  // namespace carom

@@ -1,0 +1,96 @@
+// How frames move: the interface that all backends share, and what they are given.
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/counters.h"
+
+namespace carom {
+
+enum class Provenance { hardware, kernel, tsc };
+
+// An interface in a namespace, with its addresses: where a role is attached.
+struct Link {
+  std::string network_namespace;  // path, "" for the process's own
+  std::string interface_name;
+  uint8_t mac[6];
+  uint8_t address4[4];
+  uint8_t address6[16];
+  bool has_address4;
+  bool has_address6;
+  uint32_t mtu;
+};
+
+struct IoConfig {
+  Link link;
+  uint32_t queue;
+  int cpu;             // -1: not pinned
+  uint32_t ring_size;  // frames, a power of two
+  uint16_t local_port;
+  uint16_t send_port;
+  bool has_group;
+  bool group_ipv6;
+  uint8_t group[16];
+  int32_t vlan;  // -1: untagged
+  uint8_t ttl;
+  bool receives;  // false for a generator that expects no answers
+  uint32_t busy_poll_us;
+  std::string copy_mode;  // auto, copy, zero-copy
+  std::string xdp_mode;   // auto, native, generic
+  Provenance timestamps;
+  bool rx_stamps;
+  bool tx_stamps;
+  uint64_t stall_threshold_ns;
+};
+
+// A borrowed view of a frame: valid until it is released (rx) or submitted (tx).
+struct Frame {
+  uint8_t* data;
+  uint32_t length;
+  int32_t stripped_vlan;    // a tag that the kernel took out, -1 for none
+  bool checksums_verified;  // by the kernel or the NIC
+  uint64_t stamp_ns;        // receive time by the stamp clock, 0 for none
+};
+
+// When a frame left. `index` counts the frames submitted on this backend, from 0.
+struct TxStamp {
+  uint32_t index;
+  uint64_t stamp_ns;
+};
+
+struct IoCounters {
+  Counter tx_full;        // no room for a frame: asked again later
+  Counter tx_refused;     // the kernel did not take a frame: asked again later
+  Counter rx_ring_drops;  // the kernel had no room for a frame that was for us
+  Counter rx_other_host;  // frames for another MAC address
+  Counter wakeups;        // system calls that moved frames
+  Counter link_errors;    // the interface was down or gone
+};
+
+template <class B>
+concept PacketIo = requires(B b, std::span<Frame> frames, std::span<const Frame> filled,
+                            std::span<TxStamp> stamps, uint32_t count) {
+  { B::NAME } -> std::convertible_to<std::string_view>;
+  { b.rx_peek(frames) }
+  noexcept->std::same_as<uint32_t>;  // views of received frames; never blocks
+  { b.rx_release(count) }
+  noexcept->std::same_as<void>;  // gives the oldest back
+  { b.tx_reserve(frames) }
+  noexcept->std::same_as<uint32_t>;  // views to write into; 0 = full
+  { b.tx_submit(filled) }
+  noexcept->std::same_as<uint32_t>;  // to the wire, as one batch; how many were taken
+  { b.tx_stamps(stamps) }
+  noexcept->std::same_as<uint32_t>;  // when earlier frames left; 0 = none known yet
+  { b.settle() }
+  noexcept->std::same_as<void>;  // reads what the kernel counted; after the loop
+  { b.notes() } -> std::convertible_to<const std::vector<std::string>&>;  // what was found out while opening
+};
+
+inline constexpr uint32_t MAX_BATCH = 64;
+
+}  // namespace carom

@@ -1,0 +1,125 @@
+#include "io/timestamping.h"
+
+#include <linux/errqueue.h>
+#include <linux/ethtool.h>
+#include <linux/net_tstamp.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+
+#include <cstring>
+
+#include "core/error.h"
+
+namespace carom {
+namespace {
+
+ifreq request_for(const std::string& interface, void* data) {
+  ifreq request{};
+  strncpy(request.ifr_name, interface.c_str(), IFNAMSIZ - 1);
+  request.ifr_data = static_cast<char*>(data);
+  return request;
+}
+
+uint64_t to_ns(const timespec& time) {
+  return static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
+}
+
+}  // namespace
+
+TimestampingInfo timestamping_info(const Link& link) {
+  const std::string operation = "timestamping of " + link.interface_name;
+  Fd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!fd.open()) throw system_error(operation, errno);
+  ethtool_ts_info info{};
+  info.cmd = ETHTOOL_GET_TS_INFO;
+  ifreq request = request_for(link.interface_name, &info);
+  if (ioctl(fd.get(), SIOCETHTOOL, &request) != 0) throw system_error(operation, errno);
+  constexpr uint32_t RAW = SOF_TIMESTAMPING_RAW_HARDWARE;
+  constexpr uint32_t SOFTWARE = SOF_TIMESTAMPING_SOFTWARE;
+  auto has = [&](uint32_t bits) { return (info.so_timestamping & bits) == bits; };
+  return {has(RAW | SOF_TIMESTAMPING_TX_HARDWARE) && (info.tx_types & (1u << HWTSTAMP_TX_ON)) != 0,
+          has(RAW | SOF_TIMESTAMPING_RX_HARDWARE) && (info.rx_filters & (1u << HWTSTAMP_FILTER_ALL)) != 0,
+          has(SOFTWARE | SOF_TIMESTAMPING_TX_SOFTWARE), has(SOFTWARE | SOF_TIMESTAMPING_RX_SOFTWARE),
+          info.phc_index};
+}
+
+NicTimestamping::NicTimestamping(const char* backend, const Link& link) : interface_(link.interface_name) {
+  const std::string operation = operation_text(backend, link, "hardware timestamps");
+  TimestampingInfo info = timestamping_info(link);
+  if (info.phc_index < 0 || !info.hardware_rx || !info.hardware_tx) {
+    std::string detail = info.phc_index < 0  ? "the interface has no hardware clock"
+                         : !info.hardware_rx ? "the NIC can't stamp every received frame"
+                                             : "the NIC can't stamp sent frames";
+    throw Error(ErrorCode::environment, operation, detail,
+                "use --timestamps kernel or tsc, or auto to take the best there is");
+  }
+  Fd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  hwtstamp_config before{};
+  ifreq request = request_for(interface_, &before);
+  if (ioctl(fd.get(), SIOCGHWTSTAMP, &request) != 0)
+    throw system_error(operation + " (SIOCGHWTSTAMP)", errno);
+  hwtstamp_config wanted{0, HWTSTAMP_TX_ON, HWTSTAMP_FILTER_ALL};
+  request = request_for(interface_, &wanted);
+  if (ioctl(fd.get(), SIOCSHWTSTAMP, &request) != 0)
+    throw system_error(operation + " (SIOCSHWTSTAMP)", errno);
+  tx_type_ = before.tx_type;
+  rx_filter_ = before.rx_filter;
+  fd_ = std::move(fd);
+}
+
+NicTimestamping::NicTimestamping(NicTimestamping&&) noexcept = default;
+NicTimestamping& NicTimestamping::operator=(NicTimestamping&&) noexcept = default;
+
+NicTimestamping::~NicTimestamping() {
+  if (!fd_.open()) return;
+  hwtstamp_config before{0, tx_type_, rx_filter_};
+  ifreq request = request_for(interface_, &before);
+  ioctl(fd_.get(), SIOCSHWTSTAMP, &request);  // best effort: the interface may be gone
+}
+
+void request_timestamps(int fd, const IoConfig& config, const std::string& operation) {
+  if (config.timestamps == Provenance::tsc || !(config.rx_stamps || config.tx_stamps)) return;
+  bool hardware = config.timestamps == Provenance::hardware;
+  int flags = hardware ? SOF_TIMESTAMPING_RAW_HARDWARE : SOF_TIMESTAMPING_SOFTWARE;
+  if (config.rx_stamps) flags |= hardware ? SOF_TIMESTAMPING_RX_HARDWARE : SOF_TIMESTAMPING_RX_SOFTWARE;
+  if (config.tx_stamps) {
+    flags |= hardware ? SOF_TIMESTAMPING_TX_HARDWARE : SOF_TIMESTAMPING_TX_SOFTWARE;
+    flags |= SOF_TIMESTAMPING_OPT_ID | SOF_TIMESTAMPING_OPT_TSONLY;
+  }
+  set_option(fd, SOL_SOCKET, SO_TIMESTAMPING, flags, operation + " (SO_TIMESTAMPING)");
+}
+
+uint64_t stamp_of(const msghdr& message, Provenance wanted) noexcept {
+  for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr;
+       c = CMSG_NXTHDR(const_cast<msghdr*>(&message), c)) {
+    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_TIMESTAMPING) continue;
+    timespec times[3];  // software, deprecated, raw hardware
+    memcpy(times, CMSG_DATA(c), sizeof times);
+    return to_ns(times[wanted == Provenance::hardware ? 2 : 0]);
+  }
+  return 0;
+}
+
+uint32_t read_tx_stamps(int fd, std::span<TxStamp> stamps, Provenance wanted) noexcept {
+  uint32_t count = 0;
+  while (count < stamps.size()) {
+    alignas(cmsghdr) char control[256];
+    msghdr message{};
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    if (recvmsg(fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) break;
+    uint64_t stamp_ns = stamp_of(message, wanted);
+    for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr && stamp_ns != 0; c = CMSG_NXTHDR(&message, c)) {
+      if (c->cmsg_level == SOL_SOCKET) continue;
+      sock_extended_err extended;
+      memcpy(&extended, CMSG_DATA(c), sizeof extended);
+      if (extended.ee_origin != SO_EE_ORIGIN_TIMESTAMPING) continue;
+      stamps[count++] = {extended.ee_data, stamp_ns};
+      break;
+    }
+  }
+  return count;
+}
+
+}  // namespace carom

@@ -1,0 +1,51 @@
+// Timestamps of the kernel or the NIC through sockets: SO_TIMESTAMPING, and the switch in the NIC.
+// Source: Documentation/networking/timestamping.rst of the Linux kernel.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "io/packet_io.h"
+#include "io/socket.h"
+
+namespace carom {
+
+// What ETHTOOL_GET_TS_INFO says.
+struct TimestampingInfo {
+  bool hardware_tx;
+  bool hardware_rx;
+  bool software_tx;
+  bool software_rx;
+  int phc_index;  // -1: no hardware clock
+};
+
+// In the calling thread's namespace. Throws Error when there is no such interface.
+TimestampingInfo timestamping_info(const Link& link);
+
+// Switches the NIC's timestamping on (SIOCSHWTSTAMP), and back to what it was when destroyed.
+class NicTimestamping {
+ public:
+  NicTimestamping() = default;
+  // Throws Error with the reason where the NIC can't.
+  NicTimestamping(const char* backend, const Link& link);
+  NicTimestamping(NicTimestamping&&) noexcept;
+  NicTimestamping& operator=(NicTimestamping&&) noexcept;
+  ~NicTimestamping();
+
+ private:
+  Fd fd_;
+  std::string interface_;
+  int tx_type_ = 0;
+  int rx_filter_ = 0;
+};
+
+// Asks a socket for the stamps that the configuration wants. Throws Error.
+void request_timestamps(int fd, const IoConfig& config, const std::string& operation);
+
+// The stamp in a received message's control data, 0 when there is none.
+uint64_t stamp_of(const msghdr& message, Provenance wanted) noexcept;
+
+// Stamps of sent frames from the socket's error queue; never blocks.
+uint32_t read_tx_stamps(int fd, std::span<TxStamp> stamps, Provenance wanted) noexcept;
+
+}  // namespace carom
