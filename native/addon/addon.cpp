@@ -1,0 +1,179 @@
+// What the addon exports; native/index.ts is the only one that imports it.
+#include <fcntl.h>
+#include <napi.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "addon/convert.h"
+#include "addon/frame_socket.h"
+#include "addon/roles.h"
+#include "core/clock.h"
+#include "core/thread.h"
+#include "io/timestamping.h"
+#include "loop/backends.h"
+
+namespace carom {
+namespace {
+
+Napi::Value clock(const Napi::CallbackInfo& info) {
+  Napi::Object object = Napi::Object::New(info.Env());
+  const ClockInfo& found = Clock::get().info();
+  object.Set("frequencyHz", found.frequency_hz);
+  object.Set("resolutionNs", found.resolution_ns);
+  object.Set("readCostNs", found.read_cost_ns);
+  object.Set("errorPpm", found.error_ppm);
+  return object;
+}
+
+Napi::Value backend_names(const Napi::CallbackInfo& info) {
+  std::vector<std::string> names;
+  for (const BackendEntry& backend : backends()) names.emplace_back(backend.name);
+  return write_strings(info.Env(), names);
+}
+
+Napi::Value probe_backends(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    IoConfig config{};
+    config.link = read_link(info[0].ToObject());
+    config.queue = info[1].ToNumber().Uint32Value();
+    config.cpu = -1;
+    config.ring_size = 256;
+    config.vlan = -1;
+    config.ttl = 1;
+    config.local_port = config.send_port = 0;  // any free one
+    config.copy_mode = config.xdp_mode = "auto";
+    config.timestamps = Provenance::tsc;
+    Napi::Array result = Napi::Array::New(env);
+    for (const BackendEntry& backend : backends()) {
+      std::string reason;
+      std::string hint;
+      try {
+        in_network_namespace(config.link.network_namespace, [&] { reason = backend.probe(config); });
+      } catch (const Error& error) {
+        reason = error.operation + ": " + error.detail;
+        hint = error.hint;
+      }
+      Napi::Array roles = Napi::Array::New(env);
+      if (backend.generate != nullptr) roles[roles.Length()] = Napi::String::New(env, "generator");
+      if (backend.respond != nullptr) roles[roles.Length()] = Napi::String::New(env, "responder");
+      Napi::Object object = Napi::Object::New(env);
+      object.Set("name", std::string(backend.name));
+      object.Set("roles", roles);
+      object.Set("reason", reason);
+      object.Set("hint", hint);
+      result[result.Length()] = object;
+    }
+    return result;
+  });
+}
+
+Napi::Value timestamping(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    Link link = read_link(info[0].ToObject());
+    TimestampingInfo found{};
+    in_network_namespace(link.network_namespace, [&] { found = timestamping_info(link); });
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("hardwareTx", found.hardware_tx);
+    object.Set("hardwareRx", found.hardware_rx);
+    object.Set("softwareTx", found.software_tx);
+    object.Set("softwareRx", found.software_rx);
+    object.Set("phcIndex", found.phc_index);
+    return object;
+  });
+}
+
+// Spins on a core: nothing but what the loops do between two packets.
+class StallWorker : public Napi::AsyncWorker {
+ public:
+  StallWorker(const Napi::Function& on_end, int cpu, uint64_t duration_ns, uint64_t threshold_ns)
+      : Napi::AsyncWorker(on_end), cpu_(cpu), duration_ns_(duration_ns), stalls_(threshold_ns) {}
+
+  void Execute() override {
+    // A thread of its own: libuv's would stay pinned.
+    std::thread thread([this] {
+      try {
+        pin_to_cpu(cpu_);
+      } catch (const Error& error) {
+        failure_ = error.operation + ": " + error.detail;
+        return;
+      }
+      const Clock& clock = Clock::get();
+      uint64_t now_ns = clock.now_ns();
+      uint64_t end_ns = now_ns + duration_ns_;
+      stalls_.begin(now_ns);
+      while (now_ns < end_ns) {
+        now_ns = clock.now_ns();
+        stalls_.turn(now_ns);
+      }
+    });
+    thread.join();
+    if (!failure_.empty()) SetError(failure_);
+  }
+
+  std::vector<napi_value> GetResult(Napi::Env env) override {
+    return {env.Null(), write_stalls(env, stalls_)};
+  }
+
+ private:
+  int cpu_;
+  uint64_t duration_ns_;
+  StallDetector stalls_;
+  std::string failure_;
+};
+
+void measure_stalls(const Napi::CallbackInfo& info) {
+  auto* worker = new StallWorker(info[3].As<Napi::Function>(), info[0].ToNumber().Int32Value(),
+                                 static_cast<uint64_t>(info[1].ToNumber().Int64Value()),
+                                 static_cast<uint64_t>(info[2].ToNumber().Int64Value()));
+  worker->Queue();  // deletes itself
+}
+
+// The main thread's own namespace, while it is in another one.
+int home_namespace = -1;
+
+void leave_namespace(const Napi::CallbackInfo&) {
+  if (home_namespace < 0) return;
+  setns(home_namespace, CLONE_NEWNET);
+  close(home_namespace);
+  home_namespace = -1;
+}
+
+void enter_namespace(const Napi::CallbackInfo& info) {
+  guarded(info.Env(), [&] {
+    if (home_namespace >= 0)
+      throw Error(ErrorCode::internal, "enter a namespace", "the thread is in another already");
+    home_namespace = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+    if (home_namespace < 0) throw system_error("open /proc/thread-self/ns/net", errno);
+    try {
+      enter_network_namespace(info[0].ToString().Utf8Value());
+    } catch (...) {
+      close(home_namespace);
+      home_namespace = -1;
+      throw;
+    }
+  });
+}
+
+Napi::Object initialise(Napi::Env env, Napi::Object exports) {
+  exports.Set("layoutHash", CAROM_WIRE_LAYOUT_HASH);
+  exports.Set("clock", Napi::Function::New(env, clock));
+  exports.Set("backendNames", Napi::Function::New(env, backend_names));
+  exports.Set("probeBackends", Napi::Function::New(env, probe_backends));
+  exports.Set("timestampingInfo", Napi::Function::New(env, timestamping));
+  exports.Set("measureStalls", Napi::Function::New(env, measure_stalls));
+  exports.Set("enterNamespace", Napi::Function::New(env, enter_namespace));
+  exports.Set("leaveNamespace", Napi::Function::New(env, leave_namespace));
+  export_roles(env, exports);
+  export_frame_socket(env, exports);
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(carom, initialise)
+
+}  // namespace carom

@@ -1,0 +1,361 @@
+#include "addon/convert.h"
+
+#include <arpa/inet.h>
+
+#include <bit>
+#include <cmath>
+
+namespace carom {
+namespace {
+
+[[noreturn]] void refuse(const char* name, const char* wanted) {
+  throw Error(ErrorCode::internal, std::string("read the configuration: ") + name,
+              std::string("it is not ") + wanted);
+}
+
+double number(const Napi::Object& object, const char* name, double min, double max) {
+  Napi::Value value = object.Get(name);
+  if (!value.IsNumber()) refuse(name, "a number");
+  double result = value.As<Napi::Number>().DoubleValue();
+  if (!(result >= min && result <= max)) refuse(name, "in its range");
+  return result;
+}
+
+template <class T>
+T integer(const Napi::Object& object, const char* name, double min, double max) {
+  double result = number(object, name, min, max);
+  if (result != std::floor(result)) refuse(name, "a whole number");
+  return static_cast<T>(result);
+}
+
+bool boolean(const Napi::Object& object, const char* name) {
+  Napi::Value value = object.Get(name);
+  if (!value.IsBoolean()) refuse(name, "true or false");
+  return value.As<Napi::Boolean>().Value();
+}
+
+std::string text(const Napi::Object& object, const char* name) {
+  Napi::Value value = object.Get(name);
+  if (!value.IsString()) refuse(name, "a text");
+  return value.As<Napi::String>().Utf8Value();
+}
+
+Napi::Object nested(const Napi::Object& object, const char* name) {
+  Napi::Value value = object.Get(name);
+  if (!value.IsObject()) refuse(name, "an object");
+  return value.As<Napi::Object>();
+}
+
+std::vector<std::string> texts(const Napi::Object& object, const char* name) {
+  Napi::Value value = object.Get(name);
+  if (!value.IsArray()) refuse(name, "a list");
+  Napi::Array array = value.As<Napi::Array>();
+  std::vector<std::string> result;
+  for (uint32_t i = 0; i < array.Length(); i++) {
+    Napi::Value item = array[i];
+    if (!item.IsString()) refuse(name, "a list of texts");
+    result.push_back(item.As<Napi::String>().Utf8Value());
+    if (result.back().empty() || result.back().size() > 8)
+      refuse(name, "a list of symbols of 1 to 8 characters");
+  }
+  return result;
+}
+
+void read_mac(const std::string& from, uint8_t* mac, const char* name) {
+  unsigned bytes[6];
+  char rest;
+  if (sscanf(from.c_str(), "%2x:%2x:%2x:%2x:%2x:%2x%c", &bytes[0], &bytes[1], &bytes[2], &bytes[3], &bytes[4],
+             &bytes[5], &rest) != 6) {
+    refuse(name, "a MAC address");
+  }
+  for (int i = 0; i < 6; i++) mac[i] = static_cast<uint8_t>(bytes[i]);
+}
+
+// Fills 4 or 16 bytes; returns whether it is IPv6.
+bool read_address(const std::string& from, uint8_t* address, const char* name) {
+  memset(address, 0, 16);
+  if (inet_pton(AF_INET, from.c_str(), address) == 1) return false;
+  if (inet_pton(AF_INET6, from.c_str(), address) == 1) return true;
+  refuse(name, "an address");
+}
+
+StrategyConfig read_strategy(const Napi::Object& object) {
+  return {integer<uint32_t>(object, "threshold", 0, UINT32_MAX),
+          integer<uint32_t>(object, "quantity", 0, UINT32_MAX),
+          integer<int32_t>(object, "priceOffset", INT32_MIN, INT32_MAX),
+          integer<uint8_t>(object, "side", 0, 1), texts(object, "symbols")};
+}
+
+Provenance read_provenance(const std::string& from) {
+  if (from == "hardware") return Provenance::hardware;
+  if (from == "kernel") return Provenance::kernel;
+  if (from == "tsc") return Provenance::tsc;
+  refuse("timestamps", "hardware, kernel or tsc");
+}
+
+Match read_match(const std::string& from) {
+  if (from == "clordid") return Match::clordid;
+  if (from == "price") return Match::price;
+  if (from == "fifo") return Match::fifo;
+  refuse("match", "clordid, price or fifo");
+}
+
+// How many ticks the ledger remembers: those of the time in which an answer may come, and as long again.
+uint32_t ledger_capacity(const GeneratorConfig& config) {
+  constexpr uint64_t SMALLEST = 1 << 12;
+  constexpr uint64_t LARGEST = 1 << 22;
+  // A closed loop of one sends nothing while it waits; a wider one may send some 1 M ticks a second.
+  if (config.closed && config.window == 1) return SMALLEST;
+  double ticks_per_s = config.closed ? 1e6 : static_cast<double>(config.rate_millihertz) / 1e3;
+  double wanted = 2 * ticks_per_s * (static_cast<double>(config.ledger.timeout_ns) / 1e9 + 0.1);
+  uint64_t capped = wanted < static_cast<double>(LARGEST) ? static_cast<uint64_t>(wanted) : LARGEST;
+  return static_cast<uint32_t>(std::bit_ceil(std::max(capped, SMALLEST)));
+}
+
+Napi::Float64Array write_ns(Napi::Env env, const std::vector<Interval>& intervals,
+                            uint64_t Interval::*member) {
+  Napi::Float64Array result = Napi::Float64Array::New(env, intervals.size());
+  for (size_t i = 0; i < intervals.size(); i++) result[i] = static_cast<double>(intervals[i].*member);
+  return result;
+}
+
+void put(Napi::Object& object, const char* name, const Counter& counter) {
+  object.Set(name, Napi::Number::New(object.Env(), static_cast<double>(counter.get())));
+}
+
+template <size_t N>
+void put_refused(Napi::Object& object, const std::array<Counter, N>& refused) {
+  for (size_t i = 1; i < N; i++) put(object, PARSE_RESULT_NAMES[i], refused[i]);
+}
+
+void put_io(Napi::Object& object, const Role& role) {
+  put(object, "tx_full", role.io_counters.tx_full);
+  put(object, "tx_refused", role.io_counters.tx_refused);
+  put(object, "rx_ring_drops", role.io_counters.rx_ring_drops);
+  put(object, "rx_other_host", role.io_counters.rx_other_host);
+  put(object, "wakeups", role.io_counters.wakeups);
+  put(object, "link_errors", role.io_counters.link_errors);
+  object.Set("stalls", Napi::Number::New(object.Env(), static_cast<double>(role.stalls.count())));
+  object.Set("stalled_ns", Napi::Number::New(object.Env(), static_cast<double>(role.stalls.total_ns())));
+}
+
+}  // namespace
+
+Link read_link(const Napi::Object& object) {
+  Link link{};
+  link.network_namespace = text(object, "namespace");
+  link.interface_name = text(object, "interfaceName");
+  if (link.interface_name.empty() || link.interface_name.size() > 15)
+    refuse("interfaceName", "1 to 15 characters");
+  read_mac(text(object, "mac"), link.mac, "mac");
+  std::string address4 = text(object, "address4");
+  std::string address6 = text(object, "address6");
+  uint8_t address[16];
+  link.has_address4 = !address4.empty();
+  if (link.has_address4) {
+    if (read_address(address4, address, "address4")) refuse("address4", "an IPv4 address");
+    memcpy(link.address4, address, 4);
+  }
+  link.has_address6 = !address6.empty();
+  if (link.has_address6 && !read_address(address6, link.address6, "address6"))
+    refuse("address6", "an IPv6 address");
+  link.mtu = integer<uint32_t>(object, "mtu", 68, 65535);
+  return link;
+}
+
+IoConfig read_io(const Napi::Object& object) {
+  IoConfig io{};
+  io.link = read_link(nested(object, "link"));
+  io.queue = integer<uint32_t>(object, "queue", 0, 63);
+  io.cpu = integer<int>(object, "cpu", -1, 1023);
+  io.ring_size = integer<uint32_t>(object, "ringSize", MAX_BATCH, 65536);
+  if (!std::has_single_bit(io.ring_size)) refuse("ringSize", "a power of two");
+  io.local_port = integer<uint16_t>(object, "localPort", 1, 65535);
+  io.send_port = integer<uint16_t>(object, "sendPort", 1, 65535);
+  std::string group = text(object, "group");
+  io.has_group = !group.empty();
+  if (io.has_group) io.group_ipv6 = read_address(group, io.group, "group");
+  io.vlan = integer<int32_t>(object, "vlan", -1, 4094);
+  io.ttl = integer<uint8_t>(object, "ttl", 1, 255);
+  io.receives = boolean(object, "receives");
+  io.busy_poll_us = integer<uint32_t>(object, "busyPollUs", 0, 1e6);
+  io.copy_mode = text(object, "copyMode");
+  io.xdp_mode = text(object, "xdpMode");
+  io.timestamps = read_provenance(text(object, "timestamps"));
+  io.rx_stamps = boolean(object, "rxStamps");
+  io.tx_stamps = boolean(object, "txStamps");
+  io.stall_threshold_ns = integer<uint64_t>(object, "stallThresholdNs", 100, 1e9);
+  return io;
+}
+
+ResponderConfig read_responder(const Napi::Object& object) {
+  ResponderConfig config{};
+  config.io = read_io(nested(object, "io"));
+  config.strategy = read_strategy(nested(object, "strategy"));
+  std::string address = text(object, "responseAddress");
+  config.has_response_address = !address.empty();
+  if (config.has_response_address) {
+    config.response_ipv6 = read_address(address, config.response.address, "responseAddress");
+    read_mac(text(object, "responseMac"), config.response.mac, "responseMac");
+    if (!(config.response_ipv6 ? config.io.link.has_address6 : config.io.link.has_address4)) {
+      throw Error(ErrorCode::usage, "answer to " + address, "the interface has no address of that family");
+    }
+  }
+  config.response.port = integer<uint16_t>(object, "responsePort", 1, 65535);
+  return config;
+}
+
+GeneratorConfig read_generator(const Napi::Object& object) {
+  GeneratorConfig config{};
+  config.io = read_io(nested(object, "io"));
+  std::string address = text(object, "destinationAddress");
+  config.ipv6 = read_address(address, config.destination.address, "destinationAddress");
+  read_mac(text(object, "destinationMac"), config.destination.mac, "destinationMac");
+  config.destination.port = integer<uint16_t>(object, "destinationPort", 1, 65535);
+  if (!(config.ipv6 ? config.io.link.has_address6 : config.io.link.has_address4)) {
+    throw Error(ErrorCode::usage, "send to " + address, "the interface has no address of that family");
+  }
+  config.closed = text(object, "mode") == "closed";
+  config.window = integer<uint32_t>(object, "window", 1, 1 << 16);
+  config.rate_millihertz = integer<uint64_t>(object, "rateMilliHz", 1, 1e12);
+  config.count = integer<uint64_t>(object, "count", 0, 1e15);
+  config.duration_ns = integer<uint64_t>(object, "durationNs", 0, 1e18);
+  config.warmup_ns = integer<uint64_t>(object, "warmupNs", 0, 1e15);
+  config.quiet_ns = integer<uint64_t>(object, "quietNs", 0, 1e12);
+  config.late_threshold_ns = integer<uint64_t>(object, "lateThresholdNs", 0, 1e12);
+  bool lossless = false;
+  Napi::Value seed = object.Get("seed");
+  if (!seed.IsBigInt()) refuse("seed", "a BigInt");
+  config.ticks.seed = seed.As<Napi::BigInt>().Uint64Value(&lossless);
+  if (!lossless) refuse("seed", "in the range of 64 bits");
+  config.ticks.trigger_ratio = number(object, "triggerRatio", 0, 1);
+  config.ticks.symbols = texts(object, "symbols");
+  if (config.ticks.symbols.empty()) refuse("symbols", "a list of at least one");
+  config.ticks.price_span = integer<uint32_t>(object, "priceSpan", 1, UINT32_MAX);
+  config.ledger.strategy = read_strategy(nested(object, "strategy"));
+  config.ticks.threshold = config.ledger.strategy.threshold;
+  config.ledger.match = read_match(text(object, "match"));
+  config.ticks.unique_prices = config.ledger.match == Match::price;
+  config.ledger.timeout_ns = integer<uint64_t>(object, "timeoutNs", 1, 60e9);
+  config.ledger.stamped = config.io.tx_stamps && config.io.timestamps != Provenance::tsc;
+  config.ledger.capacity = ledger_capacity(config);
+  return config;
+}
+
+Napi::Object write_histogram(Napi::Env env, const Histogram& histogram) {
+  Napi::Float64Array counts = Napi::Float64Array::New(env, Histogram::SIZE);
+  for (uint32_t i = 0; i < Histogram::SIZE; i++) counts[i] = static_cast<double>(histogram.count_at(i));
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("counts", counts);
+  object.Set("count", static_cast<double>(histogram.count()));
+  object.Set("min", static_cast<double>(histogram.min()));
+  object.Set("max", static_cast<double>(histogram.max()));
+  object.Set("sum", static_cast<double>(histogram.sum()));
+  object.Set("sumOfSquares", histogram.sum_of_squares());
+  return object;
+}
+
+Napi::Object write_intervals(Napi::Env env, const std::vector<Interval>& intervals) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("starts_ns", write_ns(env, intervals, &Interval::start_ns));
+  object.Set("ends_ns", write_ns(env, intervals, &Interval::end_ns));
+  return object;
+}
+
+Napi::Object write_stalls(Napi::Env env, const StallDetector& stalls) {
+  Napi::Object object = write_intervals(env, stalls.log());
+  object.Set("count", static_cast<double>(stalls.count()));
+  object.Set("total_ns", static_cast<double>(stalls.total_ns()));
+  object.Set("max_ns", static_cast<double>(stalls.max_ns()));
+  object.Set("observed_ns", static_cast<double>(stalls.observed_ns()));
+  object.Set("threshold_ns", static_cast<double>(stalls.threshold_ns()));
+  return object;
+}
+
+Napi::Array write_strings(Napi::Env env, const std::vector<std::string>& strings) {
+  Napi::Array array = Napi::Array::New(env, strings.size());
+  for (uint32_t i = 0; i < strings.size(); i++) array[i] = Napi::String::New(env, strings[i]);
+  return array;
+}
+
+Napi::Array write_examples(Napi::Env env, const std::vector<Example>& examples) {
+  static constexpr const char* VERDICTS[] = {"correct",   "wrong",      "missing",
+                                             "duplicate", "unexpected", "late"};
+  Napi::Array array = Napi::Array::New(env, examples.size());
+  for (uint32_t i = 0; i < examples.size(); i++) {
+    const Example& example = examples[i];
+    auto bytes = [&](bool has, const uint8_t* data, size_t size) -> Napi::Value {
+      if (!has) return env.Null();
+      return Napi::Buffer<uint8_t>::Copy(env, data, size);
+    };
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("verdict", VERDICTS[static_cast<size_t>(example.verdict)]);
+    object.Set("tick", bytes(example.has_tick, example.tick, sizeof example.tick));
+    object.Set("expected", bytes(example.has_expected, example.expected, sizeof example.expected));
+    object.Set("received", bytes(example.has_received, example.received, sizeof example.received));
+    array[i] = object;
+  }
+  return array;
+}
+
+Napi::Object write_counters(Napi::Env env, const GeneratorRole& role) {
+  Napi::Object object = Napi::Object::New(env);
+  const LedgerCounters& ledger = role.ledger.counters();
+  put(object, "sent", ledger.sent);
+  put(object, "unsent", role.counters.unsent);
+  put(object, "quiet", ledger.quiet);
+  put(object, "correct", ledger.correct);
+  put(object, "wrong", ledger.wrong);
+  put(object, "late", ledger.late);
+  put(object, "missing", ledger.missing);
+  put(object, "received", ledger.received);
+  put(object, "duplicate", ledger.duplicate);
+  put(object, "unexpected", ledger.unexpected);
+  put(object, "partial_orders", ledger.partial_orders);
+  put(object, "reordered", ledger.reordered);
+  put(object, "stamped", ledger.stamped);
+  put(object, "unstamped", ledger.unstamped);
+  put(object, "warmup_sent", ledger.warmup_sent);
+  put(object, "warmup_answered", ledger.warmup_answered);
+  put(object, "warmup_faults", ledger.warmup_faults);
+  put(object, "late_sends", role.counters.late_sends);
+  put(object, "late_in_stall", role.counters.late_in_stall);
+  put(object, "bursts", role.counters.bursts);
+  put(object, "frames_in", role.counters.frames_in);
+  put(object, "foreign", role.counters.foreign);
+  put_refused(object, role.counters.refused);
+  put_io(object, role);
+  return object;
+}
+
+Napi::Object write_counters(Napi::Env env, const ResponderRole& role) {
+  Napi::Object object = Napi::Object::New(env);
+  const ResponderCounters& counters = role.counters;
+  put(object, "frames", counters.frames);
+  put(object, "datagrams", counters.datagrams);
+  put(object, "ticks", counters.ticks);
+  put(object, "orders", counters.orders);
+  put(object, "quiet_ticks", counters.quiet_ticks);
+  put(object, "partial_ticks", counters.partial_ticks);
+  put(object, "orders_unsent", counters.orders_unsent);
+  put(object, "wrong_mac", counters.wrong_mac);
+  put(object, "wrong_address", counters.wrong_address);
+  put(object, "wrong_group", counters.wrong_group);
+  put(object, "wrong_port", counters.wrong_port);
+  put(object, "unanswerable", counters.unanswerable);
+  put_refused(object, counters.refused);
+  put_io(object, role);
+  return object;
+}
+
+Napi::Error to_javascript(Napi::Env env, const Error& error) {
+  static constexpr const char* CODES[] = {"usage", "environment", "internal"};
+  Napi::Error result = Napi::Error::New(env, error.operation + ": " + error.detail);
+  result.Set("code", Napi::String::New(env, CODES[static_cast<size_t>(error.code)]));
+  result.Set("operation", Napi::String::New(env, error.operation));
+  result.Set("detail", Napi::String::New(env, error.detail));
+  result.Set("hint", Napi::String::New(env, error.hint));
+  return result;
+}
+
+}  // namespace carom

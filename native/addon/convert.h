@@ -1,0 +1,37 @@
+// JavaScript values to configurations and back. TypeScript has validated them; here they are asserted again.
+#pragma once
+
+#include <napi.h>
+
+#include "loop/generate.h"
+#include "loop/respond.h"
+
+namespace carom {
+
+Link read_link(const Napi::Object& object);
+IoConfig read_io(const Napi::Object& object);
+ResponderConfig read_responder(const Napi::Object& object);
+GeneratorConfig read_generator(const Napi::Object& object);
+
+Napi::Object write_histogram(Napi::Env env, const Histogram& histogram);
+Napi::Object write_stalls(Napi::Env env, const StallDetector& stalls);
+Napi::Object write_intervals(Napi::Env env, const std::vector<Interval>& intervals);
+Napi::Array write_examples(Napi::Env env, const std::vector<Example>& examples);
+Napi::Array write_strings(Napi::Env env, const std::vector<std::string>& strings);
+Napi::Object write_counters(Napi::Env env, const GeneratorRole& role);
+Napi::Object write_counters(Napi::Env env, const ResponderRole& role);
+
+// An Error as a JavaScript exception with code, operation, detail and hint.
+Napi::Error to_javascript(Napi::Env env, const Error& error);
+
+// Calls an action and turns what it throws into a JavaScript exception.
+template <class Action>
+auto guarded(Napi::Env env, Action action) {
+  try {
+    return action();
+  } catch (const Error& error) {
+    throw to_javascript(env, error);
+  }
+}
+
+}  // namespace carom

@@ -1,0 +1,124 @@
+#include "addon/roles.h"
+
+#include <memory>
+
+#include "addon/convert.h"
+#include "loop/backends.h"
+
+namespace carom {
+namespace {
+
+struct GeneratorTraits {
+  static constexpr const char* NAME = "Generator";
+  using RoleType = GeneratorRole;
+  static GeneratorConfig read(const Napi::Object& object) { return read_generator(object); }
+  static void (*body(const BackendEntry& backend))(GeneratorRole&) { return backend.generate; }
+  static void result(Napi::Env env, Napi::Object& object, const GeneratorRole& role) {
+    object.Set("latencyPlanned", write_histogram(env, role.ledger.latency_planned()));
+    object.Set("latencyActual", write_histogram(env, role.ledger.latency_actual()));
+    object.Set("lateness", write_histogram(env, role.lateness));
+    object.Set("warmup", write_histogram(env, role.ledger.warmup()));
+    object.Set("slowest", write_intervals(env, role.ledger.slowest().intervals()));
+    object.Set("latest", write_intervals(env, role.latest.intervals()));
+    object.Set("examples", write_examples(env, role.ledger.examples()));
+  }
+};
+
+struct ResponderTraits {
+  static constexpr const char* NAME = "Responder";
+  using RoleType = ResponderRole;
+  static ResponderConfig read(const Napi::Object& object) { return read_responder(object); }
+  static void (*body(const BackendEntry& backend))(ResponderRole&) { return backend.respond; }
+  static void result(Napi::Env, Napi::Object&, const ResponderRole&) {}
+};
+
+template <class Traits>
+class RoleObject : public Napi::ObjectWrap<RoleObject<Traits>> {
+ public:
+  static void define(Napi::Env env, Napi::Object exports) {
+    exports.Set(Traits::NAME,
+                RoleObject::DefineClass(env, Traits::NAME,
+                                        {RoleObject::InstanceMethod("start", &RoleObject::start),
+                                         RoleObject::InstanceMethod("stop", &RoleObject::stop),
+                                         RoleObject::InstanceMethod("counters", &RoleObject::counters),
+                                         RoleObject::InstanceMethod("result", &RoleObject::result),
+                                         RoleObject::InstanceMethod("close", &RoleObject::close)}));
+  }
+
+  explicit RoleObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<RoleObject>(info) {
+    Napi::Env env = info.Env();
+    guarded(env, [&] {
+      if (info.Length() < 1 || !info[0].IsObject()) {
+        throw Error(ErrorCode::internal, "open a role", "no configuration was given");
+      }
+      Napi::Object object = info[0].As<Napi::Object>();
+      role_ = std::make_unique<typename Traits::RoleType>(Traits::read(object));
+      std::string name = object.Get("io").As<Napi::Object>().Get("backend").ToString().Utf8Value();
+      const BackendEntry& backend = find_backend(name);
+      auto body = Traits::body(backend);
+      if (body == nullptr) {
+        throw Error(ErrorCode::usage, std::string("open the ") + Traits::NAME,
+                    name + " can't play that role");
+      }
+      role_->open([body, role = role_.get()] { body(*role); });
+    });
+    // The environment's end, a worker's or the process's, closes what was not closed.
+    napi_add_env_cleanup_hook(env, &RoleObject::close_hook, this);
+    hooked_ = true;
+  }
+
+  void Finalize(Napi::Env env) override {
+    if (hooked_) napi_remove_env_cleanup_hook(env, &RoleObject::close_hook, this);
+    if (role_) role_->close();
+  }
+
+ private:
+  static void close_hook(void* self) { static_cast<RoleObject*>(self)->role_->close(); }
+
+  void start(const Napi::CallbackInfo& info) {
+    Napi::Env env = info.Env();
+    if (info.Length() < 1 || !info[0].IsFunction()) throw Napi::TypeError::New(env, "start needs a function");
+    auto on_end = Napi::ThreadSafeFunction::New(env, info[0].As<Napi::Function>(), Traits::NAME, 0, 1);
+    try {
+      guarded(env, [&] {
+        role_->start([on_end]() mutable {
+          on_end.NonBlockingCall(
+              [](Napi::Env callback_env, Napi::Function callback) { callback.Call({callback_env.Null()}); });
+          on_end.Release();
+        });
+      });
+    } catch (...) {
+      on_end.Release();
+      throw;
+    }
+  }
+
+  void stop(const Napi::CallbackInfo&) { role_->stop(); }
+
+  Napi::Value counters(const Napi::CallbackInfo& info) { return write_counters(info.Env(), *role_); }
+
+  Napi::Value result(const Napi::CallbackInfo& info) {
+    Napi::Env env = info.Env();
+    Napi::Object object = Napi::Object::New(env);
+    role_->close();  // what is read now must not change any more
+    object.Set("counters", write_counters(env, *role_));
+    object.Set("stalls", write_stalls(env, role_->stalls));
+    object.Set("notes", write_strings(env, role_->notes));
+    Traits::result(env, object, *role_);
+    return object;
+  }
+
+  void close(const Napi::CallbackInfo&) { role_->close(); }
+
+  std::unique_ptr<typename Traits::RoleType> role_;
+  bool hooked_ = false;
+};
+
+}  // namespace
+
+void export_roles(Napi::Env env, Napi::Object exports) {
+  RoleObject<GeneratorTraits>::define(env, exports);
+  RoleObject<ResponderTraits>::define(env, exports);
+}
+
+}  // namespace carom

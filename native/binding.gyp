@@ -1,0 +1,39 @@
+{
+  # The addon, and the eBPF program that it carries. Built by node-gyp into native/build/.
+  "target_defaults": {
+    "cflags_cc": ["-std=c++20", "-O3", "-Wall", "-Wextra", "-Wshadow=local", "-Wconversion", "-Wno-missing-field-initializers", "-fexceptions", "-fno-plt"],
+    "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++17", "-std=gnu++20"],
+    "include_dirs": ["."]
+  },
+  "targets": [
+    {
+      "target_name": "bpf",
+      "type": "none",
+      "hard_dependency": 1,
+      "actions": [
+        {
+          "action_name": "redirect",
+          "inputs": ["bpf/redirect.bpf.c", "bpf/compile.js"],
+          "outputs": ["<(SHARED_INTERMEDIATE_DIR)/redirect.bpf.h"],
+          "action": ["node", "bpf/compile.js", "bpf/redirect.bpf.c", "<(SHARED_INTERMEDIATE_DIR)/redirect.bpf.h"],
+          "message": "Compiling the eBPF program redirect"
+        }
+      ]
+    },
+    {
+      "target_name": "carom",
+      "dependencies": ["bpf"],
+      "sources": [
+        "addon/addon.cpp", "addon/convert.cpp", "addon/frame_socket.cpp", "addon/roles.cpp",
+        "core/clock.cpp", "core/stall.cpp", "core/thread.cpp",
+        "generate/ledger.cpp",
+        "io/af_packet.cpp", "io/af_xdp.cpp", "io/socket.cpp", "io/timestamping.cpp", "io/udp.cpp", "io/xdp_program.cpp",
+        "loop/backends.cpp", "loop/role.cpp"
+      ],
+      "cflags_cc": ["-isystem", "<!(node -p \"require('path').resolve(require('node-addon-api').include_dir)\")"],
+      "include_dirs": ["<(SHARED_INTERMEDIATE_DIR)"],
+      "defines": ["NAPI_CPP_EXCEPTIONS", "NAPI_VERSION=8"],
+      "libraries": ["-lbpf"]
+    }
+  ]
+}

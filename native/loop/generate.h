@@ -1,0 +1,308 @@
+// The generator's hot loop: ticks out by the schedule or the window, orders in, each one timed and judged.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <ctime>
+
+#include "core/clock.h"
+#include "frame/build.h"
+#include "frame/parse.h"
+#include "generate/ledger.h"
+#include "generate/tick_source.h"
+#include "io/packet_io.h"
+#include "loop/role.h"
+
+namespace carom {
+
+struct GeneratorConfig {
+  IoConfig io;
+  Endpoint destination;
+  bool ipv6;
+  bool closed;               // closed loop: a window; otherwise the schedule
+  uint32_t window;           // ticks in flight
+  uint64_t rate_millihertz;  // ticks a second, times 1000
+  uint64_t count;            // measured ticks, 0 for no limit
+  uint64_t duration_ns;      // of the measured part, 0 for no limit
+  uint64_t warmup_ns;
+  uint64_t quiet_ns;  // closed loop: the pause after a tick that must not be answered
+  TickSourceConfig ticks;
+  LedgerConfig ledger;
+  uint64_t late_threshold_ns;
+};
+
+struct GeneratorCounters {
+  Counter sent;           // measured ticks handed to the wire
+  Counter unsent;         // measured ticks whose time came and that were not sent
+  Counter late_sends;     // later than the threshold
+  Counter late_in_stall;  // of those, planned before a stall of this core ended
+  Counter bursts;         // sends of several ticks at once, because the sender was behind
+  Counter frames_in;      // everything that was received
+  Counter foreign;        // datagrams that are not for the order port, or not for this host
+  std::array<Counter, static_cast<size_t>(ParseResult::COUNT)>
+      refused;  // received frames, by the parser's reason
+};
+
+struct GeneratorRole : Role {
+  explicit GeneratorRole(const GeneratorConfig& config)
+      : Role(config.io), config(config), ledger(config.ledger) {}
+  static constexpr size_t LATEST = 1000;
+
+  const GeneratorConfig config;
+  Ledger ledger;
+  GeneratorCounters counters;
+  Histogram lateness;
+  LargestIntervals latest{LATEST};
+};
+
+template <PacketIo Io>
+class GenerateLoop {
+ public:
+  GenerateLoop(GeneratorRole& role, Io& io)
+      : config_(role.config),
+        role_(role),
+        ledger_(role.ledger),
+        counters_(role.counters),
+        io_(io),
+        source_(role.config.ticks),
+        parse_options_{role.config.io.vlan, true, -1} {
+    const Link& link = config_.io.link;
+    Endpoint from{};
+    memcpy(from.mac, link.mac, 6);
+    memcpy(from.address, config_.ipv6 ? link.address6 : link.address4, config_.ipv6 ? 16 : 4);
+    from.port = config_.io.send_port;
+    template_ = FrameTemplate(from, config_.destination, config_.ipv6, config_.io.vlan, config_.io.ttl,
+                              MARKET_DATA_SIZE);
+  }
+
+  void run() noexcept {
+    uint64_t now_ns = clock_.now_ns();
+    start_ns_ = now_ns + START_DELAY_NS;
+    warmup_end_ns_ = start_ns_ + config_.warmup_ns;
+    end_ns_ = config_.duration_ns == 0 ? UINT64_MAX : warmup_end_ns_ + config_.duration_ns;
+    epoch_offset_ns_ = clock_.offset_to(CLOCK_REALTIME);
+    schedule_ = ConstantSchedule(start_ns_, config_.closed ? 1 : config_.rate_millihertz);
+    free_ = config_.window;
+    allowed_ns_ = start_ns_;
+    plan();
+    role_.stalls.begin(now_ns);
+    while (role_.command() == Role::Command::run && !finished_) turn();
+    count_unsent(clock_.now_ns());
+    drain();
+    ledger_.close();
+  }
+
+ private:
+  static constexpr uint64_t START_DELAY_NS = 1'000'000;
+  static constexpr uint64_t SETTLE_NS = 10'000'000;  // for answers that must not come
+  static constexpr uint32_t SEND_BATCH = 16;
+
+  void turn() noexcept {
+    uint64_t now_ns = clock_.now_ns();
+    role_.stalls.turn(now_ns);
+    if (due(now_ns) && !given_up(now_ns)) {
+      send(now_ns);
+    } else if (next_planned_ns_ >= end_ns_ || now_ns >= end_ns_) {
+      finished_ = true;
+    }
+    if (config_.io.receives) receive(now_ns);
+  }
+
+  // Content and planned time of the next tick; in the closed loop the time is known when the window has room.
+  void plan() noexcept {
+    next_tick_ = source_.next();
+    next_planned_ns_ = config_.closed ? allowed_ns_ : schedule_.planned_ns(number_);
+  }
+
+  bool due(uint64_t now_ns) const noexcept {
+    if (config_.closed && free_ == 0) return false;
+    return now_ns >= next_planned_ns_ && next_planned_ns_ < end_ns_;
+  }
+
+  // All that is due, up to a batch, with one doorbell; on time that is one tick.
+  void send(uint64_t now_ns) noexcept {
+    uint32_t wanted = config_.closed ? 1 : due_count(now_ns);
+    uint32_t room = io_.tx_reserve(std::span<Frame>(tx_.data(), wanted));
+    if (room == 0) return;  // counted by the backend; the tick stays due
+    uint32_t used = 0;
+    do {
+      batch_[used] = {next_tick_, next_planned_ns_};
+      write(tx_[used], batch_[used].tick, next_planned_ns_);
+      used++;
+      number_++;
+      plan();
+    } while (used < room && due(now_ns) && !config_.closed);
+    uint64_t sent_ns = clock_.now_ns();
+    role_.stalls.turn(sent_ns);
+    uint32_t done = 0;
+    while (true) {
+      uint32_t taken = io_.tx_submit(std::span<const Frame>(tx_.data() + done, used - done));
+      for (uint32_t i = done; i < done + taken; i++) account(batch_[i].tick, batch_[i].planned_ns, sent_ns);
+      done += taken;
+      if (done == used || role_.command() != Role::Command::run || given_up(sent_ns)) break;
+      sent_ns = clock_.now_ns();
+      role_.stalls.forget(sent_ns);
+    }
+    dropped_ += used - done;
+    if (used > 1) ++counters_.bursts;
+  }
+
+  // The link takes nothing any more, and the end of the run is past.
+  bool given_up(uint64_t now_ns) const noexcept {
+    return now_ns > end_ns_ && now_ns - end_ns_ > config_.ledger.timeout_ns;
+  }
+
+  uint32_t due_count(uint64_t now_ns) const noexcept {
+    uint32_t count = 1;
+    while (count < SEND_BATCH && schedule_.planned_ns(number_ + count) <= now_ns) count++;
+    return count;
+  }
+
+  void write(Frame& frame, Tick& tick, uint64_t planned_ns) noexcept {
+    // The planned time since the epoch, made unique where two ticks are planned for the same ns.
+    uint64_t timestamp = planned_ns + static_cast<uint64_t>(epoch_offset_ns_);
+    last_timestamp_ = timestamp > last_timestamp_ ? timestamp : last_timestamp_ + 1;
+    tick.timestamp = last_timestamp_;
+    tick.write(template_.begin(frame.data));
+    template_.finish(frame.data);
+    frame.length = template_.frame_length();
+  }
+
+  void account(const Tick& tick, uint64_t planned_ns, uint64_t sent_ns) noexcept {
+    bool measured = planned_ns >= warmup_end_ns_;
+    bool answer_due = ledger_.must_answer(tick);
+    ledger_.sent(tick, planned_ns, sent_ns, measured);
+    last_sent_ns_ = sent_ns;
+    if (config_.closed) {
+      if (answer_due) {
+        free_--;
+      } else {
+        allowed_ns_ = sent_ns + config_.quiet_ns;
+        next_planned_ns_ = allowed_ns_;
+      }
+    }
+    if (!measured) return;
+    ++counters_.sent;
+    uint64_t late_ns = sent_ns > planned_ns ? sent_ns - planned_ns : 0;
+    role_.lateness.record(late_ns);
+    if (late_ns > config_.late_threshold_ns) [[unlikely]] {
+      ++counters_.late_sends;
+      if (role_.stalls.last_end_ns() > planned_ns) ++counters_.late_in_stall;
+      role_.latest.offer(planned_ns, sent_ns);
+    }
+    if (config_.count != 0 && counters_.sent.get() >= config_.count) finished_ = true;
+  }
+
+  void receive(uint64_t now_ns) noexcept {
+    uint32_t count = io_.rx_peek(rx_);
+    if (count == 0) {
+      idle(now_ns);
+      return;
+    }
+    now_ns = clock_.now_ns();
+    counters_.frames_in.add(count);
+    uint32_t answered = 0;
+    for (uint32_t i = 0; i < count; i++) answered += take(rx_[i], now_ns);
+    io_.rx_release(count);
+    release_window(answered, now_ns);
+  }
+
+  uint32_t take(const Frame& frame, uint64_t now_ns) noexcept {
+    Datagram datagram;
+    parse_options_.verify_checksums = !frame.checksums_verified;
+    parse_options_.stripped_vlan = frame.stripped_vlan;
+    ParseResult result = parse_frame(frame.data, frame.length, parse_options_, datagram);
+    if (result != ParseResult::ok) [[unlikely]] {
+      ++counters_.refused[static_cast<size_t>(result)];
+      return 0;
+    }
+    const Link& link = config_.io.link;
+    const uint8_t* own = datagram.ipv6 ? link.address6 : link.address4;
+    if (datagram.destination_port != config_.io.local_port ||
+        memcmp(datagram.destination_address(), own, datagram.address_size()) != 0) [[unlikely]] {
+      ++counters_.foreign;
+      return 0;
+    }
+    return ledger_.received(datagram.payload, datagram.payload_length, now_ns, frame.stamp_ns);
+  }
+
+  void release_window(uint32_t answered, uint64_t now_ns) noexcept {
+    if (answered == 0 || !config_.closed) return;
+    if (free_ == 0 && now_ns > allowed_ns_) {
+      allowed_ns_ = now_ns;
+      next_planned_ns_ = now_ns;
+    }
+    free_ += answered;
+  }
+
+  // Nothing came: what can wait is done now.
+  void idle(uint64_t now_ns) noexcept {
+    release_window(ledger_.expire(now_ns), now_ns);
+    if (ledger_.stamps_due() == 0) return;
+    std::array<TxStamp, 32> stamps;
+    uint32_t count = io_.tx_stamps(stamps);
+    for (uint32_t i = 0; i < count; i++) ledger_.left(stamps[i]);
+  }
+
+  // Ticks whose time came and that no way was found to send: the link was down, or too slow to the end.
+  void count_unsent(uint64_t now_ns) noexcept {
+    if (config_.closed) return;
+    uint64_t until_ns = now_ns < end_ns_ ? now_ns : end_ns_;
+    uint64_t n = number_;
+    for (uint64_t step = 1ull << 40; step != 0; step >>= 1) {
+      if (n + step > n && schedule_.planned_ns(n + step - 1) < until_ns) n += step;
+    }
+    uint64_t limit =
+        config_.count == 0 ? UINT64_MAX : config_.count - std::min(config_.count, counters_.sent.get());
+    counters_.unsent.add(std::min(n - number_, limit) + dropped_);
+  }
+
+  // Everything is sent: waits for the answers that are due, no longer than the timeout, and a little for
+  // those that must not come.
+  void drain() noexcept {
+    if (!config_.io.receives || number_ == 0) return;
+    uint64_t now_ns = clock_.now_ns();
+    uint64_t settled_ns = now_ns + SETTLE_NS;
+    while (role_.command() != Role::Command::abort) {
+      now_ns = clock_.now_ns();
+      role_.stalls.turn(now_ns);
+      receive(now_ns);
+      bool stamps_pending = ledger_.stamps_due() > 0 && now_ns < settled_ns + 9 * SETTLE_NS;
+      if (now_ns > settled_ns && ledger_.waiting() == 0 && !stamps_pending) return;
+    }
+  }
+
+  struct Planned {
+    Tick tick;
+    uint64_t planned_ns;
+  };
+
+  const Clock& clock_ = Clock::get();
+  const GeneratorConfig& config_;
+  GeneratorRole& role_;
+  Ledger& ledger_;
+  GeneratorCounters& counters_;
+  Io& io_;
+  TickSource source_;
+  ParseOptions parse_options_;
+  FrameTemplate template_;
+  ConstantSchedule schedule_{0, 1};
+  std::array<Frame, MAX_BATCH> rx_;
+  std::array<Frame, SEND_BATCH> tx_;
+  std::array<Planned, SEND_BATCH> batch_;
+  Tick next_tick_{};
+  uint64_t next_planned_ns_ = 0;
+  uint64_t number_ = 0;  // of the next tick
+  uint64_t start_ns_ = 0;
+  uint64_t warmup_end_ns_ = 0;
+  uint64_t end_ns_ = 0;
+  uint64_t last_sent_ns_ = 0;
+  uint64_t last_timestamp_ = 0;
+  int64_t epoch_offset_ns_ = 0;
+  uint64_t allowed_ns_ = 0;  // closed loop: when the window had room, or the pause was over
+  uint32_t free_ = 0;        // closed loop: room in the window
+  uint64_t dropped_ = 0;     // taken from the schedule, and refused by the link to the last
+  bool finished_ = false;
+};
+
+}  // namespace carom

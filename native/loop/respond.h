@@ -1,0 +1,237 @@
+// The responder's hot loop: receive → parse → strategy → order → send, in batches.
+#pragma once
+
+#include <array>
+#include <ctime>
+
+#include "core/clock.h"
+#include "frame/build.h"
+#include "frame/parse.h"
+#include "io/packet_io.h"
+#include "loop/role.h"
+#include "order/native_order.h"
+#include "strategy/strategy.h"
+
+namespace carom {
+
+struct ResponderConfig {
+  IoConfig io;
+  StrategyConfig strategy;
+  bool has_response_address;  // false: the tick's sender is answered
+  bool response_ipv6;
+  Endpoint response;  // the port always counts
+};
+
+struct ResponderCounters {
+  Counter frames;         // everything that was received
+  Counter datagrams;      // those for us: right address, group and port
+  Counter ticks;          // whole ones
+  Counter orders;         // sent
+  Counter quiet_ticks;    // the strategy wants none
+  Counter partial_ticks;  // datagrams with bytes behind the last whole tick
+  Counter orders_unsent;  // no room to send, however often it was tried
+  Counter wrong_mac;
+  Counter wrong_address;
+  Counter wrong_group;
+  Counter wrong_port;
+  Counter unanswerable;  // over a family in which the link has no address
+  std::array<Counter, static_cast<size_t>(ParseResult::COUNT)> refused;  // by the parser's reason
+};
+
+struct ResponderRole : Role {
+  explicit ResponderRole(const ResponderConfig& config) : Role(config.io), config(config) {}
+  const ResponderConfig config;
+  ResponderCounters counters;
+};
+
+// Where an IPv4 or IPv6 group's frames go (RFC 1112, 6.4; RFC 2464, 7).
+inline void multicast_mac(const uint8_t* group, bool ipv6, uint8_t* mac) noexcept {
+  if (ipv6) {
+    mac[0] = mac[1] = 0x33;
+    memcpy(mac + 2, group + 12, 4);
+    return;
+  }
+  const uint8_t prefix[3] = {0x01, 0x00, 0x5e};
+  memcpy(mac, prefix, 3);
+  mac[3] = group[1] & 0x7f;
+  mac[4] = group[2];
+  mac[5] = group[3];
+}
+
+template <PacketIo Io, class Strategy>
+class RespondLoop {
+ public:
+  RespondLoop(ResponderRole& role, Io& io)
+      : config_(role.config),
+        link_(role.config.io.link),
+        role_(role),
+        counters_(role.counters),
+        io_(io),
+        strategy_(role.config.strategy),
+        parse_options_{role.config.io.vlan, true, -1} {
+    if (config_.io.has_group) multicast_mac(config_.io.group, config_.io.group_ipv6, group_mac_);
+  }
+
+  void run() noexcept {
+    const Clock& clock = Clock::get();
+    uint64_t now_ns = clock.now_ns();
+    uint64_t next_offset_ns = now_ns;
+    role_.stalls.begin(now_ns);
+    while (role_.command() == Role::Command::run) {
+      uint32_t count = io_.rx_peek(rx_);
+      now_ns = clock.now_ns();
+      role_.stalls.turn(now_ns);
+      if (count == 0) {
+        if (now_ns < next_offset_ns) [[likely]]
+          continue;
+        epoch_offset_ns_ = clock.offset_to(CLOCK_REALTIME);
+        next_offset_ns = now_ns + 1'000'000'000;
+        continue;
+      }
+      process(count, now_ns);
+    }
+  }
+
+  // One batch of `count` frames in rx(): answers them and gives them back.
+  void process(uint32_t count, uint64_t now_ns) noexcept {
+    order_time_ns_ = now_ns + static_cast<uint64_t>(epoch_offset_ns_);
+    batch_hint_ = count;
+    counters_.frames.add(count);
+    for (uint32_t i = 0; i < count; i++) handle(rx_[i]);
+    flush();
+    io_.rx_release(count);
+  }
+
+  std::span<Frame> rx() noexcept { return rx_; }
+
+ private:
+  static constexpr uint32_t TX_TRIES = 1000;
+
+  void handle(const Frame& frame) noexcept {
+    Datagram datagram;
+    parse_options_.verify_checksums = !frame.checksums_verified;
+    parse_options_.stripped_vlan = frame.stripped_vlan;
+    ParseResult result = parse_frame(frame.data, frame.length, parse_options_, datagram);
+    if (result != ParseResult::ok) [[unlikely]] {
+      ++counters_.refused[static_cast<size_t>(result)];
+      return;
+    }
+    if (Counter* reason = refusal(datagram)) [[unlikely]] {
+      ++*reason;
+      return;
+    }
+    ++counters_.datagrams;
+    uint32_t whole = datagram.payload_length / MARKET_DATA_SIZE;
+    if (whole * MARKET_DATA_SIZE != datagram.payload_length) [[unlikely]]
+      ++counters_.partial_ticks;
+    for (uint32_t i = 0; i < whole; i++) {
+      Tick tick = Tick::read(datagram.payload + i * MARKET_DATA_SIZE);
+      ++counters_.ticks;
+      Decision decision = strategy_.on_tick(tick);
+      if (decision.order) {
+        answer(datagram, tick, decision);
+      } else {
+        ++counters_.quiet_ticks;
+      }
+    }
+  }
+
+  // Why a datagram that parsed is not for us, or null.
+  Counter* refusal(const Datagram& datagram) noexcept {
+    if (datagram.destination_port != config_.io.local_port) return &counters_.wrong_port;
+    const uint8_t* to = datagram.destination_address();
+    bool has_own = datagram.ipv6 ? link_.has_address6 : link_.has_address4;
+    if (!has_own) return &counters_.unanswerable;
+    const uint8_t* own = datagram.ipv6 ? link_.address6 : link_.address4;
+    const uint8_t* mac = datagram.ethernet;
+    if (memcmp(to, own, datagram.address_size()) == 0) {
+      return memcmp(mac, link_.mac, 6) == 0 ? nullptr : &counters_.wrong_mac;
+    }
+    bool multicast = datagram.ipv6 ? to[0] == 0xff : (to[0] & 0xf0) == 0xe0;
+    if (!multicast) return &counters_.wrong_address;
+    bool joined = config_.io.has_group && config_.io.group_ipv6 == datagram.ipv6 &&
+                  memcmp(to, config_.io.group, datagram.address_size()) == 0;
+    if (!joined) return &counters_.wrong_group;
+    // Frames that a kernel socket received have the link's own address in front.
+    bool right_mac = memcmp(mac, group_mac_, 6) == 0 || memcmp(mac, link_.mac, 6) == 0;
+    return right_mac ? nullptr : &counters_.wrong_mac;
+  }
+
+  void answer(const Datagram& datagram, const Tick& tick, const Decision& decision) noexcept {
+    if (tx_used_ == tx_reserved_ && !reserve()) [[unlikely]] {
+      ++counters_.orders_unsent;
+      return;
+    }
+    address(datagram);
+    Frame& frame = tx_[tx_used_++];
+    uint8_t* payload = template_.begin(frame.data);
+    write_order(payload, tick.symbol, decision.price, decision.quantity, decision.side, order_time_ns_,
+                tick.timestamp);
+    template_.finish(frame.data);
+    frame.length = template_.frame_length();
+  }
+
+  // Headers towards the datagram's sender; most follow one of the same sender.
+  void address(const Datagram& datagram) noexcept {
+    uint32_t size = datagram.address_size();
+    if (addressed_ && peer_ipv6_ == datagram.ipv6 && memcmp(peer_.mac, datagram.ethernet + 6, 6) == 0 &&
+        memcmp(peer_.address, datagram.source_address(), size) == 0) [[likely]] {
+      return;
+    }
+    addressed_ = true;
+    peer_ipv6_ = datagram.ipv6;
+    memcpy(peer_.mac, datagram.ethernet + 6, 6);
+    memcpy(peer_.address, datagram.source_address(), size);
+    Endpoint to = peer_;
+    bool ipv6 = datagram.ipv6;
+    if (config_.has_response_address) {
+      to = config_.response;
+      ipv6 = config_.response_ipv6;
+    }
+    to.port = config_.response.port;
+    Endpoint from{};
+    memcpy(from.mac, link_.mac, 6);
+    memcpy(from.address, ipv6 ? link_.address6 : link_.address4, ipv6 ? 16 : 4);
+    from.port = config_.io.local_port;
+    template_ = FrameTemplate(from, to, ipv6, config_.io.vlan, config_.io.ttl, TRADING_ORDER_SIZE);
+  }
+
+  bool reserve() noexcept {
+    flush();
+    std::span<Frame> wanted(tx_.data(), batch_hint_);
+    for (uint32_t i = 0; i < TX_TRIES && tx_reserved_ == 0; i++) tx_reserved_ = io_.tx_reserve(wanted);
+    return tx_reserved_ != 0;
+  }
+
+  void flush() noexcept {
+    uint32_t done = 0;
+    for (uint32_t i = 0; i < TX_TRIES && done < tx_used_; i++) {
+      done += io_.tx_submit(std::span<const Frame>(tx_.data() + done, tx_used_ - done));
+    }
+    counters_.orders.add(done);
+    counters_.orders_unsent.add(tx_used_ - done);
+    tx_used_ = tx_reserved_ = 0;
+  }
+
+  const ResponderConfig& config_;
+  const Link& link_;
+  Role& role_;
+  ResponderCounters& counters_;
+  Io& io_;
+  Strategy strategy_;
+  ParseOptions parse_options_;
+  uint8_t group_mac_[6] = {};
+  std::array<Frame, MAX_BATCH> rx_;
+  std::array<Frame, MAX_BATCH> tx_;
+  uint32_t tx_used_ = 0;
+  uint32_t tx_reserved_ = 0;
+  uint32_t batch_hint_ = 1;
+  int64_t epoch_offset_ns_ = 0;
+  uint64_t order_time_ns_ = 0;
+  bool addressed_ = false;
+  bool peer_ipv6_ = false;
+  Endpoint peer_{};
+  FrameTemplate template_;
+};
+
+}  // namespace carom

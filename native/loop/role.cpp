@@ -1,0 +1,84 @@
+#include "loop/role.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include "core/thread.h"
+
+namespace carom {
+
+void Role::open(std::function<void()> body) {
+  // Signals are the control plane's: its thread alone takes them.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  thread_ = std::thread([this, body = std::move(body)] {
+    try {
+      if (!io.link.network_namespace.empty()) enter_network_namespace(io.link.network_namespace);
+      if (io.cpu >= 0) pin_to_cpu(io.cpu);
+      body();
+    } catch (const Error& error) {
+      std::lock_guard lock(mutex_);
+      failure_ = error;
+    } catch (const std::exception& error) {
+      std::lock_guard lock(mutex_);
+      failure_ = Error(ErrorCode::internal, "open a role", error.what());
+    }
+    std::function<void()> on_end;
+    {
+      std::lock_guard lock(mutex_);
+      opened_ = true;
+      on_end = on_end_;
+    }
+    changed_.notify_all();
+    if (on_end) on_end();
+  });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  std::optional<Error> failure;
+  {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return opened_; });
+    failure = failure_;
+  }
+  if (failure) {
+    thread_.join();
+    throw *failure;
+  }
+}
+
+bool Role::opened(std::vector<std::string> found) {
+  drop_capabilities();
+  std::unique_lock lock(mutex_);
+  notes = std::move(found);
+  opened_ = true;
+  changed_.notify_all();
+  changed_.wait(lock, [this] { return command() != Command::wait; });
+  return command() == Command::run;
+}
+
+void Role::start(std::function<void()> on_end) {
+  {
+    std::lock_guard lock(mutex_);
+    if (command() != Command::wait)
+      throw Error(ErrorCode::internal, "start a role", "it was started or closed already");
+    on_end_ = std::move(on_end);
+    command_.store(Command::run);
+  }
+  changed_.notify_all();
+}
+
+void Role::raise_command(Command command) noexcept {
+  {
+    std::lock_guard lock(mutex_);
+    if (command_.load() < command) command_.store(command);
+  }
+  changed_.notify_all();
+}
+
+void Role::close() noexcept {
+  raise_command(Command::abort);
+  if (thread_.joinable()) thread_.join();
+}
+
+}  // namespace carom

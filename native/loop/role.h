@@ -1,0 +1,61 @@
+// What every role's thread shares with the thread that controls it: the command, the outcome, and the
+// counters.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "core/error.h"
+#include "core/stall.h"
+#include "io/packet_io.h"
+
+namespace carom {
+
+class Role {
+ public:
+  enum class Command : int { wait, run, stop, abort };
+
+  explicit Role(const IoConfig& io) : io(io), stalls(io.stall_threshold_ns) {}
+  ~Role() { close(); }
+  Role(const Role&) = delete;
+  Role& operator=(const Role&) = delete;
+
+  // Starts the thread: it enters its namespace, pins itself, and runs `body`, which opens the backend and
+  // calls opened(). Returns when the backend is open. Throws what opening threw.
+  void open(std::function<void()> body);
+
+  // Called by the body once everything is open; gives up the thread's capabilities and waits for start or
+  // close. Returns false when the body is to end without running.
+  bool opened(std::vector<std::string> notes);
+
+  void start(std::function<void()> on_end);  // on_end is called on the role's thread
+  void stop() noexcept { raise_command(Command::stop); }
+  void close() noexcept;  // idempotent
+
+  // In the hot loop.
+  Command command() const noexcept { return command_.load(std::memory_order_relaxed); }
+
+  const IoConfig io;
+  IoCounters io_counters;
+  StallDetector stalls;
+  std::vector<std::string> notes;  // complete once opened
+
+ private:
+  void raise_command(Command command) noexcept;
+
+  std::atomic<Command> command_{Command::wait};
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool opened_ = false;
+  std::optional<Error> failure_;
+  std::function<void()> on_end_;
+  std::thread thread_;
+};
+
+}  // namespace carom
