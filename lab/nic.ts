@@ -1,0 +1,139 @@
+/** What the doctor finds out about an interface, and about what carom can do on it. */
+
+import { z } from "zod";
+import type { BackendProbe, Link, TimestampingInfo } from "../native/index.js";
+import { type Finding, note, ok, problem } from "./finding.js";
+import { findTool, namespaceArguments, run, tryRun } from "./ip.js";
+
+const detailsType = z.object({
+  link_type: z.string(),
+  num_rx_queues: z.int().default(1),
+  num_tx_queues: z.int().default(1),
+  xdp: z.object({ mode: z.int().optional(), prog: z.object({ id: z.int() }).optional() }).optional(),
+});
+
+/** @throws CaromError when the interface is gone */
+export function interfaceFindings(link: Link, queue: number, isTemporary: boolean): Finding[] {
+  const enter = namespaceArguments(link.namespace);
+  const operation = `look at ${link.interfaceName}`;
+  const show = [...enter, "ip", "-json", "-details", "link", "show", "dev", link.interfaceName];
+  const details = z
+    .array(detailsType)
+    .min(1)
+    .parse(JSON.parse(run(operation, show)))[0]!;
+  const ethtool = (flag: string): string => {
+    if (findTool("ethtool") === undefined) return "";
+    const result = tryRun(operation, [...enter, "ethtool", flag, link.interfaceName]);
+    return result.status === 0 ? result.stdout : ""; // many drivers know only some of this
+  };
+  const addresses = [link.address4, link.address6].filter((address) => address !== "").join(", ");
+  const driver = fieldOf(ethtool("-i"), "driver");
+  const origin = isTemporary
+    ? " of a lab made for this"
+    : link.namespace === ""
+      ? ""
+      : ` in ${link.namespace}`;
+  return [
+    ok("interface", `${link.interfaceName}${origin}, ${link.mac}`),
+    addresses === ""
+      ? note(
+          "addresses",
+          "none: sockets can't be used on it",
+          `ip addr add ADDRESS dev ${link.interfaceName}`,
+        )
+      : ok("addresses", addresses),
+    ok("mtu", `${link.mtu} bytes`),
+    driver === "" ? ok("driver", `unknown (${details.link_type})`) : ok("driver", driver),
+    queues(link, queue, details, ethtool("-l"), driver),
+    ...attachedProgram(link, details),
+    ...offloads(link, ethtool("-k")),
+    ...coalescing(link, ethtool("-c")),
+  ];
+}
+
+function queues(
+  link: Link,
+  queue: number,
+  details: z.output<typeof detailsType>,
+  text: string,
+  driver: string,
+): Finding {
+  // The second half of what ethtool says is how it is now; a queue is either combined or one of rx and tx.
+  const current = text.split("Current hardware settings:")[1] ?? "";
+  const combined = Number(fieldOf(current, "Combined")) || 0;
+  const rx = combined + (Number(fieldOf(current, "RX")) || 0) || details.num_rx_queues;
+  const tx = combined + (Number(fieldOf(current, "TX")) || 0) || details.num_tx_queues;
+  const value = `${rx} rx, ${tx} tx`;
+  if (queue >= rx)
+    return problem(
+      "queues",
+      `${value}: there is no queue ${queue}`,
+      rx === 1 ? "leave --queue out" : `give --queue 0 to ${rx - 1}`,
+    );
+  if (rx === 1 || driver === "veth") return ok("queues", value);
+  const steer = `ethtool -N ${link.interfaceName} flow-type udp4 dst-port PORT action ${queue}`;
+  const change = `ethtool -L ${link.interfaceName} combined 1, or ${steer}`;
+  return note("queues", `${value}; af_xdp sees only what arrives on queue ${queue}`, change);
+}
+
+function attachedProgram(link: Link, { xdp }: z.output<typeof detailsType>): Finding[] {
+  if (xdp?.prog === undefined) return [];
+  const change = `if nobody uses it: ip link set dev ${link.interfaceName} xdp off`;
+  return [note("XDP program", `number ${xdp.prog.id} is attached; it sees every frame first`, change)];
+}
+
+function offloads(link: Link, text: string): Finding[] {
+  if (text === "") return [];
+  const isOn = (feature: string) => fieldOf(text, feature).startsWith("on");
+  const features = {
+    "tx checksums": "tx-checksumming",
+    tso: "tcp-segmentation-offload",
+    gso: "generic-segmentation-offload",
+    gro: "generic-receive-offload",
+    lro: "large-receive-offload",
+  };
+  const value = Object.entries(features).map(
+    ([short, feature]) => `${short} ${isOn(feature) ? "on" : "off"}`,
+  );
+  if (!isOn("large-receive-offload")) return [ok("offloads", value.join(", "))];
+  return [
+    note(
+      "offloads",
+      `${value.join(", ")}: XDP can't be attached with lro`,
+      `ethtool -K ${link.interfaceName} lro off`,
+    ),
+  ];
+}
+
+function coalescing(link: Link, text: string): Finding[] {
+  const rx_us = Number(fieldOf(text, "rx-usecs"));
+  const isAdaptive = /Adaptive RX: on/.test(text);
+  if (text === "" || (Number.isNaN(rx_us) && !isAdaptive)) return [];
+  if (rx_us === 0 && !isAdaptive) return [ok("interrupt coalescing", "off")];
+  const value = `${isAdaptive ? "adaptive, " : ""}rx-usecs ${rx_us}: a frame may wait that long for its interrupt`;
+  return [note("interrupt coalescing", value, `ethtool -C ${link.interfaceName} adaptive-rx off rx-usecs 0`)];
+}
+
+/** The text behind "name:" on a line of its own; "" when there is none, or it is n/a. */
+function fieldOf(text: string, name: string): string {
+  const line = text.split("\n").find((candidate) => candidate.trim().startsWith(`${name}:`));
+  const value = line?.slice(line.indexOf(":") + 1).trim() ?? "";
+  return value === "n/a" ? "" : value;
+}
+
+export function timestampFindings(info: TimestampingInfo): Finding[] {
+  const hardware = [info.hardwareRx ? "rx" : "", info.hardwareTx ? "tx" : ""].filter((side) => side !== "");
+  const software = [info.softwareRx ? "rx" : "", info.softwareTx ? "tx" : ""].filter((side) => side !== "");
+  const kernel = software.length === 0 ? "kernel: none" : `kernel: ${software.join(" and ")}`;
+  if (info.phcIndex < 0 || hardware.length === 0) {
+    return [note("timestamps", `hardware: none; ${kernel}`, "")];
+  }
+  return [ok("timestamps", `hardware: ${hardware.join(" and ")} (/dev/ptp${info.phcIndex}); ${kernel}`)];
+}
+
+export function backendFindings(probes: readonly BackendProbe[]): Finding[] {
+  return probes.map((probe) => {
+    if (probe.reason === "") return ok(probe.name, `usable as ${probe.roles.join(" and ")}`);
+    return note(probe.name, probe.reason, probe.hint);
+  });
+}

@@ -1,0 +1,150 @@
+/** What the tests of the lab share: labs that go in any case, programs beside this one, datagrams across. */
+
+import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { missingCapabilities } from "../lab/capability.js";
+import { createLab, type Lab, type LabOptions } from "../lab/lab.js";
+import { CaromError } from "../native/error.js";
+
+export const MAIN = fileURLToPath(new URL("../cli/main.js", import.meta.url));
+export const MODULE = new URL("../lab/lab.js", import.meta.url).href;
+export const PREFIX = `t${process.pid}`; // of the labs' names: other tests may run at the same time
+export const NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
+
+const lacking = missingCapabilities(["CAP_NET_ADMIN", "CAP_SYS_ADMIN", "CAP_NET_RAW"]);
+
+/** A test that needs a lab; skipped, with the reason, where there can be none. */
+export function labTest(name: string, action: () => void | Promise<void>): void {
+  if (lacking.length === 0) test(name, action);
+  else test.skip(`${name} (this process lacks ${lacking.join(" and ")})`);
+}
+
+export const recordPath = (lab: string) => `/run/carom/labs/${lab}.json`;
+export const hasNamespace = (name: string) => existsSync(`/run/netns/${name}`);
+export const sleep = (time_ms: number) => new Promise((resolve) => setTimeout(resolve, time_ms));
+
+const namespaces = (lab: string) => [`carom-${lab}-gen`, `carom-${lab}-dut`];
+
+export function assertGone(lab: string, when: string): void {
+  for (const name of namespaces(lab)) assert.not.ok(hasNamespace(name), `${name} is gone ${when}`);
+  assert.not.ok(existsSync(recordPath(lab)), `the file of ${lab} is gone ${when}`);
+}
+
+export function assertThere(lab: string): void {
+  for (const name of namespaces(lab)) assert.ok(hasNamespace(name), `${name} is there`);
+  assert.ok(existsSync(recordPath(lab)), `the file of ${lab} is there`);
+}
+
+/** Runs an action with a lab that goes whatever happens. */
+export async function withLab(
+  options: LabOptions,
+  action: (lab: Lab) => void | Promise<void>,
+): Promise<void> {
+  const lab = createLab(options);
+  try {
+    await action(lab);
+  } finally {
+    lab.down();
+  }
+}
+
+/** Runs carom's command line to its end. */
+export function carom(...args: string[]) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], { encoding: "utf8" });
+  return { status, stdout, stderr };
+}
+
+/** What ip says of a namespace. */
+export function ip(namespace: string, ...args: string[]): Record<string, unknown>[] {
+  const text = execFileSync("nsenter", [`--net=${namespace}`, "ip", "-json", ...args], { encoding: "utf8" });
+  return JSON.parse(text === "" ? "[]" : text) as Record<string, unknown>[];
+}
+
+/** The CaromError that an action must throw. */
+export function thrown(action: () => unknown): CaromError {
+  try {
+    action();
+  } catch (error) {
+    assert.instance(error, CaromError, String(error));
+    return error as CaromError;
+  }
+  assert.unreachable("nothing was thrown");
+  throw new Error();
+}
+
+/** A program that runs beside the test. */
+export interface Program {
+  readonly child: ChildProcess;
+  readonly firstLine: Promise<string>; // "" when it printed none
+  readonly end: Promise<{ readonly status: number | null; readonly output: string }>;
+}
+
+/** Starts a program, listening from the first moment, so that a short one is not missed. */
+export function launch(command: readonly string[], stderr: "inherit" | "ignore" = "inherit"): Program {
+  const [file = "", ...args] = command;
+  const child = spawn(file, args, { stdio: ["ignore", "pipe", stderr] });
+  let output = "";
+  const end = new Promise<{ status: number | null; output: string }>((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (status) => resolve({ status, output }));
+  });
+  const firstLine = new Promise<string>((resolve) => {
+    child.stdout.on("data", (data: Buffer) => {
+      output += data.toString();
+      if (output.includes("\n")) resolve(output.slice(0, output.indexOf("\n")));
+    });
+    child.on("close", () => resolve(output));
+  });
+  return { child, firstLine, end };
+}
+
+/** A process that runs a script with createLab at hand, up to the first line that it prints. */
+export async function start(
+  script: string,
+  before: readonly string[] = [],
+  stderr: "inherit" | "ignore" = "inherit",
+): Promise<{ program: Program; line: string }> {
+  const source = `import { createLab } from ${JSON.stringify(MODULE)};\n${script}`;
+  const program = launch([...before, process.execPath, "--input-type=module", "-e", source], stderr);
+  return { program, line: await program.firstLine };
+}
+
+/**
+ * Sends a text across a lab with plain sockets.
+ * @returns what arrived at the responder's end, and from whom
+ */
+export async function sendAcross(lab: Lab, family: 4 | 6, to: string, text: string): Promise<string> {
+  const isGroup = /^(239|ff)/.test(to);
+  const join = family === 4 ? `"${to}", "198.18.0.2"` : `"${to}", "::%dut0"`;
+  const receiver = `
+    const socket = require("node:dgram").createSocket("udp${family}");
+    socket.on("message", (data, from) => { console.log(data + " from " + from.address); process.exit(); });
+    socket.bind(8080, () => { ${isGroup ? `socket.addMembership(${join});` : ""} console.log("ready"); });
+    setTimeout(() => process.exit(1), 5000);`;
+  const sender = `
+    const socket = require("node:dgram").createSocket("udp${family}");
+    socket.send(${JSON.stringify(text)}, 8080, "${to}", (error) => { if (error) throw error; socket.close(); });`;
+  const exec = (role: string, script: string) =>
+    [
+      process.execPath,
+      MAIN,
+      "lab",
+      "exec",
+      "--name",
+      lab.name,
+      role,
+      "--",
+      process.execPath,
+      "-e",
+      script,
+    ] as const;
+  const program = launch(exec("responder", receiver));
+  assert.is(await program.firstLine, "ready");
+  assert.is((await launch(exec("generator", sender)).end).status, 0, `${to} was sent to`);
+  const { status, output } = await program.end;
+  assert.is(status, 0, `something arrived for ${to}`);
+  return output.replace("ready\n", "").trim();
+}
