@@ -9,7 +9,7 @@ export interface CommandSpec<T extends OptionTable = OptionTable> {
   readonly name: string; // "run", or "lab up" for a command within a command
   readonly summary: string; // one line
   readonly description: string; // what --help says before the options
-  readonly arguments?: string; // as commander writes them: "[file...]"
+  readonly arguments?: string; // as commander writes them: "<role> [command...]"; what follows -- comes through as it is
   readonly options: T;
   readonly examples?: readonly (readonly [command: string, says: string])[];
   /** @returns the exit status */
@@ -34,7 +34,7 @@ export function defineCommand<T extends OptionTable>(spec: CommandSpec<T>): Comm
 export function buildCommand(spec: CommandSpec, onStatus: (status: number) => void): Command {
   const command = new Command(spec.name.split(" ").at(-1));
   command.summary(spec.summary).description(spec.description);
-  if (spec.arguments !== undefined) command.argument(spec.arguments);
+  if (spec.arguments !== undefined) command.arguments(spec.arguments);
   command.helpOption("-h, --help", "show this help");
   command.optionsGroup("General:");
   for (const [group, names] of groups(spec.options)) {
@@ -45,9 +45,13 @@ export function buildCommand(spec: CommandSpec, onStatus: (status: number) => vo
   command.option("--config <file>", "read options from a file of key=value lines; flags win over it");
   command.option("--json", "one JSON object on standard output, everything else on standard error");
   command.addHelpText("after", () => epilogue(spec));
-  command.allowExcessArguments(spec.arguments !== undefined);
+  command.allowExcessArguments(false);
   command.action(async (...parameters: unknown[]) => {
-    const args = spec.arguments === undefined ? [] : [parameters[0]].flat().filter((a) => typeof a === "string");
+    // One parameter for each declared argument, a list for the last if it repeats; then the options and the command.
+    const args = parameters
+      .slice(0, -2)
+      .flat()
+      .filter((argument) => typeof argument === "string");
     const given = command.opts() as Record<string, unknown>;
     const context = makeContext(args, given.json === true);
     onStatus(await spec.run(resolveValues(spec.options, collect(spec.options, given)), context));
@@ -57,7 +61,10 @@ export function buildCommand(spec: CommandSpec, onStatus: (status: number) => vo
 
 function addOption(command: Command, name: string, table: OptionTable): void {
   const option = table[name]!;
-  const description = option.fallback === undefined ? option.description : `${option.description} (default: ${option.fallback})`;
+  const description =
+    option.fallback === undefined
+      ? option.description
+      : `${option.description} (default: ${option.fallback})`;
   if (option.value !== "") {
     command.option(`--${flagName(name)} <${option.value}>`, description);
   } else {

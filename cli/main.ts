@@ -52,7 +52,9 @@ async function main(argv: readonly string[]): Promise<number> {
   let status = 0;
   const program = new Command("carom");
   program
-    .description("Plays the exchange: sends market data on an exact schedule, times every order that comes\nback and judges it.")
+    .description(
+      "Plays the exchange: sends market data on an exact schedule, times every order that comes\nback and judges it.",
+    )
     .version(await version(argv), "-V, --version", "print the version")
     .helpOption("-h, --help", "show this help")
     .helpCommand(false)
@@ -71,7 +73,12 @@ async function main(argv: readonly string[]): Promise<number> {
   return status;
 }
 
-function assemble(name: string, summary: string, specs: readonly CommandSpec[], onStatus: (s: number) => void): Command {
+function assemble(
+  name: string,
+  summary: string,
+  specs: readonly CommandSpec[],
+  onStatus: (s: number) => void,
+): Command {
   const single = specs.find((spec) => spec.name === name);
   if (single !== undefined) return buildCommand(single, onStatus);
   const parent = new Command(name).summary(summary).description(summary).helpCommand(false);

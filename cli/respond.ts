@@ -1,2 +1,116 @@
-import { type CommandSpec } from "./command.js";
-export declare const command: CommandSpec;
+/** carom respond: the responder alone, until stopped. */
+
+import { optionGroup } from "../config/option.js";
+import { duration, filePath, interfaceName, name } from "../config/values.js";
+import { openLab, resolveLink } from "../lab/lab.js";
+import { CaromError } from "../native/error.js";
+import { type Counters, openResponder } from "../native/index.js";
+import { responderConfig, responderOptions } from "../responder/config.js";
+import { chooseCores } from "../run/cores.js";
+import { coreStalls } from "../run/interference.js";
+import { type Context, defineCommand } from "./command.js";
+import { formatTable } from "./table.js";
+
+const where = optionGroup("Where it runs");
+
+const options = {
+  interface: where(interfaceName(), "the interface on which ticks come", "name"),
+  namespace: where(filePath(), "network namespace of the interface, by name or path", "name"),
+  lab: where(name(), "the responder's end of a lab of carom lab up", "name"),
+  duration: where(duration(1e6), "stop by itself after this time", "time"),
+  ...responderOptions,
+} as const;
+
+export const command = defineCommand({
+  name: "respond",
+  summary: "the responder alone: answers ticks with orders until stopped",
+  description:
+    "Receives ticks, decides, and sends orders: a reference for the system under test. It runs until Ctrl-C and\n" +
+    "then prints what it counted.",
+  options,
+  examples: [
+    ["carom respond --interface eth1", "af_xdp; joins 239.1.1.1 and answers ticks to UDP port 8080"],
+    [
+      "carom respond --lab mylab --backend udp --threshold 5000",
+      "in a lab, with kernel sockets, below $50.00",
+    ],
+  ],
+  async run(values, context) {
+    if ((values.interface === undefined) === (values.lab === undefined)) {
+      throw new CaromError(
+        "usage",
+        "carom respond",
+        "it needs either --interface or --lab",
+        "ip -br link lists the interfaces",
+      );
+    }
+    const link =
+      values.lab === undefined
+        ? resolveLink(values.interface!, values.namespace)
+        : openLab(values.lab).responder;
+    const config = responderConfig(link, values, chooseCores(1).generator);
+    const responder = openResponder(config);
+    try {
+      const started = performance.now();
+      const group = config.io.group === "" ? "" : ` and ${config.io.group}`;
+      context.say(
+        `answering ticks to ${link.address4 || link.address6}${group}, UDP port ${config.io.localPort}, by ${config.io.backend} on ${link.interfaceName}; Ctrl-C stops`,
+      );
+      await untilStopped(responder, values.duration, context);
+      const { counters, stalls, notes } = responder.result();
+      const elapsed_s = (performance.now() - started) / 1000;
+      const interference = coreStalls("responder", config.io.cpu, stalls);
+      for (const line of counterLines(counters)) context.say(line);
+      context.result({
+        schema: "carom.responder",
+        version: 1,
+        elapsed_s,
+        config,
+        counters,
+        interference,
+        notes,
+      });
+      return 0;
+    } finally {
+      responder.close();
+    }
+  },
+});
+
+function untilStopped(
+  responder: ReturnType<typeof openResponder>,
+  duration_ns: number | undefined,
+  context: Context,
+) {
+  return new Promise<void>((resolve, reject) => {
+    const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+    let previous = 0;
+    const shown = process.stderr.isTTY && !context.json;
+    const watch = setInterval(() => {
+      const { ticks = 0, orders = 0 } = responder.counters();
+      const rate = ticks - previous;
+      previous = ticks;
+      if (shown) process.stderr.write(`\r\x1b[K${ticks} ticks, ${orders} orders, ${rate} ticks/s\r`);
+    }, 1000);
+    const stop = () => responder.stop();
+    const limit = duration_ns === undefined ? undefined : setTimeout(stop, duration_ns / 1e6);
+    for (const signal of signals) process.on(signal, stop);
+    responder.start((error) => {
+      clearInterval(watch);
+      clearTimeout(limit);
+      for (const signal of signals) process.off(signal, stop);
+      if (shown) process.stderr.write("\r\x1b[K");
+      if (error === null) resolve();
+      else reject(error);
+    });
+  });
+}
+
+/** The counters that are not zero; a responder that saw nothing says so. */
+function counterLines(counters: Counters): string[] {
+  const rows = Object.entries(counters).filter(([, value]) => value !== 0);
+  if (rows.length === 0) return ["nothing was received"];
+  return formatTable(
+    rows.map(([key, value]) => [`  ${key.replaceAll("_", " ")}`, value.toLocaleString("en-US")]),
+  );
+}

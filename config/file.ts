@@ -19,7 +19,12 @@ export function readConfigFile(path: string, table: OptionTable): Texts {
     content = readFileSync(path, "utf8");
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    throw new CaromError("usage", `configuration file ${path}`, code ?? message, "check the path given with --config");
+    throw new CaromError(
+      "usage",
+      `configuration file ${path}`,
+      code ?? message,
+      "check the path given with --config",
+    );
   }
   return parseConfig(content, path, table);
 }
@@ -44,7 +49,12 @@ export function parseConfig(content: string, path: string, table: OptionTable): 
     }
     const earlier = texts.get(name);
     if (earlier !== undefined) {
-      throw new CaromError("usage", place, `${key} was given already at ${earlier.place}`, "keep one of the two");
+      throw new CaromError(
+        "usage",
+        place,
+        `${key} was given already at ${earlier.place}`,
+        "keep one of the two",
+      );
     }
     texts.set(name, { text: line.slice(equals + 1).trim(), place: `${place}: ${key}` });
   }

@@ -3,7 +3,16 @@
 import { isIPv4, isIPv6 } from "node:net";
 import { z } from "zod";
 
-const NS: Readonly<Record<string, number>> = { ns: 1, us: 1e3, µs: 1e3, ms: 1e6, s: 1e9, m: 60e9, min: 60e9, h: 3600e9 };
+const NS: Readonly<Record<string, number>> = {
+  ns: 1,
+  us: 1e3,
+  µs: 1e3,
+  ms: 1e6,
+  s: 1e9,
+  m: 60e9,
+  min: 60e9,
+  h: 3600e9,
+};
 const SCALE: Readonly<Record<string, number>> = { "": 1, k: 1e3, M: 1e6, G: 1e9 };
 
 function fromText<T>(allowed: string, read: (text: string) => T | undefined) {
@@ -19,7 +28,8 @@ function fromText<T>(allowed: string, read: (text: string) => T | undefined) {
 export function duration(min_ns = 0, max_ns = 7 * 24 * 3600e9) {
   const allowed = `a time such as 200us, 1.5ms or 10s, from ${formatNs(min_ns)} to ${formatNs(max_ns)}`;
   return fromText(allowed, (text) => {
-    const match = /^(\d+(?:\.\d+)?)(ns|us|µs|ms|s|min|m|h)$/.exec(text) ?? (text === "0" ? ["", "0", "ns"] : null);
+    const match =
+      /^(\d+(?:\.\d+)?)(ns|us|µs|ms|s|min|m|h)$/.exec(text) ?? (text === "0" ? ["", "0", "ns"] : null);
     if (match === null) return undefined;
     const value_ns = Math.round(Number(match[1]) * (NS[match[2]!] ?? Number.NaN));
     return value_ns >= min_ns && value_ns <= max_ns ? value_ns : undefined;
@@ -31,6 +41,31 @@ export function integer(min: number, max: number) {
   return fromText(`a whole number from ${min} to ${max}`, (text) => {
     const value = scaled(text);
     return value !== undefined && Number.isInteger(value) && value >= min && value <= max ? value : undefined;
+  });
+}
+
+/** A whole number that may be negative. */
+export function signedInteger(min: number, max: number) {
+  return fromText(`a whole number from ${min} to ${max}`, (text) => {
+    const value = /^[+-]?\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+    return value >= min && value <= max ? value : undefined;
+  });
+}
+
+/** A core of this machine by its number; "auto" has one chosen, "none" leaves it to the scheduler. */
+export function core() {
+  return fromText("a core's number, auto or none", (text): number | "auto" | "none" | undefined => {
+    if (text === "auto" || text === "none") return text;
+    return /^\d{1,4}$/.test(text) ? Number(text) : undefined;
+  });
+}
+
+/** A power of two. */
+export function powerOfTwo(min: number, max: number) {
+  return fromText(`a power of two from ${min} to ${max}`, (text) => {
+    const value = scaled(text);
+    const fits = value !== undefined && Number.isInteger(Math.log2(value)) && value >= min && value <= max;
+    return fits ? value : undefined;
   });
 }
 
@@ -96,17 +131,21 @@ export function filePath() {
 
 /** Symbols separated by commas: 1 to 8 printable ASCII characters each. */
 export function symbols(max: number) {
-  return fromText(`1 to ${max} different symbols of 1 to 8 printable ASCII characters, separated by commas`, (text) => {
-    const names = text.split(",").map((name) => name.trim());
-    const valid = names.every((name) => /^[\x21-\x7e]{1,8}$/.test(name));
-    return valid && names.length <= max && new Set(names).size === names.length ? names : undefined;
-  });
+  return fromText(
+    `1 to ${max} different symbols of 1 to 8 printable ASCII characters, separated by commas`,
+    (text) => {
+      const names = text.split(",").map((name) => name.trim());
+      const valid = names.every((name) => /^[\x21-\x7e]{1,8}$/.test(name));
+      return valid && names.length <= max && new Set(names).size === names.length ? names : undefined;
+    },
+  );
 }
 
 /** A name for a lab or a responder: it becomes part of file and namespace names. */
 export function name() {
-  return fromText("a name of 1 to 24 lower-case letters, digits and dashes, with a letter or digit first", (text) =>
-    /^[a-z0-9][a-z0-9-]{0,23}$/.test(text) ? text : undefined,
+  return fromText(
+    "a name of 1 to 24 lower-case letters, digits and dashes, with a letter or digit first",
+    (text) => (/^[a-z0-9][a-z0-9-]{0,23}$/.test(text) ? text : undefined),
   );
 }
 
@@ -134,4 +173,13 @@ function scaled(text: string): number | undefined {
   if (match === null) return undefined;
   // Rounded at the 9th digit, so that 1.1k is 1100 and not 1100.0000000000002.
   return Number((Number(match[1]) * (SCALE[match[2] ?? ""] ?? Number.NaN)).toPrecision(15));
+}
+
+/** A seed: a whole number of up to 64 bits. */
+export function seed() {
+  return fromText("a whole number from 0 to 18446744073709551615", (text) => {
+    if (!/^\d{1,20}$/.test(text)) return undefined;
+    const value = BigInt(text);
+    return value < 2n ** 64n ? value : undefined;
+  });
 }

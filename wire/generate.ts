@@ -40,7 +40,8 @@ function struct(message: Message): string[] {
     `#define ${name.toUpperCase()}_SIZE ${message.size}`,
     `CAROM_WIRE_ASSERT(sizeof(struct ${name}) == ${message.size}, "${name} size");`,
     ...message.fields.map(
-      (f) => `CAROM_WIRE_ASSERT(offsetof(struct ${name}, ${snake(f.name)}) == ${f.offset}, "${name}.${f.name}");`,
+      (f) =>
+        `CAROM_WIRE_ASSERT(offsetof(struct ${name}, ${snake(f.name)}) == ${f.offset}, "${name}.${f.name}");`,
     ),
     "",
   ];

@@ -1,0 +1,77 @@
+/** The options that every role has: how it moves frames, and where on the machine it runs. */
+
+import type { IoConfig, Link } from "../native/index.js";
+import { optionGroup, type Values } from "./option.js";
+import { choice, core, duration, integer, powerOfTwo } from "./values.js";
+
+const io = optionGroup("How frames move");
+
+export const BACKENDS = ["af_xdp", "af_packet", "udp"] as const;
+
+export const ioOptions = {
+  backend: io(
+    choice(...BACKENDS),
+    "af_xdp (fastest on a NIC), af_packet or udp (any interface)",
+    "name",
+    "af_xdp",
+  ),
+  queue: io(integer(0, 63), "queue of the interface (af_xdp)", "number", "0"),
+  cpu: io(core(), "core to which the thread is pinned: a number, auto or none", "core", "auto"),
+  ringSize: io(powerOfTwo(64, 65536), "frames in each ring, a power of two", "frames", "4096"),
+  vlan: io(integer(1, 4094), "VLAN identifier of every frame, in and out; untagged without it", "id"),
+  ttl: io(integer(1, 255), "time to live of what is sent", "hops", "16"),
+  busyPoll: io(
+    duration(0, 1e6),
+    "let the socket poll the driver this long (SO_BUSY_POLL); for NICs",
+    "time",
+    "0",
+  ),
+  copyMode: io(
+    choice("auto", "copy", "zero-copy"),
+    "af_xdp: zero-copy where the driver can, or not",
+    "mode",
+    "auto",
+  ),
+  xdpMode: io(choice("auto", "native", "generic"), "af_xdp: where the XDP program runs", "mode", "auto"),
+  stallThreshold: io(
+    duration(100, 1e9),
+    "a turn of the loop longer than this counts as a stall of its core",
+    "time",
+    "5us",
+  ),
+} as const;
+
+export type IoValues = Values<typeof ioOptions>;
+
+type Rest = Omit<
+  IoConfig,
+  | "backend"
+  | "link"
+  | "queue"
+  | "cpu"
+  | "ringSize"
+  | "vlan"
+  | "ttl"
+  | "busyPollUs"
+  | "copyMode"
+  | "xdpMode"
+  | "stallThresholdNs"
+>;
+
+/** The native configuration from the values; `cpu` is the one chosen for auto, -1 for none. */
+export function ioConfig(link: Link, values: IoValues, autoCpu: number, rest: Rest): IoConfig {
+  return {
+    backend: values.backend,
+    link,
+    queue: values.queue,
+    cpu: values.cpu === "auto" ? autoCpu : values.cpu === "none" ? -1 : values.cpu,
+    ringSize: values.ringSize,
+    vlan: values.vlan ?? -1,
+    ttl: values.ttl,
+    busyPollUs: Math.round(values.busyPoll / 1000),
+    copyMode: values.copyMode,
+    xdpMode: values.xdpMode,
+    stallThresholdNs: values.stallThreshold,
+    ...rest,
+  };
+}

@@ -1,0 +1,192 @@
+/** The generator's options: what is sent, when and where to; and the native configuration made from them. */
+
+import { ioConfig, ioOptions } from "../config/io.js";
+import { optionGroup, type Values } from "../config/option.js";
+import { strategyConfig, strategyOptions } from "../config/strategy.js";
+import {
+  choice,
+  decimal,
+  duration,
+  flag,
+  formatNs,
+  integer,
+  ipAddress,
+  macAddress,
+  multicastGroup,
+  rate,
+  seed,
+  symbols,
+} from "../config/values.js";
+import { CaromError } from "../native/error.js";
+import type { GeneratorConfig, Link, Provenance } from "../native/index.js";
+
+const what = optionGroup("What is sent");
+const when = optionGroup("When");
+const where = optionGroup("Where to");
+
+const MAX_RATE = 1e9; // a second
+const MAX_TIMEOUT_NS = 59e9; // the histogram ends at 60 s
+
+/** What is sent, when and where to: without anything about answers. */
+export const sendOptions = {
+  rate: when(rate(MAX_RATE), "open loop: ticks a second on a fixed, absolute schedule", "ticks/s"),
+  duration: when(duration(1e6, 7 * 24 * 3600e9), "how long to measure (default: 5s without --count)", "time"),
+  count: when(integer(1, 1e15), "how many ticks to measure", "ticks"),
+  warmup: when(duration(0, 3600e9), "sent before, shown apart", "time", "200ms"),
+  lateThreshold: when(duration(0, 1e9), "a tick sent later than this counts as late", "time", "3us"),
+  triggerRatio: what(decimal(0, 1), "part of the ticks that must be answered", "0..1", "0.9"),
+  seed: what(seed(), "the same seed gives the same ticks", "number", "1"),
+  feedSymbols: what(
+    symbols(100_000),
+    "symbols in the feed",
+    "list",
+    "AAPL,MSFT,GOOG,AMZN,NVDA,META,TSLA,INTC",
+  ),
+  priceSpan: what(integer(1, 0xffff_ffff), "prices lie within this of the threshold", "cents", "1000"),
+  protocol: where(choice("udp"), "transport of ticks and orders", "name", "udp"),
+  multicast: where(flag(), "send to the multicast group; otherwise to --target-ip", "", "true"),
+  multicastGroup: where(multicastGroup(), "the group that ticks are sent to", "address", "239.1.1.1"),
+  targetIp: where(ipAddress(), "address of the device under test (default in the lab: its own)", "address"),
+  targetMac: where(macAddress(), "where frames to it go (default: the link is asked)", "address"),
+  targetPort: where(integer(1, 65_535), "UDP port that ticks are sent to", "port", "8080"),
+  sourcePort: where(integer(1, 65_535), "UDP port that ticks come from (default: the response port)", "port"),
+} as const;
+
+const answers = optionGroup("Answers");
+
+export const answerOptions = {
+  window: when(integer(1, 65_536), "closed loop: ticks in flight (default: 1)", "ticks"),
+  responsePort: answers(integer(1, 65_535), "UDP port to which orders come", "port", "9999"),
+  timeout: answers(duration(1000, MAX_TIMEOUT_NS), "an answer after this is late", "time", "1s"),
+  quiet: answers(
+    duration(0, 60e9),
+    "closed loop: the pause after a tick that must not be answered",
+    "time",
+    "10us",
+  ),
+  match: answers(
+    choice("clordid", "price", "fifo"),
+    "how an order is tied to its tick: its clOrdId, its unique price, or first in first out for its symbol",
+    "how",
+    "clordid",
+  ),
+  timestamps: answers(
+    choice("auto", "hardware", "kernel", "tsc"),
+    "what stamps ticks and orders; auto takes the best there is and says why",
+    "clock",
+    "auto",
+  ),
+} as const;
+
+export const generatorOptions = {
+  ...sendOptions,
+  ...answerOptions,
+  ...strategyOptions,
+  ...ioOptions,
+} as const;
+
+export type GeneratorValues = Values<typeof generatorOptions>;
+
+/** Where ticks go, found out before: the address and the MAC address of the next hop. */
+export interface Destination {
+  readonly address: string;
+  readonly mac: string;
+}
+
+export interface Circumstances {
+  readonly destination: Destination;
+  readonly autoCpu: number; // the core for --cpu auto; -1 for none
+  readonly timestamps: Provenance;
+  readonly expectAnswers: boolean;
+}
+
+const DEFAULT_DURATION_NS = 5e9;
+const CLOSED_LOOP_RING = 256; // frames: little enough to stay in a core's cache
+
+/** @throws CaromError (usage) for options that contradict each other */
+export function generatorConfig(link: Link, values: GeneratorValues, found: Circumstances): GeneratorConfig {
+  refuseContradictions(values);
+  const isOpen = values.rate !== undefined;
+  const isStamped = found.timestamps !== "tsc" && found.expectAnswers;
+  return {
+    io: ioConfig(link, values, found.autoCpu, {
+      localPort: values.responsePort,
+      sendPort: values.sourcePort ?? values.responsePort,
+      receives: found.expectAnswers,
+      group: "",
+      timestamps: found.timestamps,
+      rxStamps: isStamped,
+      txStamps: isStamped,
+    }),
+    destinationMac: found.destination.mac,
+    destinationAddress: found.destination.address,
+    destinationPort: values.targetPort,
+    mode: isOpen ? "open" : "closed",
+    window: values.window ?? 1,
+    rateMilliHz: Math.round((values.rate ?? 1) * 1000),
+    count: values.count ?? 0,
+    durationNs: values.duration ?? (values.count === undefined ? DEFAULT_DURATION_NS : 0),
+    warmupNs: values.warmup,
+    timeoutNs: values.timeout,
+    quietNs: values.quiet,
+    seed: values.seed,
+    triggerRatio: values.triggerRatio,
+    symbols: values.feedSymbols,
+    priceSpan: values.priceSpan,
+    match: values.match,
+    strategy: strategyConfig(values),
+    lateThresholdNs: values.lateThreshold,
+  };
+}
+
+/** The ring that fits: a closed loop needs no more than its window, and small rings stay in the cache. */
+export function closedLoopRing(window: number): number {
+  return Math.max(CLOSED_LOOP_RING, 2 ** Math.ceil(Math.log2(window * 4)));
+}
+
+function refuseContradictions(values: GeneratorValues): void {
+  const refuse = (operation: string, detail: string, hint: string): never => {
+    throw new CaromError("usage", operation, detail, hint);
+  };
+  if (values.rate !== undefined && values.window !== undefined) {
+    refuse(
+      "--rate with --window",
+      "a run is either open loop, at a rate, or closed loop, with a window",
+      "give one of them",
+    );
+  }
+  if (values.triggerRatio > 0 && values.threshold === 0) {
+    refuse(
+      "--threshold 0",
+      "no price is below it, so no tick can be answered",
+      "raise it, or add --trigger-ratio 0",
+    );
+  }
+  if (values.triggerRatio < 1 && values.threshold > 0xffff_ffff - 1) {
+    refuse("--threshold", "no price is at or above it", "lower it, or add --trigger-ratio 1");
+  }
+  if (values.match === "price" && values.window !== undefined && values.window > values.priceSpan) {
+    refuse("--match price", `${values.window} ticks in flight need as many prices`, "raise --price-span");
+  }
+  if (values.match === "price" && values.rate !== undefined) {
+    const inFlight = (values.rate * values.timeout) / 1e9;
+    if (inFlight > values.priceSpan) {
+      const time = formatNs(values.timeout);
+      refuse(
+        "--match price",
+        `within ${time} more ticks are sent than there are prices`,
+        "raise --price-span, or lower --timeout",
+      );
+    }
+  }
+  if (
+    values.symbols !== undefined &&
+    !values.feedSymbols.some((symbol) => values.symbols?.includes(symbol))
+  ) {
+    refuse(
+      "--symbols",
+      "none of them is in the feed, so no tick can be answered",
+      "add them with --feed-symbols",
+    );
+  }
+}

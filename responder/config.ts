@@ -1,0 +1,50 @@
+/** The responder's options, and the native configuration made from them. */
+
+import { ioConfig, ioOptions } from "../config/io.js";
+import { optionGroup, type Values } from "../config/option.js";
+import { strategyConfig, strategyOptions } from "../config/strategy.js";
+import { choice, flag, integer, ipAddress, macAddress, multicastGroup } from "../config/values.js";
+import { CaromError } from "../native/error.js";
+import type { Link, ResponderConfig } from "../native/index.js";
+
+const where = optionGroup("Where ticks come and orders go");
+
+export const responderOptions = {
+  protocol: where(choice("udp"), "transport of ticks and orders", "name", "udp"),
+  targetPort: where(integer(1, 65_535), "UDP port to which ticks come", "port", "8080"),
+  multicast: where(flag(), "join the multicast group", "", "true"),
+  multicastGroup: where(multicastGroup(), "the group to join", "address", "239.1.1.1"),
+  responseIp: where(ipAddress(), "where orders go; without it, to the tick's sender", "address"),
+  responseMac: where(macAddress(), "the MAC address that goes with --response-ip", "address"),
+  responsePort: where(integer(1, 65_535), "UDP port to which orders go", "port", "9999"),
+  ...strategyOptions,
+  ...ioOptions,
+} as const;
+
+export type ResponderValues = Values<typeof responderOptions>;
+
+/**
+ * @param autoCpu the core for --cpu auto; -1 for none
+ * @throws CaromError (usage) for options that contradict each other
+ */
+export function responderConfig(link: Link, values: ResponderValues, autoCpu = -1): ResponderConfig {
+  if ((values.responseIp === undefined) !== (values.responseMac === undefined)) {
+    const detail = "one says where orders go, the other how to get there";
+    throw new CaromError("usage", "--response-ip and --response-mac", detail, "give both or none");
+  }
+  return {
+    io: ioConfig(link, values, autoCpu, {
+      localPort: values.targetPort,
+      sendPort: values.targetPort,
+      receives: true,
+      group: values.multicast ? values.multicastGroup : "",
+      timestamps: "tsc",
+      rxStamps: false,
+      txStamps: false,
+    }),
+    strategy: strategyConfig(values),
+    responseAddress: values.responseIp ?? "",
+    responseMac: values.responseMac ?? "",
+    responsePort: values.responsePort,
+  };
+}

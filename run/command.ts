@@ -1,0 +1,80 @@
+/** What `run` and `generate` have in common: plan, measure, report, and what is written where. */
+
+import { writeFileSync } from "node:fs";
+import { optionGroup, type Values } from "../config/option.js";
+import { filePath } from "../config/values.js";
+import { asCaromError, CaromError } from "../native/error.js";
+import { hdrLog } from "./hlog.js";
+import { type Measurement, measure } from "./measure.js";
+import { type Plan, planRun, type RunValues } from "./plan.js";
+import { makeReport, type Report } from "./report.js";
+
+const output = optionGroup("Output");
+
+export const outputOptions = {
+  hlog: output(filePath(), "write the histograms as an HdrHistogram log", "file"),
+} as const;
+
+type OutputValues = Values<typeof outputOptions>;
+
+export interface Outcome {
+  readonly report: Report;
+  readonly plan: Plan;
+  readonly found: Measurement;
+  /** Set when a file could not be written: the figures are there all the same. */
+  readonly failure: CaromError | undefined;
+}
+
+/** Runs, reports, and gives everything back, however it ends. @throws CaromError before anything is sent */
+export async function runAndReport(
+  command: "run" | "generate",
+  values: RunValues & OutputValues,
+  onProgress: ((line: { elapsed_s: number; counters: Readonly<Record<string, number>> }) => void) | undefined,
+): Promise<Outcome> {
+  const plan = await planRun(values, command === "run");
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+  let stop = () => {};
+  const onSignal = () => stop();
+  for (const signal of signals) process.on(signal, onSignal);
+  try {
+    const found = await measure(plan, {
+      onProgress:
+        onProgress && (({ elapsed_s, generator }) => onProgress({ elapsed_s, counters: generator })),
+      onStopRequest: (request) => {
+        stop = request;
+      },
+    });
+    const report = makeReport(command, plan, found);
+    return { report, plan, found, failure: writeHlog(values.hlog, report, found) };
+  } finally {
+    for (const signal of signals) process.off(signal, onSignal);
+    plan.release();
+  }
+}
+
+function writeHlog(path: string | undefined, report: Report, found: Measurement): CaromError | undefined {
+  if (path === undefined) return undefined;
+  const { generator } = found;
+  const entries = [
+    { tag: "latency_planned", data: generator.latencyPlanned },
+    { tag: "latency_actual", data: generator.latencyActual },
+    { tag: "send_lateness", data: generator.lateness },
+    { tag: "warmup", data: generator.warmup },
+  ].filter(({ data }) => data.count > 0);
+  try {
+    writeFileSync(path, hdrLog(entries, Date.parse(report.started), Math.round(report.elapsed_s * 1000)), {
+      mode: 0o600,
+    });
+    return undefined;
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const hint = "the figures above are complete; free space or choose another path";
+    if (code === undefined) return asCaromError(error, `write ${path}`);
+    return new CaromError(
+      "environment",
+      `write ${path}`,
+      code === "ENOSPC" ? "the disk is full (ENOSPC)" : message,
+      hint,
+    );
+  }
+}

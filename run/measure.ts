@@ -1,0 +1,115 @@
+/** One measured run: opens both sides, starts them, waits, and collects what they found. */
+
+import { asCaromError, type CaromError } from "../native/error.js";
+import {
+  type Counters,
+  type GeneratorResult,
+  openGenerator,
+  openResponder,
+  type ResponderResult,
+} from "../native/index.js";
+import type { Plan } from "./plan.js";
+import { type InterfaceCounters, readInterface, since } from "./statistics.js";
+
+const PROGRESS_MS = 1000;
+const SETTLE_MS = 20; // for what is still on its way when both sides have stopped
+
+export interface Progress {
+  readonly elapsed_s: number;
+  readonly generator: Counters;
+  readonly responder: Counters | null;
+}
+
+export interface Watcher {
+  /** Called once a second while the run goes on; without it nothing disturbs the hot threads. */
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+  /** Resolves or is called when the run is to end early. */
+  readonly onStopRequest?: (stop: () => void) => void;
+}
+
+export interface Measurement {
+  readonly started: Date;
+  readonly elapsed_s: number;
+  readonly interrupted: boolean;
+  readonly generator: GeneratorResult;
+  readonly responder: ResponderResult | null;
+  /** What the interfaces counted during the run; null when they could not be read any more. */
+  readonly interfaces: {
+    readonly generator: InterfaceCounters | null;
+    readonly responder: InterfaceCounters | null;
+  };
+  readonly problems: readonly CaromError[]; // what went wrong on the way, without ending the run
+}
+
+/**
+ * Runs a plan to its end.
+ * @throws CaromError when a side can't be opened
+ */
+export async function measure(plan: Plan, watcher: Watcher = {}): Promise<Measurement> {
+  const problems: CaromError[] = [];
+  const count = (link: Parameters<typeof readInterface>[0]) => {
+    try {
+      return readInterface(link);
+    } catch (error) {
+      problems.push(asCaromError(error, `read the counters of ${link.interfaceName}`));
+      return null;
+    }
+  };
+  const farLink = plan.lab?.responder ?? null;
+  const responder = plan.responder === null ? null : openResponder(plan.responder);
+  try {
+    const generator = openGenerator(plan.generator);
+    try {
+      const before = { generator: count(plan.generator.io.link), responder: farLink && count(farLink) };
+      const started = new Date();
+      const begin = performance.now();
+      let interrupted = false;
+      responder?.start((error) => {
+        if (error !== null) problems.push(asCaromError(error, "the responder"));
+      });
+      const timer =
+        watcher.onProgress &&
+        setInterval(() => {
+          watcher.onProgress?.({
+            elapsed_s: (performance.now() - begin) / 1000,
+            generator: generator.counters(),
+            responder: responder?.counters() ?? null,
+          });
+        }, PROGRESS_MS);
+      await new Promise<void>((resolve) => {
+        generator.start((error) => {
+          if (error !== null) problems.push(asCaromError(error, "the generator"));
+          resolve();
+        });
+        watcher.onStopRequest?.(() => {
+          // Asked once it waits for what is in flight; asked again it does not.
+          if (interrupted) generator.close();
+          else generator.stop();
+          interrupted = true;
+        });
+      });
+      clearInterval(timer);
+      const elapsed_s = (performance.now() - begin) / 1000;
+      await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+      responder?.stop();
+      const after = { generator: count(plan.generator.io.link), responder: farLink && count(farLink) };
+      const difference = (side: "generator" | "responder") => {
+        const [first, last] = [before[side], after[side]];
+        return first === null || last === null ? null : since(last, first);
+      };
+      return {
+        started,
+        elapsed_s,
+        interrupted,
+        generator: generator.result(),
+        responder: responder?.result() ?? null,
+        interfaces: { generator: difference("generator"), responder: difference("responder") },
+        problems,
+      };
+    } finally {
+      generator.close();
+    }
+  } finally {
+    responder?.close();
+  }
+}

@@ -1,0 +1,162 @@
+/** A plan: everything a run needs, validated and complete, before anything starts. */
+
+import { resolveMac } from "../check/neighbor.js";
+import { ioOptions } from "../config/io.js";
+import { optionGroup, type Values } from "../config/option.js";
+import { choice, core, filePath, flag, interfaceName, name } from "../config/values.js";
+import { closedLoopRing, type Destination, generatorConfig, generatorOptions } from "../generator/config.js";
+import { createLab, type Lab, openLab, resolveLink } from "../lab/lab.js";
+import { CaromError } from "../native/error.js";
+import { type GeneratorConfig, type Link, openFrameSocket, type ResponderConfig } from "../native/index.js";
+import { responderConfig } from "../responder/config.js";
+import { isIp6, multicastMac } from "../wire/frame.js";
+import { type ChosenCores, chooseCores } from "./cores.js";
+import { type ChosenTimestamps, chooseTimestamps } from "./timestamps.js";
+
+const where = optionGroup("Where it runs");
+const far = optionGroup("The responder in the lab");
+
+/** An existing interface or lab instead of one made for the run. */
+export const linkOptions = {
+  interface: where(interfaceName(), "a real interface; without it, the built-in lab", "name"),
+  namespace: where(filePath(), "network namespace of the interface, by name or path", "name"),
+  lab: where(name(), "a lab that carom lab up made, instead of one for this run alone", "name"),
+} as const;
+
+export const runOptions = {
+  ...linkOptions,
+  responder: far(
+    flag(),
+    "start carom's own responder in the lab; off when your program answers there",
+    "",
+    "true",
+  ),
+  responderBackend: far(
+    choice("af_xdp", "af_packet", "udp"),
+    "its backend (default: the same as --backend)",
+    "name",
+  ),
+  responderCpu: far(core(), "the core of its thread: a number, auto or none", "core", "auto"),
+  ...generatorOptions,
+  ringSize: { ...ioOptions.ringSize, fallback: undefined },
+} as const;
+
+export type RunValues = Values<typeof runOptions>;
+
+export interface Plan {
+  readonly generator: GeneratorConfig;
+  readonly responder: ResponderConfig | null; // null: somebody else's device answers
+  readonly lab: Lab | null;
+  readonly timestamps: ChosenTimestamps;
+  /** Gives back what planning took: the lab, if it was made for this run. */
+  release(): void;
+}
+
+const DEFAULT_RING = 4096;
+
+/**
+ * Validates the values, makes or finds the link, and completes the plan.
+ * @param expectAnswers false for carom generate
+ * @throws CaromError
+ */
+export async function planRun(values: RunValues, expectAnswers: boolean): Promise<Plan> {
+  refuseContradictions(values);
+  const lab =
+    values.interface === undefined ? (values.lab === undefined ? createLab() : openLab(values.lab)) : null;
+  try {
+    return await complete(values, lab, expectAnswers);
+  } catch (error) {
+    lab?.down();
+    throw error;
+  }
+}
+
+async function complete(given: RunValues, lab: Lab | null, expectAnswers: boolean): Promise<Plan> {
+  const ring =
+    given.ringSize ?? (given.rate === undefined ? closedLoopRing(given.window ?? 1) : DEFAULT_RING);
+  const values = { ...given, ringSize: ring };
+  const link = lab?.generator ?? resolveLink(values.interface!, values.namespace);
+  const withResponder = lab !== null && values.responder && expectAnswers;
+  const cores = chooseCores(withResponder ? 2 : 1);
+  const timestamps = chooseTimestamps(values.timestamps, values.backend, link);
+  const destination = await findDestination(values, link, lab?.responder);
+  const circumstances = {
+    destination,
+    autoCpu: cores.generator,
+    timestamps: timestamps.provenance,
+    expectAnswers,
+  };
+  return {
+    generator: generatorConfig(link, values, circumstances),
+    responder: withResponder ? responderPlan(lab.responder, values, cores) : null,
+    lab,
+    timestamps,
+    release: () => lab?.down(),
+  };
+}
+
+function responderPlan(
+  link: Link,
+  values: RunValues & { ringSize: number },
+  cores: ChosenCores,
+): ResponderConfig {
+  const own = {
+    ...values,
+    backend: values.responderBackend ?? values.backend,
+    cpu: values.responderCpu,
+    responseIp: undefined,
+    responseMac: undefined,
+  };
+  return responderConfig(link, own, cores.responder);
+}
+
+async function findDestination(
+  values: RunValues,
+  link: Link,
+  device: Link | undefined,
+): Promise<Destination> {
+  if (values.multicast) {
+    const address = values.multicastGroup;
+    return { address, mac: values.targetMac ?? multicastMac(address) ?? "" };
+  }
+  const address = values.targetIp ?? device?.address4;
+  if (address === undefined) {
+    const hint = "pass --target-ip, or --multicast to send to the group";
+    throw new CaromError("usage", "send to one address", "no --target-ip was given", hint);
+  }
+  const known = [device?.address4, device?.address6].includes(address) ? device?.mac : undefined;
+  const mac = values.targetMac ?? known ?? (await askForMac(link, address));
+  return { address, mac };
+}
+
+async function askForMac(link: Link, address: string): Promise<string> {
+  const frames = openFrameSocket({ link, holdPort: 0 });
+  try {
+    return await resolveMac(frames, link, address);
+  } finally {
+    frames.close();
+  }
+}
+
+function refuseContradictions(values: RunValues): void {
+  const refuse = (operation: string, detail: string, hint: string): never => {
+    throw new CaromError("usage", operation, detail, hint);
+  };
+  if (values.interface !== undefined && values.lab !== undefined) {
+    refuse("--interface with --lab", "a run is on a real link or in a lab", "give one of them");
+  }
+  if (values.namespace !== undefined && values.interface === undefined) {
+    refuse("--namespace", "it says where --interface is", "give --interface, too");
+  }
+  if (
+    values.multicast &&
+    values.targetIp !== undefined &&
+    isIp6(values.targetIp) !== isIp6(values.multicastGroup)
+  ) {
+    refuse(
+      "--target-ip",
+      "it is of another family than the multicast group",
+      "add --no-multicast to send to it alone",
+    );
+  }
+}

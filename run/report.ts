@@ -1,0 +1,261 @@
+/** What a run found: one object, the same for people and as JSON (docs/report.md). */
+
+import { cpus, release } from "node:os";
+import type { CaromError } from "../native/error.js";
+import { type ClockInfo, type Counters, clockInfo, type Provenance } from "../native/index.js";
+import { decodeOrder, decodeTick, type Order, type Tick } from "../wire/codec.js";
+import { type Distribution, summarize } from "./histogram.js";
+import { type CoreStalls, coreStalls, type Overlap, overlap } from "./interference.js";
+import type { Measurement } from "./measure.js";
+import type { Plan } from "./plan.js";
+import type { InterfaceCounters } from "./statistics.js";
+
+/** One equation that must hold at the end of a run. */
+export interface Balance {
+  readonly name: string;
+  readonly equation: string;
+  readonly holds: boolean;
+}
+
+export interface ReportExample {
+  readonly verdict: string;
+  readonly tick: Tick | null;
+  readonly expected: Order | null;
+  readonly received: Order | null;
+}
+
+export interface Report {
+  readonly schema: "carom.report";
+  readonly version: 1;
+  readonly command: "run" | "generate";
+  readonly started: string; // ISO 8601
+  readonly elapsed_s: number;
+  readonly interrupted: boolean;
+  readonly plan: object;
+  readonly environment: { readonly kernel: string; readonly cpu: string; readonly cores: number };
+  readonly clock: ClockInfo & {
+    readonly provenance: Provenance;
+    readonly reason: string;
+    readonly stamped: number; // round trips whose both ends have this provenance
+    readonly unstamped: number; // those that had to be taken from the TSC
+  };
+  readonly rates: { readonly sent_pps: number; readonly answered_pps: number };
+  readonly verdicts: {
+    readonly correct: number;
+    readonly wrong: number;
+    readonly missing: number;
+    readonly duplicate: number;
+    readonly unexpected: number;
+    readonly late: number;
+  };
+  readonly ticks: {
+    readonly sent: number;
+    readonly unsent: number;
+    readonly answered: number;
+    readonly quiet: number; // must not be answered
+    readonly reordered: number;
+  };
+  readonly balances: readonly Balance[];
+  readonly latency: { readonly planned: Distribution; readonly actual: Distribution } | null;
+  readonly lateness: Distribution & {
+    readonly late_sends: number;
+    readonly late_in_stall: number;
+    readonly threshold_ns: number;
+  };
+  readonly warmup: Distribution & {
+    readonly sent: number;
+    readonly answered: number;
+    readonly faults: number;
+  };
+  readonly interference: {
+    readonly cores: readonly CoreStalls[];
+    readonly slowest: Overlap;
+    readonly latest: Overlap;
+  };
+  readonly counters: { readonly generator: Counters; readonly responder: Counters | null };
+  readonly interfaces: Measurement["interfaces"];
+  readonly notes: readonly string[];
+  readonly examples: readonly ReportExample[];
+  readonly problems: readonly CaromError[];
+  readonly faults: readonly string[]; // why the exit status is not 0
+}
+
+const EXAMPLES = 20;
+
+export function makeReport(command: "run" | "generate", plan: Plan, found: Measurement): Report {
+  const { generator, responder } = found;
+  const c = generator.counters as Record<string, number> & typeof generator.counters;
+  const n = (name: string) => c[name] ?? 0;
+  const answered = n("correct") + n("wrong") + n("late");
+  const expectsAnswers = plan.generator.io.receives;
+  const measured_s = Math.max(1e-9, found.elapsed_s - plan.generator.warmupNs / 1e9);
+  const logs = [generator.stalls, ...(responder === null ? [] : [responder.stalls])];
+  const balances = balancesOf(n, answered, found);
+  const draft = {
+    schema: "carom.report",
+    version: 1,
+    command,
+    started: found.started.toISOString(),
+    elapsed_s: found.elapsed_s,
+    interrupted: found.interrupted,
+    plan: plainPlan(plan),
+    environment: { kernel: release(), cpu: cpus()[0]?.model ?? "unknown", cores: cpus().length },
+    clock: {
+      ...clockInfo(),
+      provenance: plan.timestamps.provenance,
+      reason: plan.timestamps.reason,
+      stamped: n("stamped"),
+      unstamped: n("unstamped"),
+    },
+    rates: { sent_pps: n("sent") / measured_s, answered_pps: answered / measured_s },
+    verdicts: {
+      correct: n("correct"),
+      wrong: n("wrong"),
+      missing: n("missing"),
+      duplicate: n("duplicate"),
+      unexpected: n("unexpected"),
+      late: n("late"),
+    },
+    ticks: { sent: n("sent"), unsent: n("unsent"), answered, quiet: n("quiet"), reordered: n("reordered") },
+    balances,
+    latency: expectsAnswers
+      ? {
+          planned: summarize(generator.latencyPlanned, n("missing")),
+          actual: summarize(generator.latencyActual, n("missing")),
+        }
+      : null,
+    lateness: {
+      ...summarize(generator.lateness),
+      late_sends: n("late_sends"),
+      late_in_stall: n("late_in_stall"),
+      threshold_ns: plan.generator.lateThresholdNs,
+    },
+    warmup: {
+      ...summarize(generator.warmup),
+      sent: n("warmup_sent"),
+      answered: n("warmup_answered"),
+      faults: n("warmup_faults"),
+    },
+    interference: {
+      cores: [
+        coreStalls("generator", plan.generator.io.cpu, generator.stalls),
+        ...(responder === null
+          ? []
+          : [coreStalls("responder", plan.responder?.io.cpu ?? -1, responder.stalls)]),
+      ],
+      slowest: overlap(generator.slowest, logs),
+      latest: overlap(generator.latest, logs),
+    },
+    counters: { generator: generator.counters, responder: responder?.counters ?? null },
+    interfaces: found.interfaces,
+    notes: [
+      ...generator.notes.map((note) => `generator: ${note}`),
+      ...(responder?.notes ?? []).map((note) => `responder: ${note}`),
+    ],
+    examples: generator.examples.slice(0, EXAMPLES).map(({ verdict, tick, expected, received }) => ({
+      verdict,
+      tick: tick && decodeTick(tick),
+      expected: expected && decodeOrder(expected),
+      received: received && decodeOrder(received),
+    })),
+    problems: found.problems,
+  } as const;
+  return { ...draft, faults: faultsOf(draft.verdicts, draft.ticks, draft.warmup, balances, expectsAnswers) };
+}
+
+/** Text for a report as JSON: timestamps of 64 bits do not fit into a number, so they are texts. */
+export function reportAsJson(report: Report): unknown {
+  return JSON.parse(
+    JSON.stringify(report, (_, value) => (typeof value === "bigint" ? value.toString() : value)),
+  );
+}
+
+function balancesOf(n: (name: string) => number, answered: number, found: Measurement): Balance[] {
+  const balances = [
+    equation(
+      "ticks",
+      [["sent", n("sent")]],
+      [
+        ["answered", answered],
+        ["missing", n("missing")],
+        ["not to be answered", n("quiet")],
+      ],
+    ),
+    equation(
+      "orders",
+      [["received", n("received")]],
+      [
+        ["correct", n("correct")],
+        ["wrong", n("wrong")],
+        ["late", n("late")],
+        ["duplicate", n("duplicate")],
+        ["unexpected", n("unexpected")],
+      ],
+    ),
+  ];
+  const { generator: near, responder: far } = found.interfaces;
+  const all = n("sent") + n("warmup_sent");
+  if (near !== null) balances.push(atLeast("interface sent", near.tx_packets, "ticks with the warm-up", all));
+  if (near !== null) balances.push(clean("interface", near));
+  if (far !== null)
+    balances.push(atLeast("far side received", far.rx_packets, "ticks with the warm-up", all));
+  if (far !== null) balances.push(clean("far side", far));
+  return balances;
+}
+
+type Terms = readonly (readonly [name: string, value: number])[];
+
+function equation(name: string, left: Terms, right: Terms): Balance {
+  const text = (terms: Terms) =>
+    terms.map(([term, value]) => `${term} ${value.toLocaleString("en-US")}`).join(" + ");
+  const sum = (terms: Terms) => terms.reduce((total, [, value]) => total + value, 0);
+  return { name, equation: `${text(left)} = ${text(right)}`, holds: sum(left) === sum(right) };
+}
+
+function atLeast(name: string, value: number, what: string, least: number): Balance {
+  const [shown, wanted] = [value, least].map((number) => number.toLocaleString("en-US"));
+  return { name, equation: `${shown} frames ≥ ${wanted} ${what}`, holds: value >= least };
+}
+
+function clean(name: string, counters: InterfaceCounters): Balance {
+  const { rx_errors, rx_dropped, tx_errors, tx_dropped } = counters;
+  const text = `dropped ${rx_dropped} in, ${tx_dropped} out; errors ${rx_errors} in, ${tx_errors} out`;
+  return {
+    name: `${name} drops`,
+    equation: text,
+    holds: rx_errors + rx_dropped + tx_errors + tx_dropped === 0,
+  };
+}
+
+function faultsOf(
+  verdicts: Report["verdicts"],
+  ticks: Report["ticks"],
+  warmup: Report["warmup"],
+  balances: readonly Balance[],
+  expectsAnswers: boolean,
+): string[] {
+  const faults: string[] = [];
+  const add = (count: number, what: string) => {
+    if (count > 0) faults.push(`${count.toLocaleString("en-US")} ${what}`);
+  };
+  if (expectsAnswers) {
+    add(verdicts.wrong, "wrong");
+    add(verdicts.missing, "missing");
+    add(verdicts.late, "late");
+    add(verdicts.duplicate, "duplicate");
+    add(verdicts.unexpected, "unexpected");
+    add(warmup.faults, "at fault in the warm-up");
+  }
+  add(ticks.unsent, "not sent");
+  if (ticks.sent === 0) faults.push("nothing was sent");
+  for (const { name, holds, equation: text } of balances) {
+    if (!holds) faults.push(`the balance of ${name} does not hold: ${text}`);
+  }
+  return faults;
+}
+
+/** The plan without what is not data. */
+function plainPlan(plan: Plan): object {
+  const generator = { ...plan.generator, seed: plan.generator.seed.toString() };
+  return { generator, responder: plan.responder, lab: plan.lab?.name ?? null };
+}

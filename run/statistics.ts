@@ -1,0 +1,52 @@
+/** What the interfaces themselves counted: the second opinion on how much was sent and received. */
+
+import { z } from "zod";
+import { run } from "../lab/ip.js";
+import { namespaceArguments } from "../lab/lab.js";
+import type { Link } from "../native/index.js";
+
+const direction = z.object({ packets: z.int(), bytes: z.int(), errors: z.int(), dropped: z.int() });
+const shown = z.array(z.object({ stats64: z.object({ rx: direction, tx: direction }) })).length(1);
+
+export interface InterfaceCounters {
+  readonly rx_packets: number;
+  readonly rx_errors: number;
+  readonly rx_dropped: number;
+  readonly tx_packets: number;
+  readonly tx_errors: number;
+  readonly tx_dropped: number;
+}
+
+/**
+ * The counters of an interface since it was made.
+ * @throws CaromError (environment) when the interface is gone
+ */
+export function readInterface(link: Link): InterfaceCounters {
+  const command = [
+    ...namespaceArguments(link.namespace),
+    "ip",
+    "-s",
+    "-json",
+    "link",
+    "show",
+    "dev",
+    link.interfaceName,
+  ];
+  const [found] = shown.parse(JSON.parse(run(`read the counters of ${link.interfaceName}`, command)));
+  const { rx, tx } = found!.stats64;
+  return {
+    rx_packets: rx.packets,
+    rx_errors: rx.errors,
+    rx_dropped: rx.dropped,
+    tx_packets: tx.packets,
+    tx_errors: tx.errors,
+    tx_dropped: tx.dropped,
+  };
+}
+
+export function since(after: InterfaceCounters, before: InterfaceCounters): InterfaceCounters {
+  const keys = Object.keys(after) as (keyof InterfaceCounters)[];
+  return Object.fromEntries(
+    keys.map((key) => [key, after[key] - before[key]]),
+  ) as unknown as InterfaceCounters;
+}

@@ -1,0 +1,218 @@
+/** A report for people: what was sent and came back, how long it took, and why to believe it. */
+
+import pc from "picocolors";
+import { formatNs } from "../config/values.js";
+import type { HistogramData } from "../native/index.js";
+import { type Distribution, logarithmicBins, type Percentile } from "./histogram.js";
+import type { Overlap } from "./interference.js";
+import type { Measurement } from "./measure.js";
+import type { Plan } from "./plan.js";
+import type { Report, ReportExample } from "./report.js";
+
+const BAR_WIDTH = 48;
+const PICTURE_ROWS = 14;
+const BLOCKS = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+const SHOWN_EXAMPLES = 5;
+
+export function reportLines(report: Report, plan: Plan, found: Measurement): string[] {
+  return [
+    pc.bold(headline(report, plan)),
+    "",
+    ...trafficLines(report),
+    "",
+    ...figureLines(report),
+    ...(report.latency === null ? [] : ["", ...pictureLines(found.generator.latencyActual)]),
+    "",
+    ...clockLines(report),
+    ...interferenceLines(report),
+    ...noteLines(report),
+    ...exampleLines(report.examples),
+    "",
+    verdictLine(report),
+  ];
+}
+
+/** One line while a run goes on. */
+export function progressLine(elapsed_s: number, counters: Readonly<Record<string, number>>): string {
+  const n = (name: string) => (counters[name] ?? 0).toLocaleString("en-US");
+  const faults = ["wrong", "missing", "late", "duplicate", "unexpected"].filter(
+    (name) => (counters[name] ?? 0) > 0,
+  );
+  const shown = faults.map((name) => `, ${name} ${n(name)}`).join("");
+  return `${elapsed_s.toFixed(0)} s: sent ${n("sent")}, correct ${n("correct")}${shown}`;
+}
+
+function headline(report: Report, plan: Plan): string {
+  const { generator, responder } = plan;
+  const loop =
+    generator.mode === "closed"
+      ? `closed loop, ${generator.window} in flight`
+      : `open loop, ${count(generator.rateMilliHz / 1000)} ticks/s`;
+  const backends =
+    responder === null ? generator.io.backend : `${generator.io.backend} → ${responder.io.backend}`;
+  const place = plan.lab === null ? generator.io.link.interfaceName : `lab ${plan.lab.name}`;
+  const parts = [`carom ${report.command}`, loop, backends, place, `${report.elapsed_s.toFixed(1)} s`];
+  return [...parts, `seed ${generator.seed}`, ...(report.interrupted ? ["stopped early"] : [])].join(" · ");
+}
+
+function trafficLines(report: Report): string[] {
+  const { ticks, verdicts, rates } = report;
+  const lines = [row("sent", `${count(ticks.sent)} ticks, ${count(Math.round(rates.sent_pps))} a second`)];
+  if (ticks.unsent > 0)
+    lines.push(row("not sent", pc.red(`${count(ticks.unsent)} ticks: the link took no more`)));
+  if (report.latency !== null) {
+    const answered = `${count(ticks.answered)} ticks; ${count(ticks.quiet)} were not to be answered`;
+    lines.push(row("answered", answered));
+    const shown = Object.entries(verdicts).map(([name, value]) => {
+      const text = `${name} ${count(value)}`;
+      return name !== "correct" && value > 0 ? pc.red(text) : text;
+    });
+    lines.push(row("verdicts", shown.join("   ")));
+    if (ticks.reordered > 0) lines.push(row("reordered", `${count(ticks.reordered)} answers`));
+  }
+  const relevant = report.balances.filter(({ name }) => report.latency !== null || name !== "orders");
+  for (const [index, { equation, holds }] of relevant.entries()) {
+    const mark = holds ? pc.green("✓") : pc.red("✗ does not hold");
+    lines.push(row(index === 0 ? "balance" : "", `${equation} ${mark}`));
+  }
+  return lines;
+}
+
+function figureLines(report: Report): string[] {
+  const columns: { head: string; data: Distribution }[] = [];
+  if (report.latency !== null) {
+    columns.push({ head: "from planned", data: report.latency.planned });
+    columns.push({ head: "from actual", data: report.latency.actual });
+  }
+  columns.push({ head: "send lateness", data: report.lateness });
+  if (report.warmup.count > 0) columns.push({ head: "warm-up", data: report.warmup });
+  const cell = (text: string) => text.padStart(14);
+  const line = (name: string, pick: (data: Distribution) => string) =>
+    `  ${name.padEnd(10)}${columns.map(({ data }) => cell(data.count === 0 ? "–" : pick(data))).join("")}`;
+  const percentile = (index: number) => (data: Distribution) => percentileText(data.percentiles[index]!);
+  const names = columns[0]!.data.percentiles.map(({ percentile: p }) => `p${p}`);
+  const lines = [
+    pc.dim(
+      `  ${(report.latency === null ? "" : "round trip").padEnd(10)}${columns.map(({ head }) => cell(head)).join("")}`,
+    ),
+    line("min", (data) => formatNs(data.min_ns)),
+    line("mean", (data) => formatNs(data.mean_ns)),
+    line("std dev", (data) => formatNs(data.stddev_ns)),
+    ...names.map((name, index) => line(name, percentile(index))),
+    line("max", (data) => formatNs(data.max_ns)),
+    line("jitter", (data) => formatNs(data.jitter_ns)),
+    line("samples", (data) => count(data.count)),
+  ];
+  const shown = columns.flatMap(({ data }) => data.percentiles);
+  if (shown.some(({ few }) => few)) lines.push(pc.dim("  * fewer than 100 samples lie above it"));
+  if (
+    shown.some(
+      ({ value_ns }, index) => value_ns === null && columns[Math.floor(index / names.length)]!.data.count > 0,
+    )
+  ) {
+    lines.push(pc.dim("  missing: it lies among the ticks that were never answered"));
+  }
+  return lines;
+}
+
+function percentileText({ value_ns, few }: Percentile): string {
+  return `${value_ns === null ? "missing" : formatNs(value_ns)}${few ? "*" : ""}`;
+}
+
+/** The distribution of the round trip, from the actual send: a bar for each range of a logarithmic scale. */
+function pictureLines(data: HistogramData): string[] {
+  const bins = logarithmicBins(data, PICTURE_ROWS);
+  const most = Math.max(...bins.map(({ count: c }) => c), 1);
+  const lines = bins.map(({ from_ns, count: c }, index) => {
+    const edge = index === 0 ? "≤" : "≥";
+    const value = formatNs(index === 0 ? (bins[1]?.from_ns ?? from_ns) : from_ns);
+    const share = data.count === 0 ? 0 : (100 * c) / data.count;
+    const text = share >= 0.1 || c === 0 ? `${share.toFixed(1)} %` : "<0.1 %";
+    return `  ${edge} ${value.padStart(9)} ${pc.cyan(bar(c / most).padEnd(BAR_WIDTH))} ${text.padStart(7)}`;
+  });
+  return [pc.dim("  distribution of the round trip, from the actual send, logarithmic scale"), ...lines];
+}
+
+function bar(part: number): string {
+  const eighths = Math.round(part * BAR_WIDTH * 8);
+  const text = "█".repeat(Math.floor(eighths / 8)) + (BLOCKS[eighths % 8] ?? "");
+  return text === "" && part > 0 ? "▏" : text;
+}
+
+function clockLines({ clock }: Report): string[] {
+  const cost = `resolution ${clock.resolutionNs.toFixed(2)} ns, ${clock.readCostNs.toFixed(0)} ns a reading, ±${clock.errorPpm.toFixed(1)} ppm`;
+  const lines = [row("clock", `${clock.provenance} (${clock.reason})`), row("", `TSC: ${cost}`)];
+  const total = clock.stamped + clock.unstamped;
+  if (clock.provenance !== "tsc") {
+    const rest = clock.unstamped === 0 ? "" : "; the others are by the TSC";
+    lines.push(
+      row(
+        "",
+        `${count(clock.stamped)} of ${count(total)} round trips have ${clock.provenance} stamps${rest}`,
+      ),
+    );
+  }
+  return lines;
+}
+
+function interferenceLines(report: Report): string[] {
+  const { cores, slowest, latest } = report.interference;
+  const lines = cores.map(({ role, cpu, count: stalls, share, max_ns, threshold_ns }, index) => {
+    const where = cpu < 0 ? "not pinned" : `core ${cpu}`;
+    const text = `${role}, ${where}: ${count(stalls)} stalls over ${formatNs(threshold_ns)}, ${(100 * share).toFixed(2)} % of the time, longest ${formatNs(max_ns)}`;
+    return row(index === 0 ? "interference" : "", text);
+  });
+  const told = ({ examined, overlapping, fastest_ns }: Overlap, what: string) =>
+    `${count(overlapping)} of the ${count(examined)} ${what} (${formatNs(fastest_ns)} and more) overlapped a stall`;
+  if (slowest.examined > 0) lines.push(row("", told(slowest, "slowest round trips")));
+  const { late_sends, late_in_stall, threshold_ns } = report.lateness;
+  if (late_sends > 0) {
+    const text = `${count(late_sends)} sends were more than ${formatNs(threshold_ns)} late, ${count(late_in_stall)} of them because of a stall of the generator's core`;
+    lines.push(row("", text));
+  }
+  if (latest.examined > 0 && late_sends > latest.examined) lines.push(row("", told(latest, "latest sends")));
+  return lines;
+}
+
+function noteLines({ notes, problems }: Report): string[] {
+  return [
+    ...notes.map((note, index) => row(index === 0 ? "notes" : "", note)),
+    ...problems.map((problem) => row("problem", pc.yellow(problem.message))),
+  ];
+}
+
+function exampleLines(examples: readonly ReportExample[]): string[] {
+  if (examples.length === 0) return [];
+  const lines = ["", pc.bold("  what went wrong, the first of each kind")];
+  for (const { verdict, tick, expected, received } of examples.slice(0, SHOWN_EXAMPLES)) {
+    const given =
+      tick === null ? "no tick" : `tick ${tick.symbol} ${tick.price}¢ × ${tick.quantity} @ ${tick.timestamp}`;
+    lines.push(`  ${pc.red(verdict.padEnd(11))} ${given}`);
+    lines.push(`  ${"".padEnd(11)} expected ${expected === null ? "nothing" : orderText(expected)}`);
+    lines.push(`  ${"".padEnd(11)} received ${received === null ? "nothing" : orderText(received)}`);
+  }
+  return lines;
+}
+
+function orderText(order: NonNullable<ReportExample["expected"]>): string {
+  const side = order.side === 0 ? "buy" : order.side === 1 ? "sell" : `side ${order.side}`;
+  return `${side} ${order.symbol} ${order.price}¢ × ${order.quantity}, clOrdId ${printable(order.clOrdId)}`;
+}
+
+/** What a packet contains is shown, never obeyed: no control character of it reaches the terminal. */
+function printable(text: string): string {
+  return text.replace(/[^\x20-\x7e]/g, "·");
+}
+
+function verdictLine(report: Report): string {
+  if (report.faults.length === 0) return pc.green(pc.bold("  all as expected"));
+  return pc.red(pc.bold(`  not as expected: ${report.faults.join("; ")}`));
+}
+
+function row(name: string, text: string): string {
+  return `  ${name.padEnd(13)} ${text}`;
+}
+
+function count(value: number): string {
+  return value.toLocaleString("en-US");
+}

@@ -1,0 +1,40 @@
+/** Which clock stamps ticks and orders, and why that one. */
+
+import { CaromError } from "../native/error.js";
+import { type Link, type Provenance, timestampingInfo } from "../native/index.js";
+
+export interface ChosenTimestamps {
+  readonly provenance: Provenance;
+  readonly reason: string;
+}
+
+/** @throws CaromError (environment) when hardware timestamps are demanded and can't be had */
+export function chooseTimestamps(wanted: "auto" | Provenance, backend: string, link: Link): ChosenTimestamps {
+  if (wanted === "tsc" || wanted === "kernel") return { provenance: wanted, reason: "as asked for" };
+  const lack = hardwareLack(backend, link);
+  if (lack === "") {
+    const reason =
+      wanted === "hardware" ? "as asked for" : `${link.interfaceName} stamps both directions in hardware`;
+    return { provenance: "hardware", reason };
+  }
+  if (wanted === "hardware") {
+    throw new CaromError(
+      "environment",
+      `hardware timestamps on ${link.interfaceName}`,
+      lack,
+      "use --timestamps kernel or tsc, or auto to take the best there is",
+    );
+  }
+  return {
+    provenance: "tsc",
+    reason: `${lack}; the loop spins, so the TSC is read within one turn of it, and a kernel stamp would cost a system call`,
+  };
+}
+
+function hardwareLack(backend: string, link: Link): string {
+  const info = timestampingInfo(link);
+  if (info.phcIndex < 0) return `${link.interfaceName} has no hardware clock`;
+  if (!info.hardwareRx) return `${link.interfaceName} can't stamp every received frame`;
+  if (!info.hardwareTx) return `${link.interfaceName} can't stamp sent frames`;
+  return backend === "af_xdp" ? "af_xdp can't read the NIC's receive time: af_packet and udp can" : "";
+}
