@@ -100,6 +100,14 @@ async function version(argv: readonly string[]): Promise<string> {
   return (JSON.parse(text) as { version: string }).version;
 }
 
+// A reader that has seen enough ("carom run | head") is no error.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit();
+    throw error;
+  });
+}
+
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {

@@ -75,8 +75,10 @@ AfPacketIo::AfPacketIo(const IoConfig& config, IoCounters& counters) : config_(c
   set_option(fd_.get(), SOL_PACKET, PACKET_VERSION, TPACKET_V2, operation("PACKET_VERSION"));
   set_option(fd_.get(), SOL_PACKET, PACKET_IGNORE_OUTGOING, 1, operation("PACKET_IGNORE_OUTGOING"));
   set_option(fd_.get(), SOL_PACKET, PACKET_QDISC_BYPASS, 1, operation("PACKET_QDISC_BYPASS"));
-  if (config.timestamps == Provenance::hardware && config.rx_stamps) {
-    set_option(fd_.get(), SOL_PACKET, PACKET_TIMESTAMP, SOF_TIMESTAMPING_RAW_HARDWARE,
+  if (config.rx_stamps) {
+    // Which of its stamps the kernel copies into the ring; without it, the time at which it fills the slot.
+    bool hardware = config.timestamps == Provenance::hardware;
+    set_option(fd_.get(), SOL_PACKET, PACKET_TIMESTAMP, hardware ? SOF_TIMESTAMPING_RAW_HARDWARE : SOF_TIMESTAMPING_SOFTWARE,
                operation("PACKET_TIMESTAMP"));
   }
   if (config.busy_poll_us > 0) {
@@ -98,9 +100,7 @@ AfPacketIo::AfPacketIo(const IoConfig& config, IoCounters& counters) : config_(c
   ring_ = rx_ring_ = static_cast<uint8_t*>(memory);
   tx_ring_ = rx_ring_ + one;
   try {
-    IoConfig tx_only = config;
-    tx_only.rx_stamps = false;  // received frames carry theirs in the ring
-    request_timestamps(fd_.get(), tx_only, operation("set up"));
+    request_timestamps(fd_.get(), config, operation("set up"));
     sockaddr_ll address{};
     address.sll_family = AF_PACKET;
     address.sll_protocol = htons(config.receives ? ETH_P_ALL : 0);

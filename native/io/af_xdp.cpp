@@ -32,6 +32,8 @@ struct TxMetadata {  // struct xsk_tx_metadata
 };
 
 constexpr uint32_t RX_HEADROOM = 256;  // XDP_PACKET_HEADROOM, which copy mode leaves in front of a frame
+constexpr int BIND_TRIES = 50;
+constexpr useconds_t BIND_PAUSE_US = 20'000;
 constexpr int BUSY_POLL_BUDGET = 64;
 constexpr int SO_PREFER_BUSY_POLL_ = 69;  // <asm-generic/socket.h>, missing from glibc's header
 constexpr int SO_BUSY_POLL_BUDGET_ = 70;
@@ -92,7 +94,8 @@ AfXdpIo::AfXdpIo(const IoConfig& config, IoCounters& counters) : config_(config)
   const std::string operation = operation_text("af_xdp", config.link, "set up");
   int interface = interface_index("af_xdp", config.link);
   if (config.timestamps == Provenance::hardware && (config.rx_stamps || config.tx_stamps)) {
-    nic_ = NicTimestamping("af_xdp", config.link);
+    throw Error(ErrorCode::usage, operation, "af_xdp can't read the NIC's receive time",
+                "use --backend af_packet or udp for hardware timestamps, or --timestamps kernel or tsc");
   }
   held_port_ = hold_port("af_xdp", config);
   fd_ = Fd(socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0));
@@ -197,7 +200,15 @@ void AfXdpIo::bind_socket(int interface, const std::string& operation) {
   if (config_.copy_mode == "copy" || std::string(program_->mode()) == "generic")
     address.sxdp_flags |= XDP_COPY;
   if (config_.copy_mode == "zero-copy") address.sxdp_flags |= XDP_ZEROCOPY;
-  if (bind(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
+  // The kernel gives a queue back a moment after the socket that had it was closed: a run right after another one
+  // would be refused.
+  int result = -1;
+  for (int tries = 0; tries < BIND_TRIES && result != 0; tries++) {
+    if (tries > 0) usleep(BIND_PAUSE_US);
+    result = bind(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address);
+    if (result != 0 && errno != EBUSY) break;
+  }
+  if (result != 0) {
     std::string hint;
     if (errno == EBUSY)
       hint = "the queue already has a socket; stop the other program or pass another --queue";

@@ -9,7 +9,6 @@
 
 #include "io/packet_io.h"
 #include "io/socket.h"
-#include "io/timestamping.h"
 #include "io/xdp_program.h"
 
 namespace carom {
@@ -56,7 +55,6 @@ class AfXdpIo {
 
   IoConfig config_;
   Fd held_port_;
-  NicTimestamping nic_;
   Fd fd_;
   std::unique_ptr<XdpProgram> program_;
   uint8_t* umem_ = nullptr;

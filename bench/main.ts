@@ -1,0 +1,84 @@
+/** npm run bench: carom beside other tools, interleaved in one run, with medians and spread. */
+
+import { cpus, release } from "node:os";
+import { Command, InvalidArgumentError } from "commander";
+import { asCaromError } from "../native/error.js";
+import { openLoop } from "./openloop.js";
+import { roundTrip } from "./roundtrip.js";
+import { goalLine, type SuiteResult } from "./spread.js";
+import { startup } from "./startup.js";
+import { tickPath } from "./tick.js";
+
+interface Options {
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly minute: number;
+  readonly rate: string;
+  readonly json?: boolean;
+}
+
+type Say = (line: string) => void;
+
+const SUITES: Readonly<
+  Record<string, { title: string; run: (options: Options, say: Say) => Promise<SuiteResult> }>
+> = {
+  tick: { title: "one tick through parse, strategy and order bytes", run: (_, say) => tickPath(say) },
+  startup: { title: "how long one waits", run: (options, say) => startup(2 * options.rounds, say) },
+  roundtrip: {
+    title: "round trip beside sockperf and a bare AF_XDP echo, interleaved",
+    run: (options, say) => roundTrip(options.rounds, options.seconds, say),
+  },
+  openloop: {
+    title: "open loop on an absolute schedule",
+    run: (options, say) => openLoop(options.rate, options.minute, say),
+  },
+};
+
+async function main(names: readonly string[], options: Options): Promise<number> {
+  const say: Say = (line) => (options.json === true ? process.stderr : process.stdout).write(`${line}\n`);
+  const unknown = names.find((name) => SUITES[name] === undefined);
+  if (unknown !== undefined) {
+    process.stderr.write(
+      `bench: there is no suite ${unknown}; there are ${Object.keys(SUITES).join(", ")}\n`,
+    );
+    return 2;
+  }
+  const machine = `Linux ${release()}, ${cpus().length} cores, ${cpus()[0]?.model ?? "unknown"}`;
+  say(machine);
+  const results: SuiteResult[] = [];
+  for (const name of names.length > 0 ? names : Object.keys(SUITES)) {
+    const suite = SUITES[name]!;
+    say(`\n${name}: ${suite.title}`);
+    const result = await suite.run(options, say);
+    for (const goal of result.goals) say(goalLine(goal));
+    results.push(result);
+  }
+  if (options.json === true)
+    process.stdout.write(`${JSON.stringify({ schema: "carom.bench", version: 1, machine, results })}\n`);
+  return results.every(({ goals }) => goals.every(({ met }) => met)) ? 0 : 1;
+}
+
+function positive(text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && value <= 3600))
+    throw new InvalidArgumentError("a number above 0, up to 3600, is wanted");
+  return value;
+}
+
+const command = new Command("bench")
+  .description("Measures carom beside other tools. Exit status 1: a goal was missed.")
+  .argument("[suite...]", `which: ${Object.keys(SUITES).join(", ")} (default: all)`)
+  .option("--rounds <n>", "how often each contestant is measured, in turn", positive, 7)
+  .option("--seconds <s>", "how long each is measured in a round", positive, 2)
+  .option("--minute <s>", "how long the open loop runs", positive, 60)
+  .option("--rate <ticks/s>", "rate of the open loop", "200k")
+  .option("--json", "one JSON object on standard output")
+  .parse();
+
+try {
+  process.exitCode = await main(command.args, command.opts<Options>());
+} catch (error) {
+  const failure = asCaromError(error, "bench");
+  process.stderr.write(`bench: ${failure.message}\n`);
+  process.exitCode = failure.exitStatus;
+}

@@ -1,0 +1,52 @@
+/** Builds and runs the small C++ programs of the bench, and other tools' commands. */
+
+import { execFileSync, spawn } from "node:child_process";
+import { mkdirSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { CaromError } from "../native/error.js";
+
+export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const BUILD = `${ROOT}native/build/bench`;
+const CAROM = `${ROOT}dist/cli/main.js`;
+const FLAGS = ["-std=c++20", "-O3", "-Wall", "-Wextra", `-I${ROOT}native`];
+
+/** Compiles a program of bench/ with the sources it needs of native/. Returns its path. @throws CaromError */
+export function compile(name: string, sources: readonly string[], libraries: readonly string[] = []): string {
+  mkdirSync(BUILD, { recursive: true });
+  const output = `${BUILD}/${name}`;
+  const files = [`${ROOT}bench/${name}.cpp`, ...sources.map((source) => `${ROOT}native/${source}`)];
+  try {
+    execFileSync("g++", [...FLAGS, ...files, ...libraries, "-lpthread", "-o", output], {
+      stdio: ["ignore", "inherit", "inherit"],
+    });
+  } catch {
+    throw new CaromError("environment", `compile bench/${name}.cpp`, "g++ failed", "its messages are above");
+  }
+  return output;
+}
+
+export interface Finished {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a command to its end, without a shell; the bench itself sleeps meanwhile. */
+export function execute(command: readonly string[], onSpawn?: (pid: number) => void): Promise<Finished> {
+  return new Promise((resolve, reject) => {
+    const [file = "", ...args] = command;
+    const child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe"] });
+    let stdout = "";
+    let stderr = "";
+    child.stdout.on("data", (data: Buffer) => (stdout += data.toString()));
+    child.stderr.on("data", (data: Buffer) => (stderr += data.toString()));
+    child.on("error", reject);
+    child.on("close", (status) => resolve({ status, stdout, stderr }));
+    if (child.pid !== undefined) onSpawn?.(child.pid);
+  });
+}
+
+/** carom's command line, as a user calls it. */
+export function carom(...args: string[]): string[] {
+  return [process.execPath, CAROM, ...args];
+}
