@@ -104,7 +104,8 @@ async function version(argv: readonly string[]): Promise<string> {
 for (const stream of [process.stdout, process.stderr]) {
   stream.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code === "EPIPE") process.exit();
-    throw error;
+    if (stream === process.stdout) process.stderr.write(`carom: write standard output: ${error.message}\n`);
+    process.exit(3);
   });
 }
 

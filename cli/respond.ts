@@ -48,7 +48,8 @@ export const command = defineCommand({
       values.lab === undefined
         ? resolveLink(values.interface!, values.namespace)
         : openLab(values.lab).responder;
-    const config = responderConfig(link, values, chooseCores(1).generator);
+    // Not the core that a generator on the same machine would take.
+    const config = responderConfig(link, values, chooseCores(2).responder);
     const responder = openResponder(config);
     try {
       const started = performance.now();

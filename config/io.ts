@@ -1,5 +1,6 @@
 /** The options that every role has: how it moves frames, and where on the machine it runs. */
 
+import { CaromError } from "../native/error.js";
 import type { IoConfig, Link } from "../native/index.js";
 import { optionGroup, type Values } from "./option.js";
 import { choice, core, duration, integer, powerOfTwo } from "./values.js";
@@ -37,7 +38,7 @@ export const ioOptions = {
     duration(100, 1e9),
     "a turn of the loop longer than this counts as a stall of its core",
     "time",
-    "5us",
+    "3us",
   ),
 } as const;
 
@@ -58,8 +59,22 @@ type Rest = Omit<
   | "stallThresholdNs"
 >;
 
+/** @throws CaromError (usage) for options that only one backend has, given to another */
+function refuseForeign(values: IoValues): void {
+  if (values.backend === "af_xdp") return;
+  const given = [
+    values.queue !== 0 && "--queue",
+    values.copyMode !== "auto" && "--copy-mode",
+    values.xdpMode !== "auto" && "--xdp-mode",
+  ].find((name) => name !== false);
+  if (given === undefined) return;
+  const detail = `only af_xdp has it, the backend is ${values.backend}`;
+  throw new CaromError("usage", given, detail, "leave it out, or add --backend af_xdp");
+}
+
 /** The native configuration from the values; `cpu` is the one chosen for auto, -1 for none. */
 export function ioConfig(link: Link, values: IoValues, autoCpu: number, rest: Rest): IoConfig {
+  refuseForeign(values);
   return {
     backend: values.backend,
     link,

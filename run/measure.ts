@@ -12,6 +12,8 @@ import type { Plan } from "./plan.js";
 import { type InterfaceCounters, readInterface, since } from "./statistics.js";
 
 const PROGRESS_MS = 1000;
+const COUNTERS_MS = 2500; // some NICs bring their counters up to date every two seconds
+const COUNTERS_POLL_MS = 100;
 const SETTLE_MS = 20; // for what is still on its way when both sides have stopped
 
 export interface Progress {
@@ -92,6 +94,7 @@ export async function measure(plan: Plan, watcher: Watcher = {}): Promise<Measur
       const elapsed_s = (performance.now() - begin) / 1000;
       await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
       responder?.stop();
+      await untilCounted(generator.counters(), before.generator, () => count(plan.generator.io.link));
       const after = { generator: count(plan.generator.io.link), responder: farLink && count(farLink) };
       const difference = (side: "generator" | "responder") => {
         const [first, last] = [before[side], after[side]];
@@ -111,5 +114,19 @@ export async function measure(plan: Plan, watcher: Watcher = {}): Promise<Measur
     }
   } finally {
     responder?.close();
+  }
+}
+
+/** Waits until the interface has counted what was sent: a NIC's counters may lag behind. */
+async function untilCounted(
+  counters: Counters,
+  before: InterfaceCounters | null,
+  read: () => InterfaceCounters | null,
+): Promise<void> {
+  const sent = (counters.sent ?? 0) + (counters.warmup_sent ?? 0);
+  for (const end = performance.now() + COUNTERS_MS; before !== null && performance.now() < end; ) {
+    const now = read();
+    if (now === null || now.tx_packets - before.tx_packets >= sent) return;
+    await new Promise((resolve) => setTimeout(resolve, COUNTERS_POLL_MS));
   }
 }

@@ -70,8 +70,7 @@ function trafficLines(report: Report): string[] {
     lines.push(row("verdicts", shown.join("   ")));
     if (ticks.reordered > 0) lines.push(row("reordered", `${count(ticks.reordered)} answers`));
   }
-  const relevant = report.balances.filter(({ name }) => report.latency !== null || name !== "orders");
-  for (const [index, { equation, holds }] of relevant.entries()) {
+  for (const [index, { equation, holds }] of report.balances.entries()) {
     const mark = holds ? pc.green("✓") : pc.red("✗ does not hold");
     lines.push(row(index === 0 ? "balance" : "", `${equation} ${mark}`));
   }

@@ -27,7 +27,7 @@ export function chooseTimestamps(wanted: "auto" | Provenance, backend: string, l
   }
   return {
     provenance: "tsc",
-    reason: `${lack}; the loop spins, so the TSC is read within one turn of it, and a kernel stamp would cost a system call`,
+    reason: `${lack}; a spinning loop reads the TSC within one turn`,
   };
 }
 

@@ -15,6 +15,7 @@ struct Interval {
 
 class StallDetector {
  public:
+  static constexpr uint64_t WORK_NS = 3000;  // a frame: a system call, and the far side's driver within it
   static constexpr size_t LOG_SIZE = 1 << 17;  // about four minutes at 500 stalls a second
 
   explicit StallDetector(uint64_t threshold_ns) : threshold_ns_(threshold_ns) { log_.reserve(LOG_SIZE); }
@@ -23,10 +24,14 @@ class StallDetector {
 
   // Called once a turn, with the time just read.
   void turn(uint64_t now_ns) noexcept {
-    if (now_ns - last_ns_ > threshold_ns_) [[unlikely]]
+    if (now_ns - last_ns_ > threshold_ns_ + allowance_ns_) [[unlikely]]
       record(now_ns);
     last_ns_ = now_ns;
+    allowance_ns_ = 0;
   }
+
+  // Frames are about to be received or sent: what that may rightly take is no stall.
+  void work(uint64_t frames) noexcept { allowance_ns_ += frames * WORK_NS; }
 
   // Called before the loop does something that may rightly take long, and is no stall (start-up, a drain).
   void forget(uint64_t now_ns) noexcept { last_ns_ = now_ns; }
@@ -55,6 +60,7 @@ class StallDetector {
   uint64_t first_ns_ = 0;
   uint64_t last_ns_ = 0;
   uint64_t last_end_ns_ = 0;
+  uint64_t allowance_ns_ = 0;
   Counter count_;
   Counter total_ns_;
   Counter max_ns_;

@@ -32,7 +32,7 @@ Ledger::Ledger(const LedgerConfig& config)
   examples_.reserve(EXAMPLES * 6);
 }
 
-void Ledger::sent(const Tick& tick, uint64_t planned_ns, uint64_t sent_ns, bool measured) noexcept {
+bool Ledger::sent(const Tick& tick, uint64_t planned_ns, uint64_t sent_ns, bool measured) noexcept {
   Entry& slot = entry(next_);
   if (next_ > mask_) lap(slot);
   __builtin_prefetch(&entry(next_ + 1), 1);
@@ -50,10 +50,11 @@ void Ledger::sent(const Tick& tick, uint64_t planned_ns, uint64_t sent_ns, bool 
   next_++;
   if (!measured) {
     ++counters_.warmup_sent;
-    return;
+    return due;
   }
   ++counters_.sent;
   if (!due) ++counters_.quiet;
+  return due;
 }
 
 uint32_t Ledger::received(const uint8_t* payload, uint32_t length, uint64_t now_ns,

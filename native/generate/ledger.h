@@ -67,8 +67,11 @@ class Ledger {
 
   explicit Ledger(const LedgerConfig& config);
 
-  // A tick has been handed to the wire. `measured` is false in the warm-up.
-  void sent(const Tick& tick, uint64_t planned_ns, uint64_t sent_ns, bool measured) noexcept;
+  // A tick has been handed to the wire; `measured` is false in the warm-up. Returns whether an order must come back.
+  bool sent(const Tick& tick, uint64_t planned_ns, uint64_t sent_ns, bool measured) noexcept;
+
+  // The same where nobody waits for answers: it is counted, and forgotten.
+  void sent_only(bool measured) noexcept { ++(measured ? counters_.sent : counters_.warmup_sent); }
 
   // A datagram of orders came in. Returns how many ticks have got their answer by it.
   uint32_t received(const uint8_t* payload, uint32_t length, uint64_t now_ns, uint64_t stamp_ns) noexcept;
@@ -82,7 +85,6 @@ class Ledger {
   // The last word: what waits for a timestamp gets the TSC's, the missing become examples.
   void close() noexcept;
 
-  bool must_answer(const Tick& tick) noexcept { return strategy_.on_tick(tick).order; }
   uint64_t waiting() const noexcept {
     return waiting_;
   }  // ticks whose answer is due and not there, nor missing

@@ -16,6 +16,8 @@
 namespace carom {
 namespace {
 
+constexpr int KICK_TRIES = 16;  // the frames stay in the ring, and the next call takes them along
+
 // Where the bytes of a frame begin in a slot of the TX ring.
 constexpr uint32_t TX_DATA_OFFSET = TPACKET_ALIGN(sizeof(tpacket2_hdr));
 
@@ -169,10 +171,12 @@ uint32_t AfPacketIo::tx_submit(std::span<const Frame> frames) noexcept {
     reinterpret_cast<tpacket2_hdr*>(slot)->tp_len = frame.length;
     store_status(slot, TP_STATUS_SEND_REQUEST);
   }
-  ++counters_.wakeups;
-  if (send(fd_.get(), nullptr, 0, MSG_DONTWAIT) < 0) {
-    // The frames stay in the ring and go with the next call, unless the link is gone.
+  for (int tries = 0; tries < KICK_TRIES; tries++) {
+    ++counters_.wakeups;
+    if (send(fd_.get(), nullptr, 0, MSG_DONTWAIT) >= 0) break;
+    if (errno == EAGAIN || errno == ENOBUFS) continue;
     if (errno == ENETDOWN || errno == ENXIO || errno == ENODEV) ++counters_.link_errors;
+    break;
   }
   return static_cast<uint32_t>(frames.size());
 }

@@ -32,6 +32,7 @@ struct TxMetadata {  // struct xsk_tx_metadata
 };
 
 constexpr uint32_t RX_HEADROOM = 256;  // XDP_PACKET_HEADROOM, which copy mode leaves in front of a frame
+constexpr int KICK_TRIES = 16;  // the frames stay in the ring, and the next call takes them along
 constexpr int BIND_TRIES = 50;
 constexpr useconds_t BIND_PAUSE_US = 20'000;
 constexpr int BUSY_POLL_BUDGET = 64;
@@ -293,19 +294,18 @@ uint32_t AfXdpIo::tx_submit(std::span<const Frame> frames) noexcept {
 }
 
 void AfXdpIo::kick() noexcept {
-  ++counters_.wakeups;
-  if (sendto(fd_.get(), nullptr, 0, MSG_DONTWAIT, nullptr, 0) >= 0) return;
-  // EAGAIN, EBUSY and ENOBUFS mean "again later": the frames stay in the ring.
+  for (int tries = 0; tries < KICK_TRIES; tries++) {
+    ++counters_.wakeups;
+    if (sendto(fd_.get(), nullptr, 0, MSG_DONTWAIT, nullptr, 0) >= 0) return;
+    // Copy mode sends at most 32 frames a call and then says EAGAIN; all of these mean "again".
+    if (errno != EAGAIN && errno != EBUSY && errno != ENOBUFS) break;
+  }
   if (errno == ENETDOWN || errno == ENXIO || errno == ENODEV) ++counters_.link_errors;
 }
 
 void AfXdpIo::reclaim() noexcept {
   uint32_t count = available(completion_);
-  if (count == 0) {
-    // Copy mode sends at most 32 frames a call; what is left waits for the next one.
-    if (tx_outstanding_ >= 32) kick();
-    return;
-  }
+  if (count == 0) return;
   for (uint32_t i = 0; i < count; i++) {
     uint64_t address = completion_.entries[completion_.head++ & completion_.mask];
     if (metadata_size_ != 0) {

@@ -34,6 +34,7 @@ struct GeneratorConfig {
 struct GeneratorCounters {
   Counter sent;           // measured ticks handed to the wire
   Counter unsent;         // measured ticks whose time came and that were not sent
+  Counter measured_ns;    // from the end of the warm-up to the last send
   Counter late_sends;     // later than the threshold
   Counter late_in_stall;  // of those, planned before a stall of this core ended
   Counter bursts;         // sends of several ticks at once, because the sender was behind
@@ -134,6 +135,7 @@ class GenerateLoop {
     } while (used < room && due(now_ns) && !config_.closed);
     uint64_t sent_ns = clock_.now_ns();
     role_.stalls.turn(sent_ns);
+    role_.stalls.work(used);
     uint32_t done = 0;
     while (true) {
       uint32_t taken = io_.tx_submit(std::span<const Frame>(tx_.data() + done, used - done));
@@ -170,9 +172,12 @@ class GenerateLoop {
 
   void account(const Tick& tick, uint64_t planned_ns, uint64_t sent_ns) noexcept {
     bool measured = planned_ns >= warmup_end_ns_;
-    bool answer_due = ledger_.must_answer(tick);
-    ledger_.sent(tick, planned_ns, sent_ns, measured);
-    last_sent_ns_ = sent_ns;
+    bool answer_due = false;
+    if (config_.io.receives) {
+      answer_due = ledger_.sent(tick, planned_ns, sent_ns, measured);
+    } else {
+      ledger_.sent_only(measured);
+    }
     if (config_.closed) {
       if (answer_due) {
         free_--;
@@ -183,6 +188,7 @@ class GenerateLoop {
     }
     if (!measured) return;
     ++counters_.sent;
+    counters_.measured_ns.set(sent_ns - warmup_end_ns_);
     uint64_t late_ns = sent_ns > planned_ns ? sent_ns - planned_ns : 0;
     role_.lateness.record(late_ns);
     if (late_ns > config_.late_threshold_ns) [[unlikely]] {
@@ -200,6 +206,8 @@ class GenerateLoop {
       return;
     }
     now_ns = clock_.now_ns();
+    role_.stalls.turn(now_ns);
+    role_.stalls.work(1);  // judging a batch
     counters_.frames_in.add(count);
     uint32_t answered = 0;
     for (uint32_t i = 0; i < count; i++) answered += take(rx_[i], now_ns);
@@ -296,7 +304,6 @@ class GenerateLoop {
   uint64_t start_ns_ = 0;
   uint64_t warmup_end_ns_ = 0;
   uint64_t end_ns_ = 0;
-  uint64_t last_sent_ns_ = 0;
   uint64_t last_timestamp_ = 0;
   int64_t epoch_offset_ns_ = 0;
   uint64_t allowed_ns_ = 0;  // closed loop: when the window had room, or the pause was over

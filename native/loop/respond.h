@@ -88,6 +88,7 @@ class RespondLoop {
         next_offset_ns = now_ns + 1'000'000'000;
         continue;
       }
+      role_.stalls.work(count);
       process(count, now_ns);
     }
   }
