@@ -8,6 +8,7 @@ import { choice, core, duration, integer, powerOfTwo } from "./values.js";
 const io = optionGroup("How frames move");
 
 export const BACKENDS = ["af_xdp", "af_packet", "udp"] as const;
+export const RESPONDER_BACKENDS = [...BACKENDS, "xdp"] as const;
 
 export const ioOptions = {
   backend: io(
@@ -42,7 +43,7 @@ export const ioOptions = {
   ),
 } as const;
 
-export type IoValues = Values<typeof ioOptions>;
+export type IoValues = Omit<Values<typeof ioOptions>, "backend"> & { readonly backend: string };
 
 type Rest = Omit<
   IoConfig,
@@ -61,14 +62,14 @@ type Rest = Omit<
 
 /** @throws CaromError (usage) for options that only one backend has, given to another */
 function refuseForeign(values: IoValues): void {
-  if (values.backend === "af_xdp") return;
+  if (values.backend === "af_xdp" || values.backend === "xdp") return;
   const given = [
     values.queue !== 0 && "--queue",
     values.copyMode !== "auto" && "--copy-mode",
     values.xdpMode !== "auto" && "--xdp-mode",
   ].find((name) => name !== false);
   if (given === undefined) return;
-  const detail = `only af_xdp has it, the backend is ${values.backend}`;
+  const detail = `only af_xdp and xdp have it, the backend is ${values.backend}`;
   throw new CaromError("usage", given, detail, "leave it out, or add --backend af_xdp");
 }
 

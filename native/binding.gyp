@@ -13,10 +13,17 @@
       "actions": [
         {
           "action_name": "redirect",
-          "inputs": ["bpf/redirect.bpf.c", "bpf/compile.js"],
+          "inputs": ["bpf/redirect.bpf.c", "bpf/match.h", "bpf/respond.h", "bpf/compile.js", "wire.gen.h"],
           "outputs": ["<(SHARED_INTERMEDIATE_DIR)/redirect.bpf.h"],
           "action": ["node", "bpf/compile.js", "bpf/redirect.bpf.c", "<(SHARED_INTERMEDIATE_DIR)/redirect.bpf.h"],
           "message": "Compiling the eBPF program redirect"
+        },
+        {
+          "action_name": "respond",
+          "inputs": ["bpf/respond.bpf.c", "bpf/match.h", "bpf/respond.h", "bpf/compile.js", "wire.gen.h"],
+          "outputs": ["<(SHARED_INTERMEDIATE_DIR)/respond.bpf.h"],
+          "action": ["node", "bpf/compile.js", "bpf/respond.bpf.c", "<(SHARED_INTERMEDIATE_DIR)/respond.bpf.h"],
+          "message": "Compiling the eBPF program respond"
         }
       ]
     },
@@ -27,7 +34,7 @@
         "addon/addon.cpp", "addon/convert.cpp", "addon/frame_socket.cpp", "addon/roles.cpp",
         "core/clock.cpp", "core/stall.cpp", "core/thread.cpp",
         "generate/ledger.cpp",
-        "io/af_packet.cpp", "io/af_xdp.cpp", "io/socket.cpp", "io/timestamping.cpp", "io/udp.cpp", "io/xdp_program.cpp",
+        "io/af_packet.cpp", "io/af_xdp.cpp", "io/socket.cpp", "io/timestamping.cpp", "io/udp.cpp", "io/xdp.cpp", "io/xdp_pass.cpp", "io/xdp_program.cpp",
         "loop/backends.cpp", "loop/role.cpp"
       ],
       "cflags_cc": ["-isystem", "<!(node -p \"require('path').resolve(require('node-addon-api').include_dir)\")"],

@@ -205,6 +205,7 @@ interface Addon {
     thresholdNs: number,
     onEnd: (error: Error | null, log: StallLog) => void,
   ): void;
+  attachXdpPass(link: Link): () => void;
   enterNamespace(path: string): void;
   leaveNamespace(): void;
 }
@@ -289,6 +290,14 @@ export function measureStalls(cpu: number, durationNs: number, thresholdNs: numb
       reject(asCaromError(error, `measure the stalls of core ${cpu}`));
     }
   });
+}
+
+/**
+ * Attaches an XDP program that lets everything pass: a veth needs one to take what a program at its other end
+ * sends back. Returns what detaches it. @throws CaromError
+ */
+export function attachXdpPass(link: Link): () => void {
+  return call(`make ${link.interfaceName} take what XDP sends back`, () => addon().attachXdpPass(link));
 }
 
 /** Runs an action with the calling thread in another network namespace: what it opens stays there. */

@@ -1,6 +1,6 @@
 /** The responder's options, and the native configuration made from them. */
 
-import { ioConfig, ioOptions } from "../config/io.js";
+import { ioConfig, ioOptions, RESPONDER_BACKENDS } from "../config/io.js";
 import { optionGroup, type Values } from "../config/option.js";
 import { strategyConfig, strategyOptions } from "../config/strategy.js";
 import { choice, flag, integer, ipAddress, macAddress, multicastGroup } from "../config/values.js";
@@ -19,6 +19,12 @@ export const responderOptions = {
   responsePort: where(integer(1, 65_535), "UDP port to which orders go", "port", "9999"),
   ...strategyOptions,
   ...ioOptions,
+  backend: {
+    ...ioOptions.backend,
+    type: choice(...RESPONDER_BACKENDS),
+    description:
+      "af_xdp (user space), xdp (in the kernel, answers from the driver), af_packet or udp (any interface)",
+  },
 } as const;
 
 export type ResponderValues = Values<typeof responderOptions>;

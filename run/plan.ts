@@ -1,16 +1,23 @@
 /** A plan: everything a run needs, validated and complete, before anything starts. */
 
 import { resolveMac } from "../check/neighbor.js";
-import { ioOptions } from "../config/io.js";
+import { ioOptions, RESPONDER_BACKENDS } from "../config/io.js";
 import { optionGroup, type Values } from "../config/option.js";
 import { choice, core, filePath, flag, interfaceName, name } from "../config/values.js";
 import { closedLoopRing, type Destination, generatorConfig, generatorOptions } from "../generator/config.js";
 import { createLab, type Lab, openLab, resolveLink } from "../lab/lab.js";
 import { CaromError } from "../native/error.js";
-import { type GeneratorConfig, type Link, openFrameSocket, type ResponderConfig } from "../native/index.js";
+import {
+  attachXdpPass,
+  type GeneratorConfig,
+  type Link,
+  openFrameSocket,
+  type ResponderConfig,
+} from "../native/index.js";
 import { responderConfig } from "../responder/config.js";
 import { isIp6, multicastMac } from "../wire/frame.js";
 import { type ChosenCores, chooseCores } from "./cores.js";
+import { hasXdpProgram } from "./statistics.js";
 import { type ChosenTimestamps, chooseTimestamps } from "./timestamps.js";
 
 const where = optionGroup("Where it runs");
@@ -32,7 +39,7 @@ export const runOptions = {
     "true",
   ),
   responderBackend: far(
-    choice("af_xdp", "af_packet", "udp"),
+    choice(...RESPONDER_BACKENDS),
     "its backend (default: the same as --backend)",
     "name",
   ),
@@ -86,13 +93,14 @@ async function complete(given: RunValues, lab: Lab | null, expectAnswers: boolea
     timestamps: timestamps.provenance,
     expectAnswers,
   };
-  return {
-    generator: generatorConfig(link, values, circumstances),
-    responder: withResponder ? responderPlan(lab.responder, values, cores) : null,
-    lab,
-    timestamps,
-    release: () => lab?.down(),
+  const generator = generatorConfig(link, values, circumstances);
+  const responder = withResponder ? responderPlan(lab.responder, values, cores) : null;
+  const detach = takesXdpBack(lab, generator, responder) ? attachXdpPass(link) : undefined;
+  const release = () => {
+    detach?.();
+    lab?.down();
   };
+  return { generator, responder, lab, timestamps, release };
 }
 
 function responderPlan(
@@ -108,6 +116,16 @@ function responderPlan(
     responseMac: undefined,
   };
   return responderConfig(link, own, cores.responder);
+}
+
+/** Whether the lab's near end needs a program of its own to see what one at the far end sends back. */
+function takesXdpBack(
+  lab: Lab | null,
+  generator: GeneratorConfig,
+  responder: ResponderConfig | null,
+): boolean {
+  if (lab === null || generator.io.backend === "af_xdp") return false;
+  return responder === null ? hasXdpProgram(lab.responder) : responder.io.backend === "xdp";
 }
 
 async function findDestination(

@@ -142,7 +142,7 @@ export function makeReport(command: "run" | "generate", plan: Plan, found: Measu
     interference: {
       cores: [
         coreStalls("generator", plan.generator.io.cpu, generator.stalls),
-        ...(responder === null
+        ...(responder === null || responder.stalls.observed_ns === 0 // it sleeps, and its work is done in the kernel
           ? []
           : [coreStalls("responder", plan.responder?.io.cpu ?? -1, responder.stalls)]),
       ],

@@ -17,6 +17,24 @@ export interface InterfaceCounters {
   readonly tx_dropped: number;
 }
 
+/** Whether an XDP program is attached to the interface, whoever's it is. @throws CaromError (environment) */
+export function hasXdpProgram(link: Link): boolean {
+  const command = [
+    ...namespaceArguments(link.namespace),
+    "ip",
+    "-json",
+    "link",
+    "show",
+    "dev",
+    link.interfaceName,
+  ];
+  const [found] = z
+    .array(z.object({ xdp: z.unknown() }))
+    .length(1)
+    .parse(JSON.parse(run(`look for an XDP program on ${link.interfaceName}`, command)));
+  return found!.xdp !== undefined;
+}
+
 /**
  * The counters of an interface since it was made.
  * @throws CaromError (environment) when the interface is gone

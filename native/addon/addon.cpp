@@ -12,6 +12,7 @@
 #include "core/clock.h"
 #include "core/thread.h"
 #include "io/timestamping.h"
+#include "io/xdp_pass.h"
 #include "loop/backends.h"
 
 namespace carom {
@@ -83,6 +84,17 @@ Napi::Value timestamping(const Napi::CallbackInfo& info) {
     object.Set("softwareRx", found.software_rx);
     object.Set("phcIndex", found.phc_index);
     return object;
+  });
+}
+
+// Returns a function that detaches it again; the end of the process does, too.
+Napi::Value attach_pass(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    Link link = read_link(info[0].ToObject());
+    auto attached = std::make_shared<Fd>();
+    in_network_namespace(link.network_namespace, [&] { *attached = attach_xdp_pass(link); });
+    return Napi::Function::New(env, [attached](const Napi::CallbackInfo&) { *attached = Fd(); });
   });
 }
 
@@ -164,6 +176,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("backendNames", Napi::Function::New(env, backend_names));
   exports.Set("probeBackends", Napi::Function::New(env, probe_backends));
   exports.Set("timestampingInfo", Napi::Function::New(env, timestamping));
+  exports.Set("attachXdpPass", Napi::Function::New(env, attach_pass));
   exports.Set("measureStalls", Napi::Function::New(env, measure_stalls));
   exports.Set("enterNamespace", Napi::Function::New(env, enter_namespace));
   exports.Set("leaveNamespace", Napi::Function::New(env, leave_namespace));

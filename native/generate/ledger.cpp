@@ -1,5 +1,7 @@
 #include "generate/ledger.h"
 
+#include <utility>
+
 namespace carom {
 namespace {
 
@@ -220,7 +222,7 @@ void Ledger::record(Entry& entry, uint64_t rx_stamp_ns, uint64_t tx_stamp_ns) no
 }
 
 uint32_t Ledger::expire(uint64_t now_ns) noexcept {
-  uint32_t expired = 0;
+  uint32_t expired = std::exchange(lapped_, 0);
   while (first_open_ < next_) {
     Entry& slot = entry(first_open_);
     bool open = slot.state == State::waiting || slot.state == State::quiet;
@@ -244,7 +246,10 @@ void Ledger::expire_one(Entry& slot) noexcept {
 
 // The ring comes round: the entry is about to be another tick's.
 void Ledger::lap(Entry& slot) noexcept {
-  if (slot.state == State::waiting) expire_one(slot);
+  if (slot.state == State::waiting) {
+    expire_one(slot);
+    lapped_++;  // the next expire() reports it: its place in the window is free
+  }
   if (slot.state == State::missing) keep(Verdict::missing, &slot, nullptr);
   if (slot.state == State::awaiting_stamp) record(slot, 0, 0);
   if (first_open_ <= next_ - mask_ - 1) first_open_ = next_ - mask_;

@@ -67,7 +67,8 @@ class Ledger {
 
   explicit Ledger(const LedgerConfig& config);
 
-  // A tick has been handed to the wire; `measured` is false in the warm-up. Returns whether an order must come back.
+  // A tick has been handed to the wire; `measured` is false in the warm-up. Returns whether an order must
+  // come back.
   bool sent(const Tick& tick, uint64_t planned_ns, uint64_t sent_ns, bool measured) noexcept;
 
   // The same where nobody waits for answers: it is counted, and forgotten.
@@ -79,7 +80,8 @@ class Ledger {
   // When an earlier tick left, by the kernel or the NIC.
   void left(const TxStamp& stamp) noexcept;
 
-  // Ticks whose time is over are missing from now on. Returns how many have become so.
+  // Ticks whose time is over are missing from now on. Returns how many have become so since the last call, by
+  // their time or because the ring came round.
   uint32_t expire(uint64_t now_ns) noexcept;
 
   // The last word: what waits for a timestamp gets the TSC's, the missing become examples.
@@ -139,6 +141,7 @@ class Ledger {
   uint64_t first_open_ = 0;  // all before it are settled or timed out
   uint64_t waiting_ = 0;
   uint64_t stamps_due_ = 0;
+  uint32_t lapped_ = 0;           // became missing when the ring came round, since the last expire()
   uint64_t newest_answered_ = 0;  // timestamp of the newest tick that was answered
   uint32_t waiting_head_ = 0;     // the list of those waiting, oldest first; only when not matched by clOrdId
   uint32_t waiting_tail_ = 0;

@@ -80,7 +80,8 @@ AfPacketIo::AfPacketIo(const IoConfig& config, IoCounters& counters) : config_(c
   if (config.rx_stamps) {
     // Which of its stamps the kernel copies into the ring; without it, the time at which it fills the slot.
     bool hardware = config.timestamps == Provenance::hardware;
-    set_option(fd_.get(), SOL_PACKET, PACKET_TIMESTAMP, hardware ? SOF_TIMESTAMPING_RAW_HARDWARE : SOF_TIMESTAMPING_SOFTWARE,
+    set_option(fd_.get(), SOL_PACKET, PACKET_TIMESTAMP,
+               hardware ? SOF_TIMESTAMPING_RAW_HARDWARE : SOF_TIMESTAMPING_SOFTWARE,
                operation("PACKET_TIMESTAMP"));
   }
   if (config.busy_poll_us > 0) {

@@ -1,5 +1,6 @@
 #include "io/af_xdp.h"
 
+#include <arpa/inet.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -7,6 +8,7 @@
 #include <ctime>
 
 #include "core/error.h"
+#include "redirect.bpf.h"
 
 namespace carom {
 namespace {
@@ -15,6 +17,11 @@ namespace {
 constexpr uint32_t UMEM_TX_METADATA_LEN = 1u << 2;  // XDP_UMEM_TX_METADATA_LEN
 constexpr uint32_t DESC_TX_METADATA = 1u << 1;      // XDP_TX_METADATA
 constexpr uint64_t TXMD_FLAGS_TIMESTAMP = 1u << 0;  // XDP_TXMD_FLAGS_TIMESTAMP
+
+struct [[gnu::packed]] Constants {  // of bpf/redirect.bpf.c, in its order
+  uint16_t port;
+  uint8_t stamp;
+};
 
 struct UmemRegistration {  // struct xdp_umem_reg
   uint64_t address;
@@ -32,7 +39,7 @@ struct TxMetadata {  // struct xsk_tx_metadata
 };
 
 constexpr uint32_t RX_HEADROOM = 256;  // XDP_PACKET_HEADROOM, which copy mode leaves in front of a frame
-constexpr int KICK_TRIES = 16;  // the frames stay in the ring, and the next call takes them along
+constexpr int KICK_TRIES = 16;         // the frames stay in the ring, and the next call takes them along
 constexpr int BIND_TRIES = 50;
 constexpr useconds_t BIND_PAUSE_US = 20'000;
 constexpr int BUSY_POLL_BUDGET = 64;
@@ -91,7 +98,17 @@ std::string AfXdpIo::probe(const IoConfig& config) {
 // XDP programs and TX metadata give CLOCK_TAI.
 int AfXdpIo::stamp_clock() noexcept { return CLOCK_TAI; }
 
-AfXdpIo::AfXdpIo(const IoConfig& config, IoCounters& counters) : config_(config), counters_(counters) {
+AfXdpIo::AfXdpIo(const IoConfig& config, IoCounters& counters)
+    : AfXdpIo(config, counters, {redirect_object, sizeof redirect_object, "redirect"},
+              [&](XdpProgram& program) {
+                const Constants constants{htons(config.local_port),
+                                          config.rx_stamps && config.timestamps == Provenance::kernel};
+                program.set_constants(&constants, sizeof constants);
+              }) {}
+
+AfXdpIo::AfXdpIo(const IoConfig& config, IoCounters& counters, const XdpObject& object,
+                 const XdpProgram::Prepare& prepare)
+    : config_(config), counters_(counters) {
   const std::string operation = operation_text("af_xdp", config.link, "set up");
   int interface = interface_index("af_xdp", config.link);
   if (config.timestamps == Provenance::hardware && (config.rx_stamps || config.tx_stamps)) {
@@ -104,8 +121,7 @@ AfXdpIo::AfXdpIo(const IoConfig& config, IoCounters& counters) : config_(config)
   try {
     make_umem(operation);
     make_rings(operation);
-    program_ = std::make_unique<XdpProgram>(config, interface,
-                                            config.rx_stamps && config.timestamps == Provenance::kernel);
+    program_ = std::make_unique<XdpProgram>(config, interface, object, prepare);
     bind_socket(interface,
                 operation_text("af_xdp", config.link, "bind queue " + std::to_string(config.queue)));
     program_->direct(config.queue, fd_.get());
@@ -201,8 +217,8 @@ void AfXdpIo::bind_socket(int interface, const std::string& operation) {
   if (config_.copy_mode == "copy" || std::string(program_->mode()) == "generic")
     address.sxdp_flags |= XDP_COPY;
   if (config_.copy_mode == "zero-copy") address.sxdp_flags |= XDP_ZEROCOPY;
-  // The kernel gives a queue back a moment after the socket that had it was closed: a run right after another one
-  // would be refused.
+  // The kernel gives a queue back a moment after the socket that had it was closed: a run right after another
+  // one would be refused.
   int result = -1;
   for (int tries = 0; tries < BIND_TRIES && result != 0; tries++) {
     if (tries > 0) usleep(BIND_PAUSE_US);

@@ -32,6 +32,10 @@ class AfXdpIo {
 
   static std::string probe(const IoConfig& config);
   AfXdpIo(const IoConfig& config, IoCounters& counters);
+
+  // With another program in front, which has a map of sockets, too.
+  AfXdpIo(const IoConfig& config, IoCounters& counters, const XdpObject& object,
+          const XdpProgram::Prepare& prepare);
   ~AfXdpIo();
   AfXdpIo(const AfXdpIo&) = delete;
   AfXdpIo& operator=(const AfXdpIo&) = delete;
@@ -44,6 +48,8 @@ class AfXdpIo {
   void settle() noexcept;
   const std::vector<std::string>& notes() const { return notes_; }
   static int stamp_clock() noexcept;
+  int descriptor() const noexcept { return fd_.get(); }
+  XdpProgram& program() noexcept { return *program_; }
 
  private:
   void make_umem(const std::string& operation);

@@ -91,6 +91,24 @@ concept PacketIo = requires(B b, std::span<Frame> frames, std::span<const Frame>
   { b.notes() } -> std::convertible_to<const std::vector<std::string>&>;  // what was found out while opening
 };
 
+// What a program in the kernel has decided by itself.
+struct KernelTally {
+  uint64_t ticks;
+  uint64_t orders;
+  uint64_t quiet;
+};
+
+// A backend whose main work is done in the kernel: its loop rests, and adds up what was done below.
+template <class B>
+concept KernelAssisted = PacketIo<B> && requires(B b) {
+  { b.rest() }
+  noexcept;
+  { b.take_tally() }
+  noexcept->std::same_as<KernelTally>;
+  { b.set_epoch_offset() }
+  noexcept;
+};
+
 inline constexpr uint32_t MAX_BATCH = 64;
 
 }  // namespace carom

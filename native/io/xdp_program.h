@@ -1,7 +1,7 @@
-// The XDP program in front of AF_XDP sockets: loaded, configured, attached and, however the process ends,
-// detached.
+// An XDP program: loaded, configured, attached and, however the process ends, detached.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -12,14 +12,33 @@ struct bpf_object;
 
 namespace carom {
 
+// A compiled eBPF object that the addon carries, and the program in it.
+struct XdpObject {
+  const unsigned char* bytes;
+  size_t size;
+  const char* program;
+};
+
 class XdpProgram {
  public:
+  // Called before the program is loaded: sets what can't change afterwards.
+  using Prepare = std::function<void(XdpProgram&)>;
+
   // Attaches to the interface. Throws Error, with what is there already if something is. The attachment is a
   // BPF link that is not pinned, so the kernel removes it when the process ends, by kill -9 too.
-  XdpProgram(const IoConfig& config, int interface, bool stamp);
+  XdpProgram(const IoConfig& config, int interface, const XdpObject& object, const Prepare& prepare);
   ~XdpProgram();
   XdpProgram(const XdpProgram&) = delete;
   XdpProgram& operator=(const XdpProgram&) = delete;
+
+  // Sets the first bytes of the program's constants; in Prepare only.
+  void set_constants(const void* bytes, size_t size);
+
+  // The descriptor of one of its maps; once it is loaded.
+  int map(const char* name) const;
+
+  // Writes an entry of a map. Throws Error.
+  void update(const char* map, const void* key, const void* value);
 
   // Gives the frames of a queue to an AF_XDP socket. Throws Error.
   void direct(uint32_t queue, int socket);
@@ -31,6 +50,10 @@ class XdpProgram {
   struct CloseObject {
     void operator()(bpf_object*) const noexcept;
   };
+
+  void load(const XdpObject& object, const Prepare& prepare);
+  void attach(const IoConfig& config, int interface, int program);
+  std::string operation(const std::string& what) const;
 
   Link link_;
   std::unique_ptr<bpf_object, CloseObject> object_;

@@ -3,6 +3,7 @@
 #include "io/af_packet.h"
 #include "io/af_xdp.h"
 #include "io/udp.h"
+#include "io/xdp.h"
 
 namespace carom {
 namespace {
@@ -25,6 +26,55 @@ void respond(ResponderRole& role) {
   io.settle();
 }
 
+uint64_t mac_word(const uint8_t* mac) {
+  uint64_t word = 0;
+  memcpy(&word, mac, 6);
+  return word;
+}
+
+// The settings of the responder for its eBPF program.
+respond_settings kernel_settings(const ResponderConfig& config) {
+  const IoConfig& io = config.io;
+  respond_settings settings{};
+  settings.threshold = config.strategy.threshold;
+  settings.quantity = config.strategy.quantity;
+  settings.price_offset = config.strategy.price_offset;
+  settings.side = config.strategy.side;
+  settings.has_address4 = io.link.has_address4;
+  settings.has_address6 = io.link.has_address6;
+  memcpy(&settings.address4, io.link.address4, 4);
+  memcpy(settings.address6, io.link.address6, 16);
+  settings.has_group4 = io.has_group && !io.group_ipv6;
+  settings.has_group6 = io.has_group && io.group_ipv6;
+  memcpy(&settings.group4, io.group, 4);
+  memcpy(settings.group6, io.group, 16);
+  uint8_t group_mac[6] = {};
+  if (io.has_group) multicast_mac(io.group, io.group_ipv6, group_mac);
+  settings.mac = mac_word(io.link.mac);
+  settings.group_mac = io.has_group ? mac_word(group_mac) : settings.mac;
+  settings.local_port = __builtin_bswap16(io.local_port);
+  settings.response_port = __builtin_bswap16(config.response.port);
+  settings.vlan = io.vlan < 0 ? 0xffff : __builtin_bswap16(static_cast<uint16_t>(io.vlan));
+  settings.ttl = io.ttl;
+  settings.enabled = 1;
+  return settings;
+}
+
+void respond_in_kernel(ResponderRole& role) {
+  if (role.config.has_response_address) {
+    throw Error(ErrorCode::usage,
+                operation_text("xdp", role.io.link, "answer to another host than the sender"),
+                "the program sends a frame back the way it came", "use --backend af_xdp with --response-ip");
+  }
+  std::vector<uint64_t> symbols;
+  for (const auto& symbol : role.config.strategy.symbols) symbols.push_back(symbol_word(symbol));
+  XdpIo io(role.io, role.io_counters, kernel_settings(role.config), symbols);
+  auto loop = std::make_unique<RespondLoop<XdpIo, Threshold>>(role, io);
+  if (!role.opened(io.notes())) return;
+  loop->run();
+  io.settle();
+}
+
 template <PacketIo Io>
 constexpr BackendEntry entry() {
   return {Io::NAME, Io::probe, generate<Io>, respond<Io>};
@@ -34,6 +84,7 @@ constexpr BackendEntry TABLE[] = {
     entry<AfXdpIo>(),
     entry<AfPacketIo>(),
     entry<UdpIo>(),
+    {XdpIo::NAME, XdpIo::probe, nullptr, respond_in_kernel},
 };
 
 }  // namespace

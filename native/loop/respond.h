@@ -75,22 +75,37 @@ class RespondLoop {
   void run() noexcept {
     const Clock& clock = Clock::get();
     uint64_t now_ns = clock.now_ns();
-    uint64_t next_offset_ns = now_ns;
-    role_.stalls.begin(now_ns);
+    uint64_t next_offset_ns = now_ns + OFFSET_PERIOD_NS;
+    epoch_offset_ns_ = clock.offset_to(CLOCK_REALTIME);             // known before the first order is made
+    if constexpr (!KernelAssisted<Io>) role_.stalls.begin(now_ns);  // a thread that sleeps can't tell stalls
     while (role_.command() == Role::Command::run) {
       uint32_t count = io_.rx_peek(rx_);
       now_ns = clock.now_ns();
-      role_.stalls.turn(now_ns);
+      if constexpr (!KernelAssisted<Io>) role_.stalls.turn(now_ns);
       if (count == 0) {
+        if constexpr (KernelAssisted<Io>) rest();
         if (now_ns < next_offset_ns) [[likely]]
           continue;
         epoch_offset_ns_ = clock.offset_to(CLOCK_REALTIME);
-        next_offset_ns = now_ns + 1'000'000'000;
+        if constexpr (KernelAssisted<Io>) io_.set_epoch_offset();
+        next_offset_ns = now_ns + OFFSET_PERIOD_NS;
         continue;
       }
-      role_.stalls.work(count);
+      if constexpr (!KernelAssisted<Io>) role_.stalls.work(count);
       process(count, now_ns);
     }
+    if constexpr (KernelAssisted<Io>) rest();
+  }
+
+  // The kernel works: its thread sleeps, and adds up now and then what was done below.
+  void rest() noexcept requires KernelAssisted<Io> {
+    io_.rest();
+    KernelTally tally = io_.take_tally();
+    counters_.frames.add(tally.ticks);
+    counters_.datagrams.add(tally.ticks);
+    counters_.ticks.add(tally.ticks);
+    counters_.orders.add(tally.orders);
+    counters_.quiet_ticks.add(tally.quiet);
   }
 
   // One batch of `count` frames in rx(): answers them and gives them back.
@@ -107,6 +122,7 @@ class RespondLoop {
 
  private:
   static constexpr uint32_t TX_TRIES = 1000;
+  static constexpr uint64_t OFFSET_PERIOD_NS = 1'000'000'000;  // clocks of the kernel are slewed
 
   void handle(const Frame& frame) noexcept {
     Datagram datagram;

@@ -1,0 +1,271 @@
+// The responder in the kernel: a datagram that holds exactly one tick, and is right to the last bit, is
+// decided and answered here, from the driver, before any socket buffer exists. Everything else that is for
+// the port goes up to user space, which refuses and counts it, or answers it, by the same rules as every
+// backend; so no rule is here twice. What is not for the port goes on to the kernel.
+#include <linux/bpf.h>
+
+#include "../wire.gen.h"
+#include "match.h"
+#include "respond.h"
+
+enum {
+  HAND_UP = -1,
+  TICK_UDP_LENGTH = 8 + MARKET_DATA_SIZE,
+  ORDER_UDP_LENGTH = 8 + TRADING_ORDER_SIZE,
+  ORDER_WORDS = (TRADING_ORDER_SIZE + 3) / 4,
+};
+
+struct {
+  __uint(type, BPF_MAP_TYPE_XSKMAP);
+  __uint(max_entries, 64);
+  __type(key, __u32);
+  __type(value, __u32);
+} sockets SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 2);
+  __type(key, __u32);
+  __type(value, struct respond_settings);
+} settings SEC(".maps");
+
+// The number of the settings in force.
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, __u32);
+} in_force SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, RESPOND_SYMBOLS_MAX);
+  __type(key, __u64);
+  __type(value, __u8);
+} symbols SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, RESPOND_COUNTERS);
+  __type(key, __u32);
+  __type(value, __u64);
+} counters SEC(".maps");
+
+static __always_inline void count(__u32 which) {
+  __u64* counter = bpf_map_lookup_elem(&counters, &which);
+  if (counter) (*counter)++;
+}
+
+// 16 bits of a one's complement sum (RFC 1071), in memory order.
+static __always_inline __u16 fold(__u64 sum) {
+  sum = (sum & 0xffffffff) + (sum >> 32);
+  sum = (sum & 0xffff) + (sum >> 16);
+  sum = (sum & 0xffff) + (sum >> 16);
+  sum = (sum & 0xffff) + (sum >> 16);
+  return sum;
+}
+
+static __always_inline __u64 sum_words(const void* from, int words) {
+  const __u32* at = from;
+  __u64 sum = 0;
+#pragma unroll
+  for (int i = 0; i < words; i++) sum += at[i];
+  return sum;
+}
+
+static __always_inline __u64 load_mac(const __u8* mac) {
+  return *(const __u32*)mac | (__u64) * (const __u16*)(mac + 4) << 32;
+}
+
+static __always_inline void store_mac(__u8* mac, __u64 value) {
+  *(__u32*)mac = value;
+  *(__u16*)(mac + 4) = value >> 32;
+}
+
+// The same digits as write_hex in order/native_order.h.
+static __always_inline __u64 hex_digits(__u32 value) {
+  __u64 x = value;
+  x = ((x << 16) | x) & 0x0000ffff0000ffffull;
+  x = ((x << 8) | x) & 0x00ff00ff00ff00ffull;
+  x = ((x << 4) | x) & 0x0f0f0f0f0f0f0f0full;
+  __u64 letters = ((x + 0x0606060606060606ull) >> 4) & 0x0101010101010101ull;
+  return __builtin_bswap64(x + 0x3030303030303030ull + letters * ('a' - '0' - 10));
+}
+
+static __always_inline int right_address4(const struct iphdr* ip, const struct respond_settings* s) {
+  if (s->has_address4 && ip->daddr == s->address4) return 1;
+  return s->has_address4 && s->has_group4 && ip->daddr == s->group4;
+}
+
+static __always_inline int right_address6(const __u64* to, const struct respond_settings* s) {
+  if (!s->has_address6) return 0;
+  if (to[0] == s->address6[0] && to[1] == s->address6[1]) return 1;
+  return s->has_group6 && to[0] == s->group6[0] && to[1] == s->group6[1];
+}
+
+// The header is right in every field that can be wrong; anything else is user space's to name.
+static __always_inline int right_ip(const void* at, int ipv6, const struct respond_settings* s) {
+  if (ipv6) {
+    const struct ipv6hdr* ip = at;
+    const __u64* addresses = at + 8;
+    if (ip->version != 6 || ip->payload_len != bpf_htons(TICK_UDP_LENGTH) || ip->hop_limit == 0) return 0;
+    if ((addresses[0] | addresses[1]) == 0) return 0;
+    return right_address6(addresses + 2, s);
+  }
+  const struct iphdr* ip = at;
+  if (*(const __u8*)at != 0x45 || ip->tot_len != bpf_htons(20 + TICK_UDP_LENGTH)) return 0;
+  if ((ip->frag_off & bpf_htons(0x3fff)) != 0 || ip->ttl == 0 || ip->saddr == 0) return 0;
+  if (fold(sum_words(at, 5)) != 0xffff) return 0;
+  return right_address4(ip, s);
+}
+
+static __always_inline __u64 pseudo_sum(const void* ip, int ipv6, __u16 udp_length) {
+  __u64 addresses = ipv6 ? sum_words(ip + 8, 8) : sum_words(ip + 12, 2);
+  return addresses + bpf_htons(udp_length) + bpf_htons(IPPROTO_UDP);
+}
+
+static __always_inline void write_ip(void* at, int ipv6, const struct respond_settings* s, const __u32* to) {
+  if (ipv6) {
+    *(__u32*)at = bpf_htonl(6u << 28);
+    *(__be16*)(at + 4) = bpf_htons(ORDER_UDP_LENGTH);
+    *(__u8*)(at + 6) = IPPROTO_UDP;
+    *(__u8*)(at + 7) = s->ttl;
+    *(__u64*)(at + 8) = s->address6[0];
+    *(__u64*)(at + 16) = s->address6[1];
+    __builtin_memcpy(at + 24, to, 16);
+    return;
+  }
+  struct iphdr* ip = at;
+  *(__u32*)at = bpf_htonl(0x45000000u | (20 + ORDER_UDP_LENGTH));
+  *(__u32*)(at + 4) = bpf_htonl(0x4000);  // identification 0, DF
+  *(__u32*)(at + 8) = bpf_htonl((__u32)s->ttl << 24 | IPPROTO_UDP << 16);
+  ip->saddr = s->address4;
+  ip->daddr = to[0];
+  ip->check = ~fold(sum_words(at, 5));
+}
+
+struct decision {
+  int order;
+  __u32 price;
+};
+
+// As strategy/threshold.h.
+static __always_inline struct decision decide(const struct market_data* tick,
+                                              const struct respond_settings* s) {
+  struct decision none = {0, 0};
+  if (tick->price >= s->threshold) return none;
+  if (s->has_symbols) {
+    __u64 word;
+    __builtin_memcpy(&word, tick->symbol, 8);
+    if (!bpf_map_lookup_elem(&symbols, &word)) return none;
+  }
+  __s64 price = (__s64)tick->price + s->price_offset;
+  if (price < 0 || price > 0xffffffffll) return none;
+  struct decision order = {1, price};
+  return order;
+}
+
+union order_bytes {
+  struct trading_order order;
+  __u32 words[ORDER_WORDS];
+};
+
+static __always_inline void make_order(union order_bytes* out, const struct market_data* tick, __u32 price,
+                                       const struct respond_settings* s) {
+  out->words[ORDER_WORDS - 1] = 0;  // the bytes behind the order take part in the sum
+  __builtin_memcpy(out->order.symbol, tick->symbol, 8);
+  out->order.price = price;
+  out->order.quantity = s->quantity;
+  out->order.side = s->side;
+  out->order.timestamp = bpf_ktime_get_ns() + s->epoch_offset_ns;
+  __u64 high = hex_digits(tick->timestamp >> 32);
+  __u64 low = hex_digits(tick->timestamp);
+  __builtin_memcpy(out->order.cl_ord_id, &high, 8);
+  __builtin_memcpy(out->order.cl_ord_id + 8, &low, 8);
+}
+
+// `l2` bytes in front of the IP header; both are constants where this is called, so that all offsets are.
+static __always_inline int answer(struct xdp_md* context, const struct respond_settings* s, const int l2,
+                                  const int ipv6) {
+  const int udp_offset = l2 + (ipv6 ? 40 : 20);
+  const int payload_offset = udp_offset + 8;
+  void* data = (void*)(long)context->data;
+  void* end = (void*)(long)context->data_end;
+  if (data + payload_offset + MARKET_DATA_SIZE > end) return HAND_UP;
+  __u64 to_mac = load_mac(data);
+  __u64 from_mac = load_mac(data + 6);
+  if ((to_mac != s->mac && to_mac != s->group_mac) || (from_mac & 1) != 0) return HAND_UP;
+  const void* ip = data + l2;
+  if (!right_ip(ip, ipv6, s)) return HAND_UP;
+  const struct udphdr* udp = data + udp_offset;
+  if (udp->len != bpf_htons(TICK_UDP_LENGTH) || udp->check == 0) return HAND_UP;
+  __u64 sum = pseudo_sum(ip, ipv6, TICK_UDP_LENGTH) + sum_words(udp, TICK_UDP_LENGTH / 4);
+  if (fold(sum) != 0xffff) return HAND_UP;
+
+  struct market_data tick;
+  __builtin_memcpy(&tick, data + payload_offset, sizeof tick);
+  __u32 from[4] = {};
+  __builtin_memcpy(from, ip + (ipv6 ? 8 : 12), ipv6 ? 16 : 4);
+  struct decision decision = decide(&tick, s);
+  if (!decision.order) {
+    count(RESPOND_TICKS);
+    count(RESPOND_QUIET);
+    return XDP_DROP;
+  }
+  if (bpf_xdp_adjust_tail(context, payload_offset + TRADING_ORDER_SIZE - (int)(end - data)) != 0)
+    return HAND_UP;
+  data = (void*)(long)context->data;
+  end = (void*)(long)context->data_end;
+  if (data + payload_offset + TRADING_ORDER_SIZE > end) return XDP_ABORTED;
+  union order_bytes order;
+  make_order(&order, &tick, decision.price, s);
+  store_mac(data, from_mac);
+  store_mac(data + 6, s->mac);
+  write_ip(data + l2, ipv6, s, from);
+  __be16* header = data + udp_offset;
+  header[0] = s->local_port;
+  header[1] = s->response_port;
+  header[2] = bpf_htons(ORDER_UDP_LENGTH);
+  header[3] = 0;
+  sum = pseudo_sum(data + l2, ipv6, ORDER_UDP_LENGTH) + sum_words(header, 2) +
+        sum_words(order.words, ORDER_WORDS);
+  __u16 checksum = ~fold(sum);
+  header[3] = checksum == 0 ? 0xffff : checksum;
+  __builtin_memcpy(data + payload_offset, &order.order, TRADING_ORDER_SIZE);
+  count(RESPOND_TICKS);
+  count(RESPOND_ORDERS);
+  return XDP_TX;
+}
+
+static __always_inline int dispatch(struct xdp_md* context, const struct respond_settings* s) {
+  void* data = (void*)(long)context->data;
+  void* end = (void*)(long)context->data_end;
+  struct ethhdr* ethernet = data;
+  struct vlan_header* vlan = data + sizeof *ethernet;
+  if ((void*)(vlan + 1) > end) return HAND_UP;
+  __be16 ethertype = ethernet->h_proto;
+  if (s->vlan == 0xffff) {
+    if (ethertype == bpf_htons(ETH_P_IP)) return answer(context, s, 14, 0);
+    return ethertype == bpf_htons(ETH_P_IPV6) ? answer(context, s, 14, 1) : HAND_UP;
+  }
+  if (ethertype != bpf_htons(ETH_P_8021Q) || (vlan->tag & bpf_htons(0x0fff)) != s->vlan) return HAND_UP;
+  if (vlan->ethertype == bpf_htons(ETH_P_IP)) return answer(context, s, 18, 0);
+  return vlan->ethertype == bpf_htons(ETH_P_IPV6) ? answer(context, s, 18, 1) : HAND_UP;
+}
+
+SEC("xdp")
+int respond(struct xdp_md* context) {
+  __u32 zero = 0;
+  __u32* number = bpf_map_lookup_elem(&in_force, &zero);
+  if (!number) return XDP_PASS;
+  struct respond_settings* s = bpf_map_lookup_elem(&settings, number);
+  if (!s || !s->enabled) return XDP_PASS;
+  if (!is_for_port((void*)(long)context->data, (void*)(long)context->data_end, s->local_port))
+    return XDP_PASS;
+  int verdict = dispatch(context, s);
+  if (verdict != HAND_UP) return verdict;
+  count(RESPOND_HANDED_UP);
+  return bpf_redirect_map(&sockets, context->rx_queue_index, XDP_PASS);
+}
+
+char LICENSE[] SEC("license") = "GPL";
