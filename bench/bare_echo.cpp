@@ -1,5 +1,6 @@
 // The floor: an AF_XDP socket that sends one frame and spins until it is back, against one that swaps the MAC
-// addresses and sends every frame back. No parsing, no checks, no ledger. What carom adds is measured against it.
+// addresses and sends every frame back. No parsing, no checks, no ledger. What carom adds is measured against
+// it.
 //   bare_echo NEAR_NAMESPACE NEAR_INTERFACE NEAR_CPU FAR_NAMESPACE FAR_INTERFACE FAR_CPU SECONDS
 // Prints the round trips in ns as JSON.
 #include <bpf/bpf.h>
@@ -45,7 +46,8 @@ struct Ring {
   uint8_t* entries;
 
   Ring(int fd, const xdp_ring_offset& offset, size_t entry, off_t page) {
-    void* memory = mmap(nullptr, offset.desc + RING * entry, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, page);
+    void* memory = mmap(nullptr, offset.desc + RING * entry, PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_POPULATE, fd, page);
     check(memory != MAP_FAILED, "mmap");
     auto* base = static_cast<uint8_t*>(memory);
     producer = reinterpret_cast<uint32_t*>(base + offset.producer);
@@ -149,7 +151,8 @@ struct Socket {
     tx.at<xdp_desc>(index) = {static_cast<uint64_t>(frame(index) - umem), FRAME, 0};
     __atomic_store_n(tx.producer, index + 1, __ATOMIC_RELEASE);
     sendto(fd, nullptr, 0, MSG_DONTWAIT, nullptr, 0);
-    __atomic_store_n(completion.consumer, __atomic_load_n(completion.producer, __ATOMIC_ACQUIRE), __ATOMIC_RELEASE);
+    __atomic_store_n(completion.consumer, __atomic_load_n(completion.producer, __ATOMIC_ACQUIRE),
+                     __ATOMIC_RELEASE);
   }
 };
 
@@ -171,7 +174,8 @@ void ping(Socket& socket, double seconds, carom::Histogram& histogram) {
   uint64_t begin = clock.now_ns();
   uint64_t warm = begin + 200'000'000;
   uint64_t end = warm + static_cast<uint64_t>(seconds * 1e9);
-  const uint8_t head[14] = {0x02, 0xca, 0x40, 0, 0, 2, 0x02, 0xca, 0x40, 0, 0, 1, 0x88, 0xb5};  // experimental type
+  const uint8_t head[14] = {0x02, 0xca, 0x40, 0, 0, 2,    0x02,
+                            0xca, 0x40, 0,    0, 1, 0x88, 0xb5};  // experimental type
   uint64_t now = begin;
   for (uint32_t index = 0; now < end; index++) {
     uint8_t* frame = socket.frame(index);
@@ -220,7 +224,9 @@ int main(int count, char** arguments) {
   std::thread near([&] { side(1, [&](Socket& socket) { ping(socket, atof(arguments[7]), histogram); }); });
   near.join();
   far.join();
-  printf("{\"count\":%llu,\"min_ns\":%llu,\"p50_ns\":%.0f,\"p90_ns\":%.0f,\"p99_ns\":%.0f,\"p999_ns\":%.0f}\n",
-         static_cast<unsigned long long>(histogram.count()), static_cast<unsigned long long>(histogram.min()),
-         percentile(histogram, 0.5), percentile(histogram, 0.9), percentile(histogram, 0.99), percentile(histogram, 0.999));
+  printf(
+      "{\"count\":%llu,\"min_ns\":%llu,\"p50_ns\":%.0f,\"p90_ns\":%.0f,\"p99_ns\":%.0f,\"p999_ns\":%.0f}\n",
+      static_cast<unsigned long long>(histogram.count()), static_cast<unsigned long long>(histogram.min()),
+      percentile(histogram, 0.5), percentile(histogram, 0.9), percentile(histogram, 0.99),
+      percentile(histogram, 0.999));
 }

@@ -1,5 +1,5 @@
-// One tick through the responder's whole user-space path: parse with both checksums, address checks, strategy,
-// order bytes, headers and checksum. Real frames from memory, without any input or output.
+// One tick through the responder's whole user-space path: parse with both checksums, address checks,
+// strategy, order bytes, headers and checksum. Real frames from memory, without any input or output.
 //   tick_path [ROUNDS]
 // Prints ns a tick as JSON: the median, the fastest and the slowest of the rounds.
 #include <algorithm>
@@ -57,7 +57,8 @@ std::vector<std::vector<uint8_t>> ticks() {
   return frames;
 }
 
-double round_ns(RespondLoop<MemoryIo, Threshold>& loop, MemoryIo& io, std::vector<std::vector<uint8_t>>& frames) {
+double round_ns(RespondLoop<MemoryIo, Threshold>& loop, MemoryIo& io,
+                std::vector<std::vector<uint8_t>>& frames) {
   const Clock& clock = Clock::get();
   uint64_t begin_ns = clock.now_ns();
   for (uint32_t done = 0; done < TICKS_A_ROUND; done += BATCH) {
@@ -89,6 +90,6 @@ int main(int count, char** arguments) {
     return 1;
   }
   std::sort(results.begin(), results.end());
-  printf("{\"median_ns\":%.2f,\"min_ns\":%.2f,\"max_ns\":%.2f,\"ticks\":%u}\n", results[results.size() / 2], results.front(),
-         results.back(), TICKS_A_ROUND * static_cast<uint32_t>(rounds));
+  printf("{\"median_ns\":%.2f,\"min_ns\":%.2f,\"max_ns\":%.2f,\"ticks\":%u}\n", results[results.size() / 2],
+         results.front(), results.back(), TICKS_A_ROUND * static_cast<uint32_t>(rounds));
 }

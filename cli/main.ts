@@ -32,6 +32,20 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "a network on this machine that stays: up, down, exec, list",
     load: async () => (await import("./lab.js")).commands,
   },
+  ...Object.fromEntries(
+    Object.entries({
+      status: "what a running responder is, does and has counted",
+      enable: "let a running responder answer again",
+      disable: "let a running responder answer nothing for now",
+      config: "show or change the settings of a running responder",
+      stats: "the counters of a running responder, once or again and again",
+      reset: "set a running responder's counters to zero",
+      stop: "end a running responder",
+    }).map(([name, summary]) => [
+      name,
+      { summary, load: async () => [(await import("./control.js")).commands.get(name)!] },
+    ]),
+  ),
   doctor: {
     summary: "what this machine can do, and what to change so that it does better",
     load: async () => [(await import("./doctor.js")).command],

@@ -1,11 +1,14 @@
 /** carom respond: the responder alone, until stopped. */
 
+import { spawn } from "node:child_process";
 import { optionGroup } from "../config/option.js";
-import { duration, filePath, interfaceName, name } from "../config/values.js";
+import { duration, filePath, flag, interfaceName, name } from "../config/values.js";
 import { openLab, resolveLink } from "../lab/lab.js";
 import { CaromError } from "../native/error.js";
 import { type Counters, openResponder } from "../native/index.js";
 import { responderConfig, responderOptions } from "../responder/config.js";
+import { isAnswered, serveControl } from "../responder/control.js";
+import { RunningResponder } from "../responder/running.js";
 import { chooseCores } from "../run/cores.js";
 import { coreStalls } from "../run/interference.js";
 import { type Context, defineCommand } from "./command.js";
@@ -18,6 +21,8 @@ const options = {
   namespace: where(filePath(), "network namespace of the interface, by name or path", "name"),
   lab: where(name(), "the responder's end of a lab of carom lab up", "name"),
   duration: where(duration(1e6), "stop by itself after this time", "time"),
+  name: where(name(), "the name under which carom status, config, stop … find it", "name", "responder"),
+  detach: where(flag(), "run in the background; carom stop ends it", "", "false"),
   ...responderOptions,
 } as const;
 
@@ -50,8 +55,12 @@ export const command = defineCommand({
         : openLab(values.lab).responder;
     // Not the core that a generator on the same machine would take.
     const config = responderConfig(link, values, chooseCores(2).responder);
+    if (values.detach) return detach(values.name, context);
     const responder = openResponder(config);
+    const running = new RunningResponder(values.name, responder, config, values);
+    let endControl = () => {};
     try {
+      endControl = await serveControl(values.name, (command, settings) => running.handle(command, settings));
       const started = performance.now();
       const group = config.io.group === "" ? "" : ` and ${config.io.group}`;
       context.say(
@@ -73,10 +82,54 @@ export const command = defineCommand({
       });
       return 0;
     } finally {
+      endControl();
+      running.close();
       responder.close();
     }
   },
 });
+
+const DETACH_MS = 5000;
+const DETACH_POLL_MS = 20;
+
+/** Starts the same command in the background and waits until it answers, or has failed. */
+async function detach(name: string, context: Context): Promise<number> {
+  const operation = `start the responder ${name} in the background`;
+  if (await isAnswered(name)) {
+    throw new CaromError(
+      "environment",
+      operation,
+      "one of that name is running",
+      `carom stop --name ${name} ends it`,
+    );
+  }
+  const args = process.argv.slice(1).filter((argument) => !/^--detach(=true)?$/.test(argument));
+  const child = spawn(process.execPath, args, { detached: true, stdio: ["ignore", "ignore", "pipe"] });
+  let complaint = "";
+  child.stderr.on("data", (data: Buffer) => {
+    complaint += data.toString();
+  });
+  const ended = new Promise<number>((resolve) => child.on("exit", (status) => resolve(status ?? 1)));
+  for (const end = performance.now() + DETACH_MS; performance.now() < end; ) {
+    const pause = new Promise<"wait">((resolve) => setTimeout(() => resolve("wait"), DETACH_POLL_MS));
+    const status = await Promise.race([ended, pause]);
+    if (status !== "wait") {
+      process.stderr.write(complaint);
+      return status === 0 ? 3 : status;
+    }
+    if (await isAnswered(name)) {
+      child.stderr.destroy();
+      child.unref();
+      context.say(
+        `the responder ${name} runs in the background, process ${child.pid}; carom stop --name ${name} ends it`,
+      );
+      context.result({ name, pid: child.pid });
+      return 0;
+    }
+  }
+  child.kill("SIGKILL");
+  throw new CaromError("environment", operation, `it does not answer within ${DETACH_MS / 1000} s`);
+}
 
 function untilStopped(
   responder: ReturnType<typeof openResponder>,

@@ -35,7 +35,7 @@
         "core/clock.cpp", "core/stall.cpp", "core/thread.cpp",
         "generate/ledger.cpp",
         "io/af_packet.cpp", "io/af_xdp.cpp", "io/socket.cpp", "io/timestamping.cpp", "io/udp.cpp", "io/xdp.cpp", "io/xdp_pass.cpp", "io/xdp_program.cpp",
-        "loop/backends.cpp", "loop/role.cpp"
+        "loop/backends.cpp", "loop/respond.cpp", "loop/role.cpp"
       ],
       "cflags_cc": ["-isystem", "<!(node -p \"require('path').resolve(require('node-addon-api').include_dir)\")"],
       "include_dirs": ["<(SHARED_INTERMEDIATE_DIR)"],

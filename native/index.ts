@@ -134,6 +134,7 @@ export interface GeneratorResult {
 
 export interface ResponderResult {
   readonly counters: Counters;
+  readonly processing: HistogramData; // ns a frame, from its coming to the sending of its orders
   readonly stalls: StallLog;
   readonly notes: readonly string[];
 }
@@ -150,7 +151,12 @@ interface Role<Result> {
 }
 
 export type Generator = Role<GeneratorResult>;
-export type Responder = Role<ResponderResult>;
+export interface Responder extends Role<ResponderResult> {
+  /** In force between two packets. @throws an error with code, operation, detail and hint */
+  change(settings: { readonly enabled: boolean; readonly strategy: StrategyConfig }): void;
+  /** The time a frame takes, so far. */
+  processing(): HistogramData;
+}
 
 /** Frames in and out of an interface one by one, for the scripted test: not a hot path. */
 export interface FrameSocket {

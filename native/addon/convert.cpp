@@ -131,6 +131,8 @@ void put_refused(Napi::Object& object, const std::array<Counter, N>& refused) {
 void put_io(Napi::Object& object, const Role& role) {
   put(object, "tx_full", role.io_counters.tx_full);
   put(object, "tx_refused", role.io_counters.tx_refused);
+  put(object, "fill_ring_empty", role.io_counters.fill_ring_empty);
+  put(object, "tx_invalid", role.io_counters.tx_invalid);
   put(object, "rx_ring_drops", role.io_counters.rx_ring_drops);
   put(object, "rx_other_host", role.io_counters.rx_other_host);
   put(object, "wakeups", role.io_counters.wakeups);
@@ -186,6 +188,10 @@ IoConfig read_io(const Napi::Object& object) {
   io.tx_stamps = boolean(object, "txStamps");
   io.stall_threshold_ns = integer<uint64_t>(object, "stallThresholdNs", 100, 1e9);
   return io;
+}
+
+ResponderSettings read_settings(const Napi::Object& object) {
+  return {boolean(object, "enabled"), read_strategy(nested(object, "strategy"))};
 }
 
 ResponderConfig read_responder(const Napi::Object& object) {
@@ -333,6 +339,7 @@ Napi::Object write_counters(Napi::Env env, const ResponderRole& role) {
   Napi::Object object = Napi::Object::New(env);
   const ResponderCounters& counters = role.counters;
   put(object, "frames", counters.frames);
+  put(object, "disabled", counters.disabled);
   put(object, "datagrams", counters.datagrams);
   put(object, "ticks", counters.ticks);
   put(object, "orders", counters.orders);

@@ -11,6 +11,7 @@ namespace carom {
 Link read_link(const Napi::Object& object);
 IoConfig read_io(const Napi::Object& object);
 ResponderConfig read_responder(const Napi::Object& object);
+ResponderSettings read_settings(const Napi::Object& object);
 GeneratorConfig read_generator(const Napi::Object& object);
 
 Napi::Object write_histogram(Napi::Env env, const Histogram& histogram);

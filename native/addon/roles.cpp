@@ -29,20 +29,27 @@ struct ResponderTraits {
   using RoleType = ResponderRole;
   static ResponderConfig read(const Napi::Object& object) { return read_responder(object); }
   static void (*body(const BackendEntry& backend))(ResponderRole&) { return backend.respond; }
-  static void result(Napi::Env, Napi::Object&, const ResponderRole&) {}
+  static void result(Napi::Env env, Napi::Object& object, const ResponderRole& role) {
+    object.Set("processing", write_histogram(env, role.processing));
+  }
 };
 
 template <class Traits>
 class RoleObject : public Napi::ObjectWrap<RoleObject<Traits>> {
  public:
   static void define(Napi::Env env, Napi::Object exports) {
-    exports.Set(Traits::NAME,
-                RoleObject::DefineClass(env, Traits::NAME,
-                                        {RoleObject::InstanceMethod("start", &RoleObject::start),
-                                         RoleObject::InstanceMethod("stop", &RoleObject::stop),
-                                         RoleObject::InstanceMethod("counters", &RoleObject::counters),
-                                         RoleObject::InstanceMethod("result", &RoleObject::result),
-                                         RoleObject::InstanceMethod("close", &RoleObject::close)}));
+    std::vector<Napi::ClassPropertyDescriptor<RoleObject>> methods = {
+        RoleObject::InstanceMethod("start", &RoleObject::start),
+        RoleObject::InstanceMethod("stop", &RoleObject::stop),
+        RoleObject::InstanceMethod("counters", &RoleObject::counters),
+        RoleObject::InstanceMethod("result", &RoleObject::result),
+        RoleObject::InstanceMethod("close", &RoleObject::close),
+    };
+    if constexpr (std::is_same_v<Traits, ResponderTraits>) {
+      methods.push_back(RoleObject::InstanceMethod("change", &RoleObject::change));
+      methods.push_back(RoleObject::InstanceMethod("processing", &RoleObject::processing));
+    }
+    exports.Set(Traits::NAME, RoleObject::DefineClass(env, Traits::NAME, methods));
   }
 
   explicit RoleObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<RoleObject>(info) {
@@ -106,6 +113,14 @@ class RoleObject : public Napi::ObjectWrap<RoleObject<Traits>> {
     object.Set("notes", write_strings(env, role_->notes));
     Traits::result(env, object, *role_);
     return object;
+  }
+
+  void change(const Napi::CallbackInfo& info) {
+    guarded(info.Env(), [&] { role_->change(read_settings(info[0].ToObject())); });
+  }
+
+  Napi::Value processing(const Napi::CallbackInfo& info) {
+    return write_histogram(info.Env(), role_->processing);
   }
 
   void close(const Napi::CallbackInfo&) { role_->close(); }

@@ -259,9 +259,13 @@ int respond(struct xdp_md* context) {
   __u32* number = bpf_map_lookup_elem(&in_force, &zero);
   if (!number) return XDP_PASS;
   struct respond_settings* s = bpf_map_lookup_elem(&settings, number);
-  if (!s || !s->enabled) return XDP_PASS;
+  if (!s || s->local_port == 0) return XDP_PASS;
   if (!is_for_port((void*)(long)context->data, (void*)(long)context->data_end, s->local_port))
     return XDP_PASS;
+  if (!s->enabled) {
+    count(RESPOND_DISABLED);
+    return XDP_DROP;
+  }
   int verdict = dispatch(context, s);
   if (verdict != HAND_UP) return verdict;
   count(RESPOND_HANDED_UP);

@@ -30,13 +30,14 @@ struct respond_settings {
   __be16 response_port;
   __be16 vlan; /* tag of every frame, 0xffff for untagged */
   __u8 ttl;
-  __u8 enabled; /* 0: everything goes on to the kernel */
+  __u8 enabled; /* 0: what is for the port is counted and dropped */
 };
 
 enum respond_counter {
   RESPOND_TICKS, /* single ticks that were decided here, right to the last bit */
   RESPOND_ORDERS,
   RESPOND_QUIET,
+  RESPOND_DISABLED,  /* for the port, while the responder was disabled */
   RESPOND_HANDED_UP, /* for the port, but for user space to look at */
   RESPOND_COUNTERS,
 };

@@ -354,7 +354,8 @@ void AfXdpIo::settle() noexcept {
   socklen_t size = sizeof statistics;
   if (getsockopt(fd_.get(), SOL_XDP, XDP_STATISTICS, &statistics, &size) == 0) {
     counters_.rx_ring_drops.set(statistics.rx_dropped + statistics.rx_ring_full);
-    counters_.tx_refused.add(statistics.tx_invalid_descs);
+    counters_.tx_invalid.set(statistics.tx_invalid_descs);
+    counters_.fill_ring_empty.set(statistics.rx_fill_ring_empty_descs);
   }
 }
 

@@ -13,7 +13,7 @@
 namespace carom {
 namespace {
 
-constexpr int REST_MS = 10;
+constexpr int REST_MS = 2;  // how long a change may have to wait
 constexpr XdpObject OBJECT{respond_object, sizeof respond_object, "respond"};
 
 int64_t epoch_offset_ns() {
@@ -65,6 +65,15 @@ void XdpIo::set_epoch_offset() noexcept {
   put_in_force();
 }
 
+void XdpIo::change(const KernelSettings& wanted) noexcept {
+  settings_.enabled = wanted.enabled ? 1 : 0;
+  settings_.threshold = wanted.threshold;
+  settings_.quantity = wanted.quantity;
+  settings_.price_offset = wanted.price_offset;
+  settings_.side = wanted.side;
+  put_in_force();
+}
+
 void XdpIo::rest() noexcept {
   pollfd wanted{below_.descriptor(), POLLIN, 0};
   poll(&wanted, 1, REST_MS);
@@ -79,8 +88,9 @@ KernelTally XdpIo::take_tally() noexcept {
     if (bpf_map_lookup_elem(below_.program().map("counters"), &which, values.data()) != 0) continue;
     for (int cpu = 0; cpu < cpus; cpu++) sums[which] += values[static_cast<size_t>(cpu)];
   }
-  KernelTally now{sums[RESPOND_TICKS], sums[RESPOND_ORDERS], sums[RESPOND_QUIET]};
-  KernelTally since{now.ticks - last_.ticks, now.orders - last_.orders, now.quiet - last_.quiet};
+  KernelTally now{sums[RESPOND_TICKS], sums[RESPOND_ORDERS], sums[RESPOND_QUIET], sums[RESPOND_DISABLED]};
+  KernelTally since{now.ticks - last_.ticks, now.orders - last_.orders, now.quiet - last_.quiet,
+                    now.disabled - last_.disabled};
   last_ = now;
   return since;
 }

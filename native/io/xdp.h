@@ -30,6 +30,9 @@ class XdpIo {
   // What the program has done since the last call.
   KernelTally take_tally() noexcept;
 
+  // In force for the next packet, all of it at once.
+  void change(const KernelSettings& wanted) noexcept;
+
   // The kernel's orders carry the time: the clocks drift apart.
   void set_epoch_offset() noexcept;
 

@@ -70,6 +70,7 @@ void respond_in_kernel(ResponderRole& role) {
   for (const auto& symbol : role.config.strategy.symbols) symbols.push_back(symbol_word(symbol));
   XdpIo io(role.io, role.io_counters, kernel_settings(role.config), symbols);
   auto loop = std::make_unique<RespondLoop<XdpIo, Threshold>>(role, io);
+  role.fixed_symbols = true;
   if (!role.opened(io.notes())) return;
   loop->run();
   io.settle();

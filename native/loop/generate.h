@@ -155,8 +155,10 @@ class GenerateLoop {
   }
 
   uint32_t due_count(uint64_t now_ns) const noexcept {
+    uint64_t limit = SEND_BATCH;
+    if (config_.count != 0) limit = std::min(limit, config_.count - counters_.sent.get());
     uint32_t count = 1;
-    while (count < SEND_BATCH && schedule_.planned_ns(number_ + count) <= now_ns) count++;
+    while (count < limit && schedule_.planned_ns(number_ + count) <= now_ns) count++;
     return count;
   }
 

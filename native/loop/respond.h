@@ -2,9 +2,14 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <ctime>
+#include <functional>
+#include <memory>
+#include <vector>
 
 #include "core/clock.h"
+#include "core/histogram.h"
 #include "frame/build.h"
 #include "frame/parse.h"
 #include "io/packet_io.h"
@@ -24,6 +29,7 @@ struct ResponderConfig {
 
 struct ResponderCounters {
   Counter frames;         // everything that was received
+  Counter disabled;       // of those, thrown away because the responder was disabled
   Counter datagrams;      // those for us: right address, group and port
   Counter ticks;          // whole ones
   Counter orders;         // sent
@@ -38,10 +44,41 @@ struct ResponderCounters {
   std::array<Counter, static_cast<size_t>(ParseResult::COUNT)> refused;  // by the parser's reason
 };
 
+// What can change while a responder runs.
+struct ResponderSettings {
+  bool enabled;  // false: everything that comes in is counted and thrown away
+  StrategyConfig strategy;
+};
+
 struct ResponderRole : Role {
+  // Settings with the strategy made from them: one object, so that a packet sees all of a change or nothing.
+  struct Live {
+    ResponderSettings settings;
+    std::shared_ptr<void> strategy;  // of the loop's own type
+  };
+
   explicit ResponderRole(const ResponderConfig& config) : Role(config.io), config(config) {}
+  ~ResponderRole() { close(); }  // before what the thread uses goes
+
+  // Puts settings in force between two packets. Called by one thread that is not the loop's, once opened.
+  // Throws Error for what this backend can't change.
+  void change(const ResponderSettings& settings);
+
+  // Called by the loop: what it is to use from now on, and that what it used before may go.
+  const Live* wanted() const noexcept { return wanted_.load(std::memory_order_acquire); }
+  void use(const Live* live) noexcept { in_use_.store(live, std::memory_order_release); }
+
   const ResponderConfig config;
   ResponderCounters counters;
+  Histogram processing;  // ns a frame, from its coming to the sending of its orders; once a batch
+  std::function<std::shared_ptr<void>(const StrategyConfig&)> make_strategy;  // set by the loop
+  bool fixed_symbols = false;  // set by the loop's backend: the symbols can't change any more
+
+ private:
+  std::vector<std::unique_ptr<Live>>
+      lives_;  // the newest last; those the loop has left go with the next change
+  std::atomic<const Live*> wanted_{nullptr};
+  std::atomic<const Live*> in_use_{nullptr};
 };
 
 // Where an IPv4 or IPv6 group's frames go (RFC 1112, 6.4; RFC 2464, 7).
@@ -67,9 +104,11 @@ class RespondLoop {
         role_(role),
         counters_(role.counters),
         io_(io),
-        strategy_(role.config.strategy),
         parse_options_{role.config.io.vlan, true, -1} {
     if (config_.io.has_group) multicast_mac(config_.io.group, config_.io.group_ipv6, group_mac_);
+    role.make_strategy = [](const StrategyConfig& config) { return std::make_shared<Strategy>(config); };
+    role.change({true, role.config.strategy});
+    adopt(role.wanted());
   }
 
   void run() noexcept {
@@ -79,6 +118,8 @@ class RespondLoop {
     epoch_offset_ns_ = clock.offset_to(CLOCK_REALTIME);             // known before the first order is made
     if constexpr (!KernelAssisted<Io>) role_.stalls.begin(now_ns);  // a thread that sleeps can't tell stalls
     while (role_.command() == Role::Command::run) {
+      if (role_.wanted() != live_) [[unlikely]]
+        adopt(role_.wanted());
       uint32_t count = io_.rx_peek(rx_);
       now_ns = clock.now_ns();
       if constexpr (!KernelAssisted<Io>) role_.stalls.turn(now_ns);
@@ -88,13 +129,18 @@ class RespondLoop {
           continue;
         epoch_offset_ns_ = clock.offset_to(CLOCK_REALTIME);
         if constexpr (KernelAssisted<Io>) io_.set_epoch_offset();
+        io_.settle();  // what the kernel counted, for whoever asks
         next_offset_ns = now_ns + OFFSET_PERIOD_NS;
         continue;
       }
       if constexpr (!KernelAssisted<Io>) role_.stalls.work(count);
       process(count, now_ns);
+      role_.processing.record((clock.now_ns() - now_ns) / count);
     }
-    if constexpr (KernelAssisted<Io>) rest();
+    if constexpr (KernelAssisted<Io>) {
+      io_.change({false, 0, 0, 0, 0});  // nothing is answered any more that would not be counted
+      rest();
+    }
   }
 
   // The kernel works: its thread sleeps, and adds up now and then what was done below.
@@ -106,6 +152,8 @@ class RespondLoop {
     counters_.ticks.add(tally.ticks);
     counters_.orders.add(tally.orders);
     counters_.quiet_ticks.add(tally.quiet);
+    counters_.frames.add(tally.disabled);
+    counters_.disabled.add(tally.disabled);
   }
 
   // One batch of `count` frames in rx(): answers them and gives them back.
@@ -113,8 +161,12 @@ class RespondLoop {
     order_time_ns_ = now_ns + static_cast<uint64_t>(epoch_offset_ns_);
     batch_hint_ = count;
     counters_.frames.add(count);
-    for (uint32_t i = 0; i < count; i++) handle(rx_[i]);
-    flush();
+    if (live_->settings.enabled) [[likely]] {
+      for (uint32_t i = 0; i < count; i++) handle(rx_[i]);
+      flush();
+    } else {
+      counters_.disabled.add(count);
+    }
     io_.rx_release(count);
   }
 
@@ -123,6 +175,16 @@ class RespondLoop {
  private:
   static constexpr uint32_t TX_TRIES = 1000;
   static constexpr uint64_t OFFSET_PERIOD_NS = 1'000'000'000;  // clocks of the kernel are slewed
+
+  void adopt(const ResponderRole::Live* live) noexcept {
+    live_ = live;
+    strategy_ = static_cast<Strategy*>(live->strategy.get());
+    if constexpr (KernelAssisted<Io>) {
+      const StrategyConfig& s = live->settings.strategy;
+      io_.change({live->settings.enabled, s.threshold, s.quantity, s.price_offset, s.side});
+    }
+    role_.use(live);
+  }
 
   void handle(const Frame& frame) noexcept {
     Datagram datagram;
@@ -144,7 +206,7 @@ class RespondLoop {
     for (uint32_t i = 0; i < whole; i++) {
       Tick tick = Tick::read(datagram.payload + i * MARKET_DATA_SIZE);
       ++counters_.ticks;
-      Decision decision = strategy_.on_tick(tick);
+      Decision decision = strategy_->on_tick(tick);
       if (decision.order) {
         answer(datagram, tick, decision);
       } else {
@@ -232,10 +294,11 @@ class RespondLoop {
 
   const ResponderConfig& config_;
   const Link& link_;
-  Role& role_;
+  ResponderRole& role_;
   ResponderCounters& counters_;
   Io& io_;
-  Strategy strategy_;
+  const ResponderRole::Live* live_ = nullptr;
+  Strategy* strategy_ = nullptr;
   ParseOptions parse_options_;
   uint8_t group_mac_[6] = {};
   std::array<Frame, MAX_BATCH> rx_;

@@ -1,0 +1,204 @@
+/**
+ * Control of a running responder, over a Unix socket that only its owner can open: one JSON object a line in, one
+ * back. What can change without a restart is changed between two packets.
+ */
+
+import { chmodSync, mkdirSync, readdirSync, unlinkSync } from "node:fs";
+import { createConnection, createServer, type Server, type Socket } from "node:net";
+import { join } from "node:path";
+import { z } from "zod";
+import { asCaromError, CaromError } from "../native/error.js";
+
+const DIRECTORY = "/run/carom/responders";
+const MAX_LINE = 64 * 1024; // bytes; a longer request ends the connection
+const ANSWER_MS = 2000;
+
+const request = z.object({
+  command: z.enum(["status", "enable", "disable", "config", "stats", "reset", "stop"]),
+  settings: z.record(z.string(), z.string()).default({}),
+});
+
+const answer = z.union([
+  z.object({ result: z.unknown() }),
+  z.object({
+    error: z.object({
+      code: z.enum(["usage", "environment", "internal"]),
+      operation: z.string(),
+      detail: z.string(),
+      hint: z.string(),
+    }),
+  }),
+]);
+
+export type Command = z.output<typeof request>["command"];
+
+/** What a responder does when it is asked to; what it returns goes back as JSON. */
+export type Handler = (command: Command, settings: Readonly<Record<string, string>>) => unknown;
+
+export function socketPath(name: string): string {
+  return join(DIRECTORY, `${name}.sock`);
+}
+
+/** The names of all responders that have a socket, whether they still run or not. */
+export function socketNames(): string[] {
+  try {
+    return readdirSync(DIRECTORY)
+      .filter((file) => file.endsWith(".sock"))
+      .map((file) => file.slice(0, -".sock".length));
+  } catch {
+    return [];
+  }
+}
+
+/**
+ * Listens for commands.
+ * @returns what stops listening and removes the socket
+ * @throws CaromError (environment) when a running responder has the name
+ */
+export async function serveControl(name: string, handler: Handler): Promise<() => void> {
+  const path = socketPath(name);
+  const operation = `listen for commands as ${name}`;
+  mkdirSync(DIRECTORY, { recursive: true, mode: 0o700 });
+  await removeStale(name, operation);
+  const open = new Set<Socket>();
+  const server = createServer((socket) => {
+    open.add(socket);
+    socket.on("close", () => open.delete(socket));
+    converse(socket, handler);
+  });
+  await listen(server, path, operation);
+  return () => {
+    server.close();
+    for (const socket of open) socket.destroy();
+    removeSocket(path);
+  };
+}
+
+/** Of a killed responder a socket is left that nobody answers: it goes. One that answers keeps its name. */
+async function removeStale(name: string, operation: string): Promise<void> {
+  if (!socketNames().includes(name)) return;
+  const running = await isAnswered(name);
+  if (running) {
+    const hint = `carom stop --name ${name} ends it, or choose another --name`;
+    throw new CaromError("environment", operation, "a responder of that name is running", hint);
+  }
+  removeSocket(socketPath(name));
+}
+
+/** Whether somebody listens on a responder's socket. */
+export function isAnswered(name: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = createConnection(socketPath(name));
+    socket.on("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.on("error", () => resolve(false));
+  });
+}
+
+function listen(server: Server, path: string, operation: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.on("error", (error: NodeJS.ErrnoException) => {
+      reject(new CaromError("environment", operation, `${path}: ${error.code ?? error.message}`));
+    });
+    const before = process.umask(0o177); // the socket is the owner's only from its first moment
+    server.listen(path, () => {
+      chmodSync(path, 0o600);
+      resolve();
+    });
+    process.umask(before);
+    server.unref();
+  });
+}
+
+function converse(socket: Socket, handler: Handler): void {
+  let pending = "";
+  socket.setEncoding("utf8");
+  socket.on("error", () => socket.destroy()); // a client that went away
+  socket.on("data", (text: string) => {
+    pending += text;
+    if (pending.length > MAX_LINE) {
+      socket.end(`${JSON.stringify(failure(new CaromError("usage", "read a command", "it is too long")))}\n`);
+      pending = "";
+      return;
+    }
+    const lines = pending.split("\n");
+    pending = lines.pop() ?? "";
+    for (const line of lines) socket.write(`${JSON.stringify(respond(line, handler))}\n`);
+  });
+}
+
+function respond(line: string, handler: Handler): z.input<typeof answer> {
+  try {
+    const { command, settings } = request.parse(JSON.parse(line));
+    return { result: handler(command, settings) ?? null };
+  } catch (error) {
+    if (error instanceof SyntaxError || error instanceof z.ZodError) {
+      return failure(new CaromError("usage", "read a command", "it is none that a responder knows"));
+    }
+    return failure(asCaromError(error, "carry out a command"));
+  }
+}
+
+function failure(error: CaromError) {
+  return { error: error.toJSON() };
+}
+
+/**
+ * Asks a running responder.
+ * @returns what it answers
+ * @throws CaromError: its refusal, or (environment) when none of the name runs
+ */
+export function ask(
+  name: string,
+  command: Command,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<unknown> {
+  const operation = `${command} of the responder ${name}`;
+  return new Promise((resolve, reject) => {
+    const socket = createConnection(socketPath(name));
+    let text = "";
+    socket.setEncoding("utf8");
+    socket.setTimeout(ANSWER_MS, () => {
+      socket.destroy();
+      reject(new CaromError("environment", operation, `no answer within ${ANSWER_MS / 1000} s`));
+    });
+    socket.on("error", (error: NodeJS.ErrnoException) => reject(unreachable(operation, error)));
+    socket.on("connect", () => socket.write(`${JSON.stringify({ command, settings })}\n`));
+    socket.on("data", (part: string) => {
+      text += part;
+      if (!text.includes("\n")) return;
+      socket.end();
+      const parsed = answer.safeParse(JSON.parse(text));
+      if (!parsed.success) reject(new CaromError("internal", operation, "its answer makes no sense"));
+      else if ("error" in parsed.data) reject(asCaromError(parsed.data.error, operation));
+      else resolve(parsed.data.result);
+    });
+    socket.on("close", () =>
+      reject(new CaromError("environment", operation, "it ended before it had answered")),
+    );
+  });
+}
+
+function unreachable(operation: string, error: NodeJS.ErrnoException): CaromError {
+  const names = socketNames();
+  if (error.code === "EACCES") {
+    return new CaromError(
+      "environment",
+      operation,
+      "EACCES",
+      "its socket is its owner's: be the same user, or root",
+    );
+  }
+  const hint = names.length === 0 ? "none runs: carom respond starts one" : `there are: ${names.join(", ")}`;
+  return new CaromError("environment", operation, "there is none of that name running", hint);
+}
+
+function removeSocket(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    // Already gone, which is what was wanted.
+  }
+}

@@ -1,0 +1,195 @@
+/** A responder while it runs: its settings, what it has counted, and the commands that it obeys. */
+
+import { readFileSync } from "node:fs";
+import { parseConfig, resolveValues } from "../config/file.js";
+import { keyName } from "../config/option.js";
+import { strategyConfig, strategyOptions } from "../config/strategy.js";
+import { CaromError } from "../native/error.js";
+import type { Counters, HistogramData, Responder, ResponderConfig } from "../native/index.js";
+import { summarize } from "../run/histogram.js";
+import { type ResponderValues, responderOptions } from "./config.js";
+import type { Command } from "./control.js";
+
+const WATCH_MS = 1000;
+
+/** Counters of frames that were for the port and were refused, by reason. */
+const REASONS = [
+  "wrong_mac",
+  "wrong_address",
+  "wrong_group",
+  "wrong_port",
+  "unanswerable",
+  "partial_ticks",
+  "truncated",
+  "wrong_ethertype",
+  "wrong_vlan",
+  "bad_ip_header",
+  "ip_options",
+  "fragment",
+  "bad_ip_checksum",
+  "ttl_zero",
+  "zero_source",
+  "wrong_protocol",
+  "bad_udp_length",
+  "bad_udp_checksum",
+  "unfinished_checksum",
+  "orders_unsent",
+] as const;
+
+export class RunningResponder {
+  private enabled = true;
+  private base: Counters = {}; // what was counted when it was last reset
+  private readonly started = new Date();
+  private lastError: { reason: string; time: string } | null = null;
+  private seen: Counters = {};
+  private readonly watch: NodeJS.Timeout;
+
+  constructor(
+    private readonly name: string,
+    private readonly responder: Responder,
+    private readonly config: ResponderConfig,
+    private values: ResponderValues,
+  ) {
+    this.watch = setInterval(() => this.noteErrors(), WATCH_MS).unref();
+  }
+
+  close(): void {
+    clearInterval(this.watch);
+  }
+
+  /** Carries out a command. @throws CaromError */
+  handle(command: Command, settings: Readonly<Record<string, string>>): unknown {
+    switch (command) {
+      case "status":
+        return this.status();
+      case "stats":
+        return this.stats();
+      case "enable":
+      case "disable":
+        this.change(command === "enable", this.values);
+        return { enabled: this.enabled };
+      case "config":
+        if (Object.keys(settings).length > 0) this.configure(settings);
+        return this.settings();
+      case "reset":
+        this.base = this.responder.counters();
+        this.lastError = null;
+        return null;
+      case "stop":
+        this.responder.stop();
+        return null;
+    }
+  }
+
+  private change(enabled: boolean, values: ResponderValues): void {
+    this.responder.change({ enabled, strategy: strategyConfig(values) });
+    this.enabled = enabled;
+    this.values = values;
+  }
+
+  /** key=value pairs as in a configuration file; all of them or none. */
+  private configure(settings: Readonly<Record<string, string>>): void {
+    const lines = Object.entries(settings).map(([key, value]) => `${key}=${value}`);
+    const texts = parseConfig(lines.join("\n"), "carom config", responderOptions);
+    const fixed = [...texts.keys()].find((name) => !Object.hasOwn(strategyOptions, name));
+    if (fixed !== undefined) {
+      const changeable = Object.keys(strategyOptions).map(keyName).join(", ");
+      const detail = "it can't change while the responder runs";
+      throw new CaromError(
+        "usage",
+        `carom config ${keyName(fixed)}`,
+        detail,
+        `stop it and start it anew; what can change: ${changeable}`,
+      );
+    }
+    const given = resolveValues(strategyOptions, texts);
+    const changed = Object.fromEntries(
+      [...texts.keys()].map((name) => [name, given[name as keyof typeof given]]),
+    );
+    this.change(this.enabled, { ...this.values, ...changed } as ResponderValues);
+  }
+
+  private settings(): Record<string, unknown> {
+    const entries = Object.keys(responderOptions).map((name) => [
+      keyName(name),
+      this.values[name as keyof ResponderValues] ?? null,
+    ]);
+    return Object.fromEntries(entries);
+  }
+
+  private counted(): Counters {
+    const now = this.responder.counters();
+    return Object.fromEntries(
+      Object.entries(now).map(([key, value]) => [key, value - (this.base[key] ?? 0)]),
+    );
+  }
+
+  private stats() {
+    const counters = this.counted();
+    return { counters, processing: processingOf(this.responder.processing()) };
+  }
+
+  private status() {
+    const { counters, processing } = this.stats();
+    const n = (key: string) => counters[key] ?? 0;
+    const { io } = this.config;
+    const usage = process.resourceUsage();
+    return {
+      name: this.name,
+      pid: process.pid,
+      started: this.started.toISOString(),
+      enabled: this.enabled,
+      interface: io.link.interfaceName,
+      namespace: io.link.namespace,
+      queue: io.queue,
+      addresses: [io.link.address4, io.link.address6].filter((address) => address !== ""),
+      port: io.localPort,
+      protocol: this.values.protocol,
+      group: io.group === "" ? null : io.group,
+      backend: io.backend,
+      settings: this.settings(),
+      packets: {
+        processed: n("frames"),
+        ticks: n("ticks"),
+        answered: n("orders"),
+        quiet: n("quiet_ticks"),
+        disabled: n("disabled"),
+      },
+      errors: Object.fromEntries(
+        REASONS.filter((reason) => n(reason) > 0).map((reason) => [reason, n(reason)]),
+      ),
+      last_error: this.lastError,
+      processing,
+      queue_full: { tx_full: n("tx_full"), tx_refused: n("tx_refused"), rx_ring_drops: n("rx_ring_drops") },
+      fill_ring_empty: n("fill_ring_empty"),
+      stalls: n("stalls"),
+      memory_pinned_kib: pinnedKib(),
+      context_switches: {
+        voluntary: usage.voluntaryContextSwitches,
+        involuntary: usage.involuntaryContextSwitches,
+      },
+      page_faults: { minor: usage.minorPageFault, major: usage.majorPageFault },
+    };
+  }
+
+  private noteErrors(): void {
+    const now = this.responder.counters();
+    const reason = REASONS.find((name) => (now[name] ?? 0) > (this.seen[name] ?? 0));
+    if (reason !== undefined) this.lastError = { reason, time: new Date().toISOString() };
+    this.seen = now;
+  }
+}
+
+function processingOf(data: HistogramData) {
+  const { count, min_ns, mean_ns, max_ns, percentiles } = summarize(data);
+  const value = (wanted: number) =>
+    percentiles.find(({ percentile }) => percentile === wanted)?.value_ns ?? null;
+  return { batches: count, min_ns, mean_ns, p50_ns: value(50), p99_ns: value(99), max_ns };
+}
+
+/** Memory that can't be swapped out: the frames and rings of AF_XDP, and what is locked. */
+function pinnedKib(): number {
+  const text = readFileSync("/proc/self/status", "utf8");
+  const field = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(text)?.[1] ?? 0);
+  return field("VmLck") + field("VmPin");
+}

@@ -1,0 +1,230 @@
+/** Control of a running responder: from another process, while packets flow, with nonsense, and after a kill -9. */
+
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { existsSync, statSync } from "node:fs";
+import { createConnection } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { createLab, type Lab } from "../lab/lab.js";
+import { ask, isAnswered, socketPath } from "../responder/control.js";
+
+const CAROM = fileURLToPath(new URL("../cli/main.js", import.meta.url));
+const START_MS = 5000;
+
+let number = 0;
+
+interface Fixture {
+  readonly lab: Lab;
+  readonly name: string;
+  readonly process: ChildProcess;
+}
+
+function carom(...args: string[]) {
+  return spawnSync(process.execPath, [CAROM, ...args], { encoding: "utf8" });
+}
+
+async function withResponder(
+  backend: string,
+  action: (fixture: Fixture) => Promise<void>,
+  extra: string[] = [],
+) {
+  const name = `t${process.pid}-${++number}`;
+  const lab = createLab({ name });
+  const args = [
+    "respond",
+    "--namespace",
+    lab.responder.namespace,
+    "--interface",
+    "dut0",
+    "--backend",
+    backend,
+    "--name",
+    name,
+  ];
+  const child = spawn(process.execPath, [CAROM, ...args, ...extra], { stdio: "ignore" });
+  try {
+    for (const end = performance.now() + START_MS; !(await isAnswered(name)); await sleep(10)) {
+      assert.ok(performance.now() < end && child.exitCode === null, "the responder answers on its socket");
+    }
+    await action({ lab, name, process: child });
+  } finally {
+    child.kill("SIGKILL");
+    lab.down();
+  }
+}
+
+/** A run against the responder; what its report says. */
+function run(
+  lab: Lab,
+  ...args: string[]
+): { status: number | null; verdicts: Record<string, number>; ticks: { sent: number } } {
+  const where = ["--namespace", lab.generator.namespace, "--interface", "gen0"];
+  const { status, stdout, stderr } = carom("run", ...where, "--warmup", "0", "--json", ...args);
+  assert.is.not(stdout, "", stderr);
+  return { status, ...JSON.parse(stdout) };
+}
+
+interface Stats {
+  readonly counters: Record<string, number>;
+}
+
+async function counters(name: string) {
+  return ((await ask(name, "stats")) as Stats).counters;
+}
+
+for (const backend of ["af_xdp", "xdp"]) {
+  test(`${backend}: settings change while it runs, all of them or none`, async () => {
+    await withResponder(backend, async ({ lab, name }) => {
+      assert.is(statSync(socketPath(name)).mode & 0o777, 0o600);
+      assert.is(run(lab, "--count", "500").status, 0);
+      const { stdout } = carom(
+        "config",
+        "--name",
+        name,
+        "threshold=5000",
+        "side=sell",
+        "price_offset=-7",
+        "--json",
+      );
+      const settings = JSON.parse(stdout) as Record<string, unknown>;
+      assert.equal([settings.threshold, settings.side, settings.price_offset], [5000, "sell", -7]);
+      const changed = ["--threshold", "5000", "--side", "sell", "--price-offset", "-7"];
+      assert.is(run(lab, "--count", "500", ...changed).verdicts.correct! > 400, true);
+      const refused = carom("config", "--name", name, "quantity=200", "threshold=cheap");
+      assert.is(refused.status, 2);
+      assert.match(refused.stderr, /threshold.*"cheap" is not a whole number/);
+      assert.is(run(lab, "--count", "100", ...changed).verdicts.wrong, 0, "quantity did not change either");
+      const fixed = carom("config", "--name", name, "target_port=1");
+      assert.is(fixed.status, 2);
+      assert.match(fixed.stderr, /can't change while the responder runs/);
+    });
+  });
+
+  test(`${backend}: disable and enable, every tick accounted for`, async () => {
+    await withResponder(backend, async ({ lab, name }) => {
+      assert.is(carom("disable", "--name", name).status, 0);
+      const silent = run(lab, "--rate", "2k", "--count", "300", "--timeout", "100ms", "--trigger-ratio", "1");
+      assert.equal([silent.status, silent.verdicts.missing], [1, 300]);
+      await sleep(50);
+      const off = await counters(name);
+      assert.equal([off.disabled, off.orders], [300, 0]);
+      assert.is(carom("enable", "--name", name).status, 0);
+      assert.is(run(lab, "--rate", "2k", "--count", "300", "--trigger-ratio", "1").verdicts.correct, 300);
+      await sleep(50);
+      const on = await counters(name);
+      assert.equal([on.disabled, on.orders, on.frames], [300, 300, 600]);
+      carom("reset", "--name", name);
+      assert.is((await counters(name)).frames, 0);
+    });
+  });
+
+  test(`${backend}: a thousand commands a second change no order and lose none`, async () => {
+    await withResponder(backend, async ({ lab, name }) => {
+      const args = [
+        "run",
+        "--namespace",
+        lab.generator.namespace,
+        "--interface",
+        "gen0",
+        "--rate",
+        "5k",
+        "--duration",
+        "1500ms",
+      ];
+      const measured = spawn(process.execPath, [CAROM, ...args, "--json"], {
+        stdio: ["ignore", "pipe", "ignore"],
+      });
+      let text = "";
+      measured.stdout.on("data", (data: Buffer) => {
+        text += data.toString();
+      });
+      const ended = new Promise((resolve) => measured.on("close", resolve));
+      let commands = 0;
+      const begin = performance.now();
+      while (measured.exitCode === null) {
+        // The threshold goes up and down above all prices that must be answered and below all others.
+        await Promise.all([
+          ask(name, "config", { threshold: "10000", quantity: "100" }),
+          ask(name, "stats"),
+          ask(name, "status"),
+        ]);
+        commands += 3;
+        if (performance.now() - begin > 20_000) break;
+      }
+      await ended;
+      const { verdicts } = JSON.parse(text) as { verdicts: Record<string, number> };
+      assert.ok(commands > 300, `${commands} commands`);
+      assert.equal([verdicts.wrong, verdicts.missing, verdicts.unexpected, verdicts.duplicate], [0, 0, 0, 0]);
+    });
+  });
+}
+
+test("nonsense on the socket is refused, and the next client served", async () => {
+  await withResponder("af_packet", async ({ name }) => {
+    const talk = (bytes: string | Buffer) =>
+      new Promise<string>((resolve) => {
+        let text = "";
+        const socket = createConnection(socketPath(name), () => socket.write(bytes));
+        socket.on("data", (data) => {
+          text += data.toString();
+          socket.destroy();
+        });
+        socket.on("error", () => {});
+        socket.on("close", () => resolve(text));
+        setTimeout(() => socket.destroy(), 300);
+      });
+    for (const bytes of [
+      "{\n",
+      "[]\n",
+      '{"command":"rm"}\n',
+      "\0\xff\n",
+      `{"command":"status","settings":{"a":1}}\n`,
+    ]) {
+      assert.match(await talk(bytes), /"error".*none that a responder knows/, bytes);
+    }
+    assert.match(await talk("x".repeat(100_000)), /too long/);
+    const { enabled } = (await ask(name, "status")) as { enabled: boolean };
+    assert.is(enabled, true);
+  });
+});
+
+test("of a killed responder the socket is taken over; a living one keeps its name", async () => {
+  await withResponder("af_packet", async ({ lab, name, process: first }) => {
+    const args = ["respond", "--namespace", lab.responder.namespace, "--interface", "dut0", "--name", name];
+    const second = carom(...args, "--duration", "10ms", "--backend", "af_packet");
+    assert.is(second.status, 3, "a second one is refused");
+    first.kill("SIGKILL");
+    await new Promise((resolve) => first.on("exit", resolve));
+    assert.ok(existsSync(socketPath(name)), "the killed one left its socket");
+    const third = carom(...args, "--duration", "100ms", "--backend", "af_packet");
+    assert.is(third.status, 0, third.stderr);
+    assert.not.ok(existsSync(socketPath(name)));
+    const gone = carom("status", "--name", name);
+    assert.is(gone.status, 3);
+    assert.match(gone.stderr, /none of that name running/);
+  });
+});
+
+test("in the background, and stopped", async () => {
+  const name = `t${process.pid}-d`;
+  const lab = createLab({ name });
+  try {
+    const where = ["--namespace", lab.responder.namespace, "--interface", "dut0"];
+    const started = carom("respond", ...where, "--name", name, "--detach", "--json");
+    assert.is(started.status, 0, started.stderr);
+    const { pid } = JSON.parse(started.stdout) as { pid: number };
+    const again = carom("respond", ...where, "--name", name, "--detach");
+    assert.is(again.status, 3);
+    assert.match(again.stderr, /is running/);
+    assert.is(run(lab, "--count", "100").status, 0);
+    assert.is(carom("stop", "--name", name).status, 0);
+    await sleep(100);
+    assert.not.ok(existsSync(`/proc/${pid}`), "its process has ended");
+  } finally {
+    lab.down();
+  }
+});
+
+test.run();
