@@ -6,12 +6,13 @@ import { junitXml } from "../check/junit.js";
 import { loadScript } from "../check/reader.js";
 import { amendedLines, caseLines, listLines, runAsJson, scriptLines, summaryLine } from "../check/report.js";
 import { type RunResult, summarize } from "../check/result.js";
-import { deviceRig, labRig, type Rig } from "../check/rig.js";
+import { answersByXdp, deviceRig, labRig, type Rig } from "../check/rig.js";
 import { runScripts, type Selection, settingsText } from "../check/runner.js";
 import { parseSettings, selectCases, shippedScripts, skipOtherSettings } from "../check/select.js";
 import type { Texts } from "../config/file.js";
 import { flagName, optionGroup, type Values } from "../config/option.js";
 import {
+  choice,
   filePath,
   flag,
   integer,
@@ -65,6 +66,7 @@ const options = {
   targetIp: device(ipAddress(), "the device's address", "address"),
   targetIp6: device(ipAddress(), "its IPv6 address, for the cases over IPv6", "address"),
   targetMac: device(macAddress(), "where frames to it go (default: the link is asked)", "address"),
+  protocol: device(choice("udp"), "transport of ticks and orders", "name"),
   targetPort: device(integer(1, 65_535), "UDP port to which it listens", "port"),
   responsePort: device(integer(1, 65_535), "UDP port to which it answers", "port"),
   multicast: device(flag(), "send ticks to the multicast group unless a script says otherwise"),
@@ -206,16 +208,21 @@ function foreignRig(given: CheckValues, overrides: Texts): Promise<Rig> {
       (a) => a !== "",
     );
     const mac = given.targetMac ?? responder.mac;
-    return deviceRig({
-      link: generator,
-      addresses,
-      mac,
-      kernelResolves: given.targetMac === undefined,
-      overrides,
-    });
+    const kernelResolves = given.targetMac === undefined;
+    const takesXdpBack = answersByXdp(responder);
+    return deviceRig({ link: generator, addresses, mac, kernelResolves, overrides, takesXdpBack });
   }
   const link = resolveLink(given.interface!, given.namespace);
   const addresses = [given.targetIp, given.targetIp6].filter((address) => address !== undefined);
+  const zoned = addresses.find((address) => address.includes("%"));
+  if (zoned !== undefined) {
+    throw new CaromError(
+      "usage",
+      "--target-ip",
+      `${zoned} has a zone`,
+      "leave it out: the interface says which link it is",
+    );
+  }
   if (addresses.length === 2 && isIp6(addresses[0]!) === isIp6(addresses[1]!)) {
     refuseTogether("targetIp", "targetIp6", "they are of one IP version");
   }
@@ -228,7 +235,7 @@ function foreignRig(given: CheckValues, overrides: Texts): Promise<Rig> {
     );
   }
   const mac = given.targetMac ?? "";
-  return deviceRig({ link, addresses, mac, kernelResolves: mac === "", overrides });
+  return deviceRig({ link, addresses, mac, kernelResolves: mac === "", overrides, takesXdpBack: false });
 }
 
 async function runAndReport(
