@@ -47,6 +47,7 @@ struct GeneratorCounters {
 struct GeneratorRole : Role {
   explicit GeneratorRole(const GeneratorConfig& config)
       : Role(config.io), config(config), ledger(config.ledger) {}
+  ~GeneratorRole() { close(); }  // before what the thread uses goes
   static constexpr size_t LATEST = 1000;
 
   const GeneratorConfig config;

@@ -1,0 +1,126 @@
+// Backend `device`: MemoryIo with a device under test behind it, which sees every tick as it is sent and
+// decides what comes back. It runs on the generator's own thread, so a run is the same whatever the machine
+// does.
+#pragma once
+
+#include <algorithm>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "loop/generate.h"
+#include "test/loop_support.h"
+#include "test/memory_io.h"
+
+namespace carom::test {
+
+struct DeviceOptions {
+  // Called for each tick that was sent, and at each poll: what is to be received is pushed.
+  std::function<void(MemoryIo&, const Tick&)> on_tick = [](MemoryIo&, const Tick&) {};
+  std::function<void(MemoryIo&)> on_poll = [](MemoryIo&) {};
+  std::function<uint32_t(std::span<TxStamp>)> on_stamps = [](std::span<TxStamp>) { return 0u; };
+  uint64_t fickle = 0;            // a seed: takes fewer frames than offered, or none, by chance
+  uint64_t accepts = UINT64_MAX;  // frames until the link is gone
+};
+
+class DeviceIo {
+ public:
+  static constexpr std::string_view NAME = "device";
+
+  DeviceIo(GeneratorRole& role, const DeviceOptions& options)
+      : role_(role), options_(options), chance_(options.fickle), source_(role.config.ticks) {}
+
+  uint32_t rx_peek(std::span<Frame> frames) noexcept {
+    guarded([&] { expect(role_.config.io.receives, "only who receives polls"); });
+    polls_++;
+    guarded([&] { options_.on_poll(memory_); });
+    // Every other poll finds nothing, so that what the loop does then is done, too.
+    uint32_t count = polls_ % 2 == 0 ? 0 : memory_.rx_peek(frames);
+    delivered += count;
+    return count;
+  }
+  void rx_release(uint32_t count) noexcept { memory_.rx_release(count); }
+
+  uint32_t tx_reserve(std::span<Frame> frames) noexcept {
+    memory_.clear_sent();
+    if (options_.fickle != 0) frames = frames.first(chance_.below(static_cast<uint32_t>(frames.size()) + 1));
+    return memory_.tx_reserve(frames);
+  }
+
+  uint32_t tx_submit(std::span<const Frame> frames) noexcept {
+    if (options_.fickle != 0) frames = frames.first(chance_.below(static_cast<uint32_t>(frames.size()) + 1));
+    frames = frames.first(std::min<uint64_t>(frames.size(), options_.accepts - sent));
+    memory_.tx_submit(frames);
+    guarded([&] {
+      for (const Frame& frame : frames) take(frame);
+    });
+    return static_cast<uint32_t>(frames.size());
+  }
+
+  uint32_t tx_stamps(std::span<TxStamp> stamps) noexcept {
+    uint32_t count = 0;
+    guarded([&] { count = options_.on_stamps(stamps); });
+    return count;
+  }
+  void settle() noexcept {}
+  const std::vector<std::string>& notes() const { return memory_.notes(); }
+
+  uint64_t sent = 0;
+  uint64_t due = 0;  // of those, the ones that must be answered
+  uint64_t delivered = 0;
+  bool failed = false;
+
+ private:
+  // A failure is printed, ends the run, and is the test's to see: a hot loop can't throw.
+  template <class Action>
+  void guarded(Action action) noexcept {
+    try {
+      action();
+    } catch (const std::exception&) {
+      failed = true;
+      role_.stop();
+    }
+  }
+
+  // Each tick is the one that the seed gives, in a good frame to the right place.
+  void take(const Frame& frame) {
+    const GeneratorConfig& config = role_.config;
+    Reading reading = read_frame(frame.data, frame.length, {config.io.vlan, true, -1});
+    expect_equal(reading.defects, 0, "defects of a tick's frame");
+    expect_equal(reading.payload_length(), MARKET_DATA_SIZE, "one tick a frame");
+    const uint8_t* ip = frame.data + reading.ip;
+    size_t size = reading.ipv6 ? 16 : 4;
+    expect(memcmp(frame.data, config.destination.mac, 6) == 0, "destination MAC");
+    expect(memcmp(frame.data + 6, config.io.link.mac, 6) == 0, "source MAC");
+    expect(reading.ipv6 == config.ipv6, "IP version");
+    const uint8_t* own = config.ipv6 ? config.io.link.address6 : config.io.link.address4;
+    expect(memcmp(ip + (reading.ipv6 ? 8 : 12), own, size) == 0, "source address");
+    expect(memcmp(ip + (reading.ipv6 ? 24 : 16), config.destination.address, size) == 0, "destination");
+    expect_equal(be16(frame.data + reading.udp), config.io.send_port, "source port");
+    expect_equal(be16(frame.data + reading.udp + 2), config.destination.port, "destination port");
+    Tick tick = Tick::read(frame.data + reading.payload());
+    Tick planned = source_.next();
+    expect_equal(tick.symbol, planned.symbol, "symbol");
+    expect_equal(tick.price, planned.price, "price");
+    expect_equal(tick.quantity, planned.quantity, "quantity");
+    expect(tick.timestamp > last_timestamp_, "timestamps grow");
+    last_timestamp_ = tick.timestamp;
+    sent++;
+    due += tick.price < config.ledger.strategy.threshold;
+    options_.on_tick(memory_, tick);
+  }
+
+  GeneratorRole& role_;
+  const DeviceOptions& options_;
+  Chance chance_;
+  TickSource source_;
+  MemoryIo memory_{{1024, MAX_BATCH, MAX_FRAME, FrameTemplate::MIN_BUFFER, true}};
+  uint64_t polls_ = 0;
+  uint64_t last_timestamp_ = 0;
+};
+
+static_assert(PacketIo<DeviceIo>);
+
+}  // namespace carom::test

@@ -1,0 +1,225 @@
+// The ledger a second time: naive, with a map of every tick that is remembered and nothing clever, as the
+// comments of generate/ledger.h and formats.md say it must be.
+#pragma once
+
+#include <cinttypes>
+#include <cstdio>
+#include <map>
+#include <string>
+
+#include "generate/ledger.h"
+#include "test/test.h"
+
+namespace carom::test {
+
+struct Counts {
+  uint64_t sent, quiet, correct, wrong, late, missing, received, duplicate, unexpected, partial_orders,
+      reordered, stamped, unstamped, warmup_sent, warmup_answered, warmup_faults;
+};
+
+class LedgerModel {
+ public:
+  explicit LedgerModel(const LedgerConfig& config) : config_(config) {}
+
+  struct Sent {
+    Tick tick;
+    uint64_t planned_ns, sent_ns;
+    bool measured;
+    bool due;  // must be answered
+    enum { OPEN, MISSING, ANSWERED } state = OPEN;
+    uint64_t received_ns = 0;
+    uint64_t rx_stamp_ns = 0;
+    uint64_t tx_stamp_ns = 0;
+    bool recorded = false;
+  };
+
+  struct Figures {
+    uint64_t count = 0, sum = 0, min = 0, max = 0;
+    void record(uint64_t value) {
+      min = count == 0 || value < min ? value : min;
+      max = value > max ? value : max;
+      sum += value;
+      count++;
+    }
+  };
+
+  void sent(const Tick& tick, uint64_t planned_ns, uint64_t sent_ns, bool measured) {
+    if (ticks.size() == config_.capacity) forget_oldest();
+    bool due = order_due(tick);
+    ticks[next] = {tick, planned_ns, sent_ns, measured, due};
+    next++;
+    if (config_.stamped) stamps_due++;
+    ++(measured ? counts.sent : counts.warmup_sent);
+    if (!due && measured) counts.quiet++;
+  }
+
+  uint32_t received(const uint8_t* payload, uint32_t length, uint64_t now_ns, uint64_t stamp_ns) {
+    uint32_t settled = 0;
+    for (; length >= 41; payload += 41, length -= 41) settled += judge(payload, now_ns, stamp_ns);
+    if (length != 0) counts.partial_orders++;
+    return settled;
+  }
+
+  void left(const TxStamp& stamp) {
+    for (auto& [number, sent] : ticks) {
+      if (static_cast<uint32_t>(number) != stamp.index) continue;
+      if (stamps_due > 0) stamps_due--;
+      // Once an answer's time is recorded, that is final.
+      sent.tx_stamp_ns = stamp.stamp_ns;
+      if (sent.state == Sent::ANSWERED && !sent.recorded) record(sent);
+    }
+  }
+
+  uint32_t expire(uint64_t now_ns) {
+    uint32_t expired = lapped;
+    lapped = 0;
+    for (auto& [number, sent] : ticks) {
+      if (!waits(sent) || now_ns <= sent.sent_ns + config_.timeout_ns) continue;
+      miss(sent);
+      expired++;
+    }
+    return expired;
+  }
+
+  void close() {
+    for (auto& [number, sent] : ticks) {
+      if (waits(sent)) miss(sent);
+      if (sent.state == Sent::ANSWERED && !sent.recorded) record_unstamped(sent);
+    }
+  }
+
+  uint64_t waiting(bool measured_only) const {
+    uint64_t count = 0;
+    for (const auto& [number, sent] : ticks) count += waits(sent) && (sent.measured || !measured_only);
+    return count;
+  }
+
+  std::map<uint64_t, Sent> ticks;  // by number; the last `capacity` ones
+  uint64_t next = 0;
+  uint64_t stamps_due = 0;
+  uint32_t lapped = 0;  // became missing by being forgotten, since the last expire()
+  Counts counts{};
+  Figures planned, actual, warmup;
+
+ private:
+  static bool waits(const Sent& sent) { return sent.due && sent.state == Sent::OPEN; }
+
+  bool traded(uint64_t symbol) const {
+    if (config_.strategy.symbols.empty()) return true;
+    std::string text(reinterpret_cast<const char*>(&symbol), 8);
+    for (std::string name : config_.strategy.symbols) {
+      name.resize(8, ' ');
+      if (name == text) return true;
+    }
+    return false;
+  }
+
+  bool order_due(const Tick& tick) const {
+    int64_t price = int64_t{tick.price} + config_.strategy.price_offset;
+    return tick.price < config_.strategy.threshold && traded(tick.symbol) && price >= 0 &&
+           price <= UINT32_MAX;
+  }
+
+  // Which tick an order answers, or null.
+  Sent* find(const uint8_t* order) {
+    uint64_t symbol;
+    uint32_t price;
+    memcpy(&symbol, order, 8);
+    memcpy(&price, order + 8, 4);
+    for (auto& [number, sent] : ticks) {
+      if (config_.match == Match::clordid) {
+        char id[17];
+        snprintf(id, sizeof id, "%016" PRIx64, sent.tick.timestamp);
+        if (memcmp(id, order + 25, 16) == 0) return &sent;
+      } else {
+        bool fits = waits(sent) && sent.tick.symbol == symbol;
+        if (config_.match == Match::price) {
+          fits = fits && int64_t{sent.tick.price} + config_.strategy.price_offset == int64_t{price};
+        }
+        if (fits) return &sent;  // the oldest
+      }
+    }
+    return nullptr;
+  }
+
+  bool right(const uint8_t* order, const Sent& sent) const {
+    uint8_t expected[17];
+    uint32_t price = sent.tick.price + static_cast<uint32_t>(config_.strategy.price_offset);
+    memcpy(expected, &sent.tick.symbol, 8);
+    memcpy(expected + 8, &price, 4);
+    memcpy(expected + 12, &config_.strategy.quantity, 4);
+    expected[16] = config_.strategy.side;
+    return memcmp(order, expected, 17) == 0;
+  }
+
+  bool judge(const uint8_t* order, uint64_t now_ns, uint64_t stamp_ns) {
+    Sent* sent = find(order);
+    bool measured = sent == nullptr || sent->measured;
+    if (measured) counts.received++;
+    auto fault = [&](uint64_t& counter) { ++(measured ? counter : counts.warmup_faults); };
+    if (sent == nullptr || !sent->due) return fault(counts.unexpected), false;
+    if (sent->state == Sent::ANSWERED) return fault(counts.duplicate), false;
+    bool was_missing = sent->state == Sent::MISSING;
+    if (was_missing) --(measured ? counts.missing : counts.warmup_faults);
+    if (!right(order, *sent)) {
+      fault(counts.wrong);
+    } else if (now_ns > sent->sent_ns + config_.timeout_ns) {
+      fault(counts.late);
+    } else {
+      ++(measured ? counts.correct : counts.warmup_answered);
+    }
+    if (sent->tick.timestamp < newest_answered_) counts.reordered++;
+    newest_answered_ = std::max(newest_answered_, sent->tick.timestamp);
+    sent->state = Sent::ANSWERED;
+    sent->received_ns = now_ns;
+    sent->rx_stamp_ns = stamp_ns;
+    if (!config_.stamped || stamp_ns == 0) {
+      record_unstamped(*sent);
+    } else if (sent->tx_stamp_ns != 0) {
+      record(*sent);
+    }
+    return !was_missing;
+  }
+
+  // With both stamps; those that lie outside what the TSC saw, by more than 2 us, can't be.
+  void record(Sent& sent) {
+    uint64_t by_tsc_ns = sent.received_ns - sent.sent_ns;
+    int64_t by_stamps_ns = static_cast<int64_t>(sent.rx_stamp_ns - sent.tx_stamp_ns);
+    if (by_stamps_ns < 0 || static_cast<uint64_t>(by_stamps_ns) > by_tsc_ns + 2000)
+      return record_unstamped(sent);
+    if (sent.measured) counts.stamped++;
+    put(sent, static_cast<uint64_t>(by_stamps_ns));
+  }
+
+  void record_unstamped(Sent& sent) {
+    if (config_.stamped && sent.measured) counts.unstamped++;
+    put(sent, sent.received_ns - sent.sent_ns);
+  }
+
+  void put(Sent& sent, uint64_t actual_ns) {
+    sent.recorded = true;
+    if (!sent.measured) return warmup.record(actual_ns);
+    actual.record(actual_ns);
+    planned.record(actual_ns + (sent.sent_ns > sent.planned_ns ? sent.sent_ns - sent.planned_ns : 0));
+  }
+
+  void miss(Sent& sent) {
+    sent.state = Sent::MISSING;
+    ++(sent.measured ? counts.missing : counts.warmup_faults);
+  }
+
+  void forget_oldest() {
+    Sent& sent = ticks.begin()->second;
+    if (waits(sent)) {
+      miss(sent);
+      lapped++;
+    }
+    if (sent.state == Sent::ANSWERED && !sent.recorded) record_unstamped(sent);
+    ticks.erase(ticks.begin());
+  }
+
+  LedgerConfig config_;
+  uint64_t newest_answered_ = 0;
+};
+
+}  // namespace carom::test

@@ -1,0 +1,368 @@
+// The generator's loop with a device in memory: perfect ones, silent ones, ones that answer with a million
+// frames of chance; links that take a part, or nothing any more.
+#include <chrono>
+#include <future>
+#include <memory>
+#include <string>
+
+#include "test/device_io.h"
+
+namespace carom::test {
+namespace {
+
+GeneratorConfig generator_config(Match match, bool ipv6 = false) {
+  GeneratorConfig config{};
+  config.io = io_config(false, ipv6);
+  memcpy(config.destination.mac, ipv6 ? GROUP6_MAC : GROUP4_MAC, 6);
+  memcpy(config.destination.address, ipv6 ? GROUP6 : GROUP4, 16);
+  config.destination.port = TICK_PORT;
+  config.ipv6 = ipv6;
+  config.closed = true;
+  config.window = 1;
+  config.rate_millihertz = 1000;
+  config.quiet_ns = 200;
+  config.ticks = {7, 0.9, {"AAPL", "MSFT", "GOOG", "AMZN"}, 1000, 10000, match == Match::price};
+  config.ledger = {4096, 1'000'000'000, match, false, {10000, 100, 1, 0, {}}};
+  config.late_threshold_ns = 3000;
+  return config;
+}
+
+struct Outcome {
+  uint64_t sent, due, delivered;
+};
+
+// A whole run, on a thread of its own as always. The role has its figures afterwards.
+Outcome run(GeneratorRole& role, const DeviceOptions& options) {
+  Outcome outcome{};
+  bool failed = false;
+  role.open([&] {
+    DeviceIo io(role, options);
+    auto loop = std::make_unique<GenerateLoop<DeviceIo>>(role, io);
+    if (!role.opened({})) return;
+    loop->run();
+    outcome = {io.sent, io.due, io.delivered};
+    failed = io.failed;
+  });
+  std::promise<void> ended;
+  role.start([&ended] { ended.set_value(); });
+  bool over = ended.get_future().wait_for(std::chrono::seconds(20)) == std::future_status::ready;
+  role.close();  // when it is not over, this ends it
+  expect(over, "the run comes to its end");
+  expect(!failed, "the device is content");
+  return outcome;
+}
+
+// What holds after every run, however it went.
+void check_identities(const GeneratorRole& role, const Outcome& outcome) {
+  const LedgerCounters& is = role.ledger.counters();
+  expect_equal(is.sent.get() + is.warmup_sent.get(), outcome.sent, "sent, as the device counts");
+  expect_equal(is.sent.get(), role.counters.sent.get(), "sent, as the loop counts");
+  expect_equal(role.lateness.count(), is.sent.get(), "lateness of each");
+  expect_equal(role.counters.frames_in.get(), outcome.delivered, "frames received, as the device counts");
+  if (!role.config.io.receives) return;
+  uint64_t answered = is.correct.get() + is.wrong.get() + is.late.get();
+  expect_equal(is.sent.get(), is.quiet.get() + answered + is.missing.get(), "each tick has one verdict");
+  expect_equal(is.received.get(), answered + is.duplicate.get() + is.unexpected.get(),
+               "each order has one verdict");
+  expect_equal(role.ledger.latency_actual().count(), answered, "the latency of each answer");
+  expect_equal(role.ledger.latency_planned().count(), answered, "from the planned time as well");
+  expect_equal(role.ledger.waiting(), 0, "nothing waits");
+}
+
+void right_order(const Tick& tick, uint8_t* order) {
+  write_order(order, tick.symbol, tick.price + 1, 100, 0, 1, tick.timestamp);
+}
+
+void push_orders(MemoryIo& memory, const GeneratorConfig& config, const uint8_t* orders, uint32_t length) {
+  uint8_t bytes[MAX_FRAME];
+  FrameFields fields = fields_between(false, config.ipv6, config.io.vlan);
+  fields.payload = orders;
+  fields.payload_length = length;
+  Frame frame{bytes, build(fields, bytes), -1, false, 0};
+  expect(memory.push(frame), "room in the ring");
+}
+
+DeviceOptions perfect(const GeneratorConfig& config) {
+  DeviceOptions options;
+  options.on_tick = [&config](MemoryIo& memory, const Tick& tick) {
+    if (tick.price >= 10000) return;
+    uint8_t order[TRADING_ORDER_SIZE];
+    right_order(tick, order);
+    push_orders(memory, config, order, sizeof order);
+  };
+  return options;
+}
+
+void check_perfect(const GeneratorConfig& config, uint64_t fickle) {
+  GeneratorRole role(config);
+  DeviceOptions options = perfect(role.config);
+  options.fickle = fickle;
+  Outcome outcome = run(role, options);
+  check_identities(role, outcome);
+  const LedgerCounters& is = role.ledger.counters();
+  expect(outcome.due > 0, "ticks to answer");
+  expect_equal(is.correct.get() + is.warmup_answered.get(), outcome.due, "every answer is correct");
+  expect_equal(is.received.get(), is.correct.get(), "and nothing else came");
+  expect_equal(role.counters.foreign.get() + total(role.counters.refused), 0, "nor any other frame");
+  expect_equal(is.reordered.get(), 0, "all in order");
+  if (config.count != 0) expect_equal(is.sent.get(), config.count, "as many as were asked for");
+}
+
+void closed_loop(Chance& chance) {
+  for (Match match : {Match::clordid, Match::price, Match::fifo}) {
+    for (uint32_t window : {1u, 4u, 64u}) {
+      GeneratorConfig config = generator_config(match, window == 4);
+      config.window = window;
+      config.count = 5000;
+      config.warmup_ns = 200'000;
+      config.io.vlan = window == 64 ? 100 : -1;
+      check_perfect(config, 0);
+      check_perfect(config, chance.next() | 1);
+    }
+  }
+}
+
+// 200,000 ticks a second for 50 ms are 10,000 planned ticks: each is sent, or counted as not sent.
+void open_loop(Chance& chance) {
+  GeneratorConfig config = generator_config(Match::clordid);
+  config.closed = false;
+  config.rate_millihertz = 200'000'000;
+  config.warmup_ns = 5'000'000;
+  config.duration_ns = 50'000'000;
+  for (uint64_t fickle : {uint64_t{0}, chance.next() | 1}) {
+    GeneratorRole role(config);
+    DeviceOptions options = perfect(role.config);
+    options.fickle = fickle;
+    Outcome outcome = run(role, options);
+    check_identities(role, outcome);
+    expect_equal(role.counters.sent.get() + role.counters.unsent.get(), 10'000, "planned ticks");
+    expect_equal(role.ledger.counters().warmup_sent.get(), 1000, "ticks of the warm-up");
+  }
+}
+
+void count(Chance&) {
+  GeneratorConfig config = generator_config(Match::clordid);
+  config.closed = false;
+  config.rate_millihertz = 1'000'000'000'000;  // hopeless: always behind, always in batches
+  for (uint64_t count : {1u, 15u, 16u, 17u, 1000u}) {
+    config.count = count;
+    check_perfect(config, 0);
+  }
+}
+
+// With room in the window all the time, each tick may go when the one before it has gone: what it is late is
+// the gap between the two, and all gaps together are the run.
+void wide_window(Chance&) {
+  GeneratorConfig config = generator_config(Match::clordid);
+  config.window = 64;
+  config.ticks.trigger_ratio = 1;
+  config.duration_ns = 20'000'000;
+  GeneratorRole role(config);
+  check_identities(role, run(role, perfect(role.config)));
+  uint64_t measured_ns = role.counters.measured_ns.get();
+  expect(role.lateness.sum() <= 2 * measured_ns, "the lateness of all ticks is no more than the run");
+  expect(measured_ns < config.duration_ns + 500'000'000, "the run ends when its time is over");
+}
+
+void only_sends(Chance&) {
+  GeneratorConfig config = generator_config(Match::clordid);
+  config.closed = false;
+  config.io.receives = false;
+  config.rate_millihertz = 1'000'000'000;
+  config.count = 20'000;
+  GeneratorRole role(config);
+  Outcome outcome = run(role, {});
+  check_identities(role, outcome);
+  expect_equal(role.ledger.counters().quiet.get() + role.ledger.counters().missing.get(), 0, "no verdicts");
+}
+
+void silent_device(Chance&) {
+  for (Match match : {Match::clordid, Match::price, Match::fifo}) {
+    GeneratorConfig config = generator_config(match);
+    config.window = 8;
+    config.count = 2000;
+    config.ledger.timeout_ns = 10'000;
+    GeneratorRole role(config);
+    Outcome outcome = run(role, {});
+    check_identities(role, outcome);
+    expect_equal(role.ledger.counters().missing.get(), outcome.due, "all that was due is missing");
+  }
+}
+
+// The ring of the ledger is smaller than what is sent within the timeout: the window still must not run dry.
+void small_ledger(Chance&) {
+  GeneratorConfig config = generator_config(Match::clordid);
+  config.window = 4;
+  config.count = 20'000;
+  config.quiet_ns = 0;
+  config.ticks.trigger_ratio = 0.5;
+  config.ledger.capacity = 64;
+  config.ledger.timeout_ns = 300'000'000;
+  GeneratorRole role(config);
+  DeviceOptions options = perfect(role.config);
+  auto answer = options.on_tick;
+  uint64_t ticks = 0;
+  options.on_tick = [&](MemoryIo& memory, const Tick& tick) {
+    if (++ticks % 500 != 0) answer(memory, tick);
+  };
+  Outcome outcome = run(role, options);
+  check_identities(role, outcome);
+  expect(role.counters.measured_ns.get() < 250'000'000, "no tick's timeout was waited for");
+}
+
+void link_gone(Chance&) {
+  GeneratorConfig config = generator_config(Match::clordid);
+  config.closed = false;
+  config.rate_millihertz = 200'000'000;
+  config.duration_ns = 20'000'000;
+  config.ledger.timeout_ns = 5'000'000;
+  GeneratorRole role(config);
+  DeviceOptions options = perfect(role.config);
+  options.accepts = 1000;
+  Outcome outcome = run(role, options);
+  check_identities(role, outcome);
+  expect_equal(outcome.sent, 1000, "what the link took");
+  expect_equal(role.counters.sent.get() + role.counters.unsent.get(), 4000, "planned ticks");
+}
+
+void stopped(Chance&) {
+  GeneratorConfig config = generator_config(Match::clordid);  // no count, no duration
+  GeneratorRole role(config);
+  DeviceOptions options = perfect(role.config);
+  auto answer = options.on_tick;
+  uint64_t ticks = 0;
+  options.on_tick = [&](MemoryIo& memory, const Tick& tick) {
+    answer(memory, tick);
+    if (++ticks == 1000) role.stop();
+  };
+  Outcome outcome = run(role, options);
+  check_identities(role, outcome);
+  expect_equal(outcome.sent, 1000, "none after the stop");
+  expect_equal(role.ledger.counters().correct.get(), outcome.due, "what was in flight is still judged");
+}
+
+// Keeps the last ticks, and answers with whatever chance makes of their orders.
+class Lunatic {
+ public:
+  Lunatic(Chance& chance, const GeneratorConfig& config) : chance_(chance), config_(config) {}
+
+  void on_tick(const Tick& tick) { recent_[ticks_++ % 64] = tick; }
+
+  void on_poll(MemoryIo& memory) {
+    for (uint32_t i = chance_.below(32); i > 0 && memory.pending() < 512; i--) push(memory);
+  }
+
+  uint64_t accepted = 0;  // frames that hold orders for the generator, by the reference
+  uint64_t orders = 0;    // in them
+  uint64_t pushed = 0;
+
+ private:
+  uint32_t order_frame(uint8_t* frame) {
+    uint8_t payload[1400];
+    FrameFields fields = fields_between(false, chance_.one_in(4), config_.io.vlan);
+    uint32_t count = chance_.one_in(8) ? chance_.below(chance_.one_in(16) ? 33 : 4) : 1;
+    for (uint32_t i = 0; i < count; i++) {
+      uint8_t* order = payload + i * TRADING_ORDER_SIZE;
+      uint64_t back = 1 + chance_.below(chance_.one_in(4) ? 64 : 3);
+      right_order(recent_[(ticks_ - std::min(ticks_, back)) % 64], order);
+      if (chance_.one_in(4)) order[chance_.below(TRADING_ORDER_SIZE)] = chance_.byte();
+    }
+    uint32_t rest = chance_.one_in(16) ? chance_.below(TRADING_ORDER_SIZE) : 0;
+    chance_.fill(payload + count * TRADING_ORDER_SIZE, rest);
+    if (chance_.one_in(16)) fields.destination_port ^= 1;
+    if (chance_.one_in(16)) fields.destination[3] ^= 1;
+    fields.payload = payload;
+    fields.payload_length = count * TRADING_ORDER_SIZE + rest;
+    return build(fields, frame);
+  }
+
+  void push(MemoryIo& memory) {
+    uint32_t at = chance_.below(2);
+    lengths_[at] = order_frame(bytes_[at]);
+    uint32_t length = lengths_[at];
+    memcpy(bytes_[2], bytes_[at], length);
+    if (chance_.one_in(2)) length = mutate(chance_, bytes_[2], length, bytes_[1 - at], lengths_[1 - at]);
+    Frame frame{bytes_[2], length, -1, chance_.one_in(8), chance_.one_in(4) ? chance_.any_size() : 0};
+    if (chance_.one_in(32)) frame.stripped_vlan = static_cast<int32_t>(chance_.below(4096));
+    if (!memory.push(frame)) return;
+    pushed++;
+    ParseOptions options{config_.io.vlan, !frame.checksums_verified, frame.stripped_vlan};
+    Reading reading = read_frame(frame.data, length, options);
+    if (reading.defects != 0 || be16(frame.data + reading.udp + 2) != config_.io.local_port) return;
+    const uint8_t* to = frame.data + reading.ip + (reading.ipv6 ? 24 : 16);
+    if (memcmp(to, reading.ipv6 ? GENERATOR6 : GENERATOR4, reading.ipv6 ? 16 : 4) != 0) return;
+    accepted++;
+    orders += reading.payload_length() / TRADING_ORDER_SIZE;
+  }
+
+  Chance& chance_;
+  const GeneratorConfig& config_;
+  Tick recent_[64] = {};
+  uint64_t ticks_ = 0;
+  uint8_t bytes_[3][MAX_FRAME];
+  uint32_t lengths_[2] = {};
+};
+
+void by_chance(Chance& chance, Match match, bool stamped, uint64_t frames) {
+  GeneratorConfig config = generator_config(match, true);
+  config.window = 16;
+  config.ledger.capacity = 256;
+  config.ledger.timeout_ns = 20'000;
+  config.ledger.stamped = stamped;
+  GeneratorRole role(config);
+  Lunatic device(chance, role.config);
+  DeviceOptions options;
+  options.on_tick = [&](MemoryIo&, const Tick& tick) { device.on_tick(tick); };
+  options.on_poll = [&](MemoryIo& memory) {
+    if (device.pushed < frames) {
+      device.on_poll(memory);
+    } else if (memory.pending() == 0) {
+      role.stop();
+    }
+  };
+  options.on_stamps = [&](std::span<TxStamp> stamps) {
+    uint32_t count = chance.below(static_cast<uint32_t>(stamps.size()) + 1);
+    for (uint32_t i = 0; i < count; i++) {
+      uint32_t index = static_cast<uint32_t>(role.counters.sent.get()) - chance.below(40);
+      stamps[i] = {chance.one_in(16) ? chance.word() : index, chance.any_size()};
+    }
+    return count;
+  };
+  Outcome outcome = run(role, options);
+  check_identities(role, outcome);
+  const LedgerCounters& is = role.ledger.counters();
+  const GeneratorCounters& counters = role.counters;
+  expect_equal(outcome.delivered, device.pushed, "every frame was delivered");
+  expect_equal(counters.frames_in.get(), total(counters.refused) + counters.foreign.get() + device.accepted,
+               "each frame is counted once");
+  expect_equal(is.received.get(), device.orders, "each order in them");
+  expect(is.correct.get() > 0 && is.wrong.get() + is.unexpected.get() > 0 && counters.foreign.get() > 0 &&
+             is.partial_orders.get() > 0,
+         "chance reached the ledger");
+  if (stamped)
+    expect_equal(is.stamped.get() + is.unstamped.get(), role.ledger.latency_actual().count(), "stamps");
+}
+
+void chance_clordid(Chance& chance) { by_chance(chance, Match::clordid, false, 900'000); }
+void chance_stamped(Chance& chance) { by_chance(chance, Match::clordid, true, 700'000); }
+void chance_price(Chance& chance) { by_chance(chance, Match::price, false, 500'000); }
+void chance_fifo(Chance& chance) { by_chance(chance, Match::fifo, true, 500'000); }
+
+const Tests TESTS{
+    {"generate: closed loop, a perfect device, IPv4, IPv6, VLAN", closed_loop},
+    {"generate: closed loop, a window that never fills", wide_window},
+    {"generate: open loop, each planned tick is sent or counted", open_loop},
+    {"generate: open loop, exactly as many as asked for", count},
+    {"generate: only sends", only_sends},
+    {"generate: a silent device", silent_device},
+    {"generate: a ledger smaller than the timeout", small_ledger},
+    {"generate: a link that takes nothing any more", link_gone},
+    {"generate: stopped", stopped},
+    {"generate: frames by chance, matched by clOrdId", chance_clordid},
+    {"generate: frames by chance, with timestamps", chance_stamped},
+    {"generate: frames by chance, matched by price", chance_price},
+    {"generate: frames by chance, first in first out", chance_fifo},
+};
+
+}  // namespace
+}  // namespace carom::test

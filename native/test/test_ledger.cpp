@@ -1,0 +1,282 @@
+// The ledger against a naive one: both get the same sequence by chance, and agree after every step.
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "generate/ledger.h"
+#include "generate/tick_source.h"
+#include "test/ledger_model.h"
+#include "test/test.h"
+
+namespace carom::test {
+namespace {
+
+constexpr uint64_t TIMEOUT_NS = 3000;
+constexpr uint32_t CAPACITY = 64;
+
+void same(const Histogram& histogram, const LedgerModel::Figures& figures, const char* what) {
+  expect_equal(histogram.count(), figures.count, what);
+  expect_equal(histogram.sum(), figures.sum, what);
+  expect_equal(histogram.min(), figures.min, what);
+  expect_equal(histogram.max(), figures.max, what);
+}
+
+void agree(const Ledger& ledger, const LedgerModel& model) {
+  const LedgerCounters& is = ledger.counters();
+  const Counts& must = model.counts;
+  expect_equal(is.sent.get(), must.sent, "sent");
+  expect_equal(is.quiet.get(), must.quiet, "quiet");
+  expect_equal(is.correct.get(), must.correct, "correct");
+  expect_equal(is.wrong.get(), must.wrong, "wrong");
+  expect_equal(is.late.get(), must.late, "late");
+  expect_equal(is.missing.get(), must.missing, "missing");
+  expect_equal(is.received.get(), must.received, "received");
+  expect_equal(is.duplicate.get(), must.duplicate, "duplicate");
+  expect_equal(is.unexpected.get(), must.unexpected, "unexpected");
+  expect_equal(is.partial_orders.get(), must.partial_orders, "partial_orders");
+  expect_equal(is.reordered.get(), must.reordered, "reordered");
+  expect_equal(is.stamped.get(), must.stamped, "stamped");
+  expect_equal(is.unstamped.get(), must.unstamped, "unstamped");
+  expect_equal(is.warmup_sent.get(), must.warmup_sent, "warmup_sent");
+  expect_equal(is.warmup_answered.get(), must.warmup_answered, "warmup_answered");
+  expect_equal(is.warmup_faults.get(), must.warmup_faults, "warmup_faults");
+  expect_equal(ledger.waiting(), model.waiting(false), "waiting");
+  expect_equal(ledger.stamps_due(), model.stamps_due, "stamps_due");
+  same(ledger.latency_actual(), model.actual, "latency_actual");
+  same(ledger.latency_planned(), model.planned, "latency_planned");
+  same(ledger.warmup(), model.warmup, "warmup");
+  // The two identities that the report is built on.
+  expect_equal(is.sent.get(),
+               is.quiet.get() + is.correct.get() + is.wrong.get() + is.late.get() + is.missing.get() +
+                   model.waiting(true),
+               "each tick is counted once");
+  expect_equal(is.received.get(),
+               is.correct.get() + is.wrong.get() + is.late.get() + is.duplicate.get() + is.unexpected.get(),
+               "each order is counted once");
+}
+
+// One sequence by chance: what happens, to both ledgers at the same time.
+class Story {
+ public:
+  Story(Chance& chance, Match match, bool stamped, StrategyConfig strategy)
+      : chance_(chance),
+        config_{CAPACITY, TIMEOUT_NS, match, stamped, std::move(strategy)},
+        ledger(config_),
+        model(config_),
+        source_({chance.next(),
+                 0.75,
+                 {"AAPL", "MSFT", "GOOG"},
+                 match == Match::price ? 80u : 1000u,
+                 config_.strategy.threshold,
+                 match == Match::price}) {}
+
+  void step() {
+    now_ns_ += chance_.one_in(50) ? chance_.below(3 * TIMEOUT_NS) : chance_.below(120);
+    switch (chance_.below(16)) {
+      case 0:
+        expire();
+        break;
+      case 1:
+      case 2:
+      case 3:
+        if (config_.stamped) stamp();
+        break;
+      case 4:
+      case 5:
+      case 6:
+      case 7:
+        answer();
+        break;
+      default:
+        send();
+    }
+    agree(ledger, model);
+  }
+
+  Chance& chance_;
+  const LedgerConfig config_;
+  Ledger ledger;
+  LedgerModel model;
+
+ private:
+  void send() {
+    // Once in a while so many that the ring comes round with ticks still waiting in it.
+    uint32_t count = chance_.one_in(200) ? CAPACITY + chance_.below(CAPACITY) : 1 + chance_.below(3);
+    for (uint32_t i = 0; i < count; i++) {
+      Tick tick = source_.next();
+      timestamp_ += 1 + chance_.any_size() % 1000;
+      tick.timestamp = timestamp_;
+      uint64_t planned_ns = chance_.one_in(2) ? now_ns_ : now_ns_ - chance_.below(500);
+      bool measured = sent_++ >= 500;
+      ledger.sent(tick, planned_ns, now_ns_, measured);
+      model.sent(tick, planned_ns, now_ns_, measured);
+    }
+  }
+
+  void expire() {
+    // The loop's clock may be read a little before the send.
+    uint64_t at_ns = chance_.one_in(4) ? now_ns_ - chance_.below(100) : now_ns_;
+    expect_equal(ledger.expire(at_ns), model.expire(at_ns), "how many expired");
+  }
+
+  void stamp() {
+    if (model.next == 0) return;
+    uint32_t back = chance_.one_in(8) ? chance_.below(2 * CAPACITY) : chance_.below(12);  // out of order
+    TxStamp stamp{static_cast<uint32_t>(model.next) - back, 0};  // 0 back: not sent yet
+    auto found = model.ticks.find(stamp.index);
+    uint64_t sent_ns = found == model.ticks.end() ? now_ns_ : found->second.sent_ns;
+    stamp.stamp_ns = STAMP_BASE + sent_ns + chance_.below(200);
+    if (chance_.one_in(10)) stamp.stamp_ns += chance_.below(20'000);  // a clock that was stepped
+    if (chance_.one_in(10)) stamp.stamp_ns -= chance_.below(20'000);
+    if (!config_.stamped) return;
+    ledger.left(stamp);
+    model.left(stamp);
+  }
+
+  // The order that a tick must have; what isn't in it yet is chance.
+  void right_order(const LedgerModel::Sent& sent, uint8_t* order) {
+    write_order(order, sent.tick.symbol,
+                sent.tick.price + static_cast<uint32_t>(config_.strategy.price_offset),
+                config_.strategy.quantity, config_.strategy.side, chance_.next(), sent.tick.timestamp);
+  }
+
+  void any_order(uint8_t* order) {
+    if (model.ticks.empty() || chance_.one_in(20)) {
+      chance_.fill(order, TRADING_ORDER_SIZE);
+      return;
+    }
+    uint64_t back = 1 + chance_.below(chance_.one_in(3) ? CAPACITY : 6);
+    auto found = model.ticks.find(model.next - back);
+    if (found == model.ticks.end()) found = model.ticks.begin();
+    right_order(found->second, order);
+    char* id = reinterpret_cast<char*>(order) + 25;
+    switch (chance_.below(14)) {
+      case 0:  // one field wrong
+        order[chance_.below(17)] ^= static_cast<uint8_t>(1 + chance_.below(255));
+        break;
+      case 1:
+        order[16] ^= 1;
+        break;
+      case 2:
+        for (int i = 0; i < 16; i++) id[i] = static_cast<char>(id[i] >= 'a' ? id[i] - 32 : id[i]);
+        break;
+      case 3:
+        write_hex(id, chance_.one_in(2) ? timestamp_ + chance_.below(5) : found->second.tick.timestamp - 1);
+        break;
+      case 4:
+        id[chance_.below(16)] = static_cast<char>(chance_.byte());
+        break;
+      default:
+        break;
+    }
+  }
+
+  void answer() {
+    uint8_t datagram[5 * TRADING_ORDER_SIZE];
+    uint32_t orders = chance_.one_in(4) ? chance_.below(4) : 1;
+    for (uint32_t i = 0; i < orders; i++) {
+      any_order(datagram + i * TRADING_ORDER_SIZE);
+      if (i > 0 && chance_.one_in(3)) memcpy(datagram + i * TRADING_ORDER_SIZE, datagram, TRADING_ORDER_SIZE);
+    }
+    uint32_t length = orders * TRADING_ORDER_SIZE;
+    if (chance_.one_in(8)) {
+      chance_.fill(datagram + length, TRADING_ORDER_SIZE - 1);
+      length += chance_.below(TRADING_ORDER_SIZE);
+    }
+    uint64_t stamp_ns = STAMP_BASE + now_ns_ - chance_.below(100);
+    if (chance_.one_in(6)) stamp_ns = 0;
+    // A copy of just this size: an order read beyond its end is found by ASan.
+    std::unique_ptr<uint8_t[]> exact(new uint8_t[length]);
+    memcpy(exact.get(), datagram, length);
+    expect_equal(ledger.received(exact.get(), length, now_ns_, stamp_ns),
+                 model.received(exact.get(), length, now_ns_, stamp_ns), "how many are settled");
+  }
+
+  static constexpr uint64_t STAMP_BASE = 1'700'000'000'000'000'000;
+
+  TickSource source_;
+  uint64_t now_ns_ = 1'000'000;
+  uint64_t timestamp_ = chance_.next() >> 1;
+  uint64_t sent_ = 0;
+};
+
+void check_examples(const Ledger& ledger) {
+  size_t by_verdict[6] = {};
+  for (const Example& example : ledger.examples()) {
+    by_verdict[static_cast<size_t>(example.verdict)]++;
+    bool is_missing = example.verdict == Verdict::missing;
+    expect(example.verdict != Verdict::correct, "no example of what is right");
+    expect(example.has_received != is_missing, "what came, unless nothing did");
+    if (example.verdict != Verdict::unexpected) expect(example.has_tick, "the tick");
+    if (example.has_tick && example.verdict != Verdict::unexpected) {
+      expect(example.has_expected, "what should have come");
+      expect(memcmp(example.expected, example.tick, 8) == 0, "for the tick's symbol");
+    }
+  }
+  for (size_t i = 1; i < 6; i++) expect(by_verdict[i] <= Ledger::EXAMPLES, "a bounded number of each");
+}
+
+void compare(Chance& chance, Match match, bool stamped, StrategyConfig strategy, int steps) {
+  for (int round = 0; round < 4; round++) {
+    Story story(chance, match, stamped, strategy);
+    for (int i = 0; i < steps / 4; i++) story.step();
+    story.ledger.close();
+    story.model.close();
+    agree(story.ledger, story.model);
+    expect_equal(story.ledger.waiting(), 0, "nothing waits after the last word");
+    check_examples(story.ledger);
+    const Counts& counts = story.model.counts;
+    expect(counts.correct > 0 && counts.wrong > 0 && counts.missing > 0 && counts.unexpected > 0 &&
+               counts.late > 0 && counts.reordered > 0 && counts.quiet > 0 && counts.warmup_answered > 0,
+           "chance reached every verdict");
+    if (match == Match::clordid) expect(counts.duplicate > 0, "duplicates, too");
+    if (stamped) expect(counts.stamped > 0 && counts.unstamped > 0, "with stamps, and without");
+  }
+}
+
+const StrategyConfig DEFAULT{10000, 100, 1, 0, {}};
+const StrategyConfig SOME{5000, 7, -4500, 1, {"AAPL", "GOOG"}};  // prices below 4500 give no order
+
+void clordid(Chance& chance) {
+  compare(chance, Match::clordid, false, DEFAULT, 300'000);
+  compare(chance, Match::clordid, false, SOME, 200'000);
+}
+void clordid_stamped(Chance& chance) { compare(chance, Match::clordid, true, DEFAULT, 300'000); }
+void price(Chance& chance) {
+  compare(chance, Match::price, false, DEFAULT, 200'000);
+  compare(chance, Match::price, true, SOME, 200'000);
+}
+void fifo(Chance& chance) {
+  compare(chance, Match::fifo, false, DEFAULT, 200'000);
+  compare(chance, Match::fifo, true, SOME, 200'000);
+}
+
+// A closed loop counts on it: each tick that must be answered gives its place in the window back exactly
+// once.
+void window(Chance& chance) {
+  for (Match match : {Match::clordid, Match::price, Match::fifo}) {
+    Story story(chance, match, false, DEFAULT);
+    for (int i = 0; i < 20'000; i++) story.step();
+    uint64_t due = 0, settled = 0;
+    Ledger ledger({CAPACITY, TIMEOUT_NS, match, false, DEFAULT});
+    for (uint64_t n = 1; n <= 10 * CAPACITY; n++) {
+      Tick tick{symbol_word("AAPL"), static_cast<uint32_t>(n % 2 == 0 ? 9000 + n % 80 : 10000), 100, n};
+      due += n % 2 == 0;
+      ledger.sent(tick, n, n, true);
+      if (n % 100 == 0) settled += ledger.expire(n);  // nothing is late: the ring comes round too early
+    }
+    settled += ledger.expire(1'000'000);
+    expect_equal(settled, due, "ticks that were missed and gave their place back");
+  }
+}
+
+const Tests TESTS{
+    {"ledger: as a naive one, matched by clOrdId", clordid},
+    {"ledger: as a naive one, matched by clOrdId, with timestamps", clordid_stamped},
+    {"ledger: as a naive one, matched by price", price},
+    {"ledger: as a naive one, first in first out", fifo},
+    {"ledger: every tick that waited gives its place in the window back", window},
+};
+
+}  // namespace
+}  // namespace carom::test

@@ -1,0 +1,190 @@
+// The responder's loop on frames from memory: a million of them by chance, each in exactly one counter, and
+// every order that comes out is the one that had to.
+#include <memory>
+#include <vector>
+
+#include "test/respond_support.h"
+
+namespace carom::test {
+namespace {
+
+using Loop = RespondLoop<MemoryIo, Threshold>;
+
+constexpr uint64_t NOW_NS = 123'456'789;
+constexpr MemoryIoOptions MEMORY{64, 1024, MAX_FRAME, FrameTemplate::MIN_BUFFER, true};
+
+class Responder {
+ public:
+  explicit Responder(const ResponderConfig& config) : role(config), loop_(new Loop(role, io)) {}
+
+  // A batch through the loop.
+  void process(std::vector<Expected>& expected) {
+    uint32_t count = io.rx_peek(loop_->rx());
+    loop_->process(count, NOW_NS);
+    fed += count;
+    size_t at = 0;
+    for (const Expected& one : expected) {
+      must.ticks += one.ticks;
+      must.datagrams += one.for_us;
+      must.partial += one.partial;
+      must.orders += one.orders.size();
+      for (size_t i = 0; i < one.orders.size(); i++) check_order(at++, one.orders[i].data(), one.lengths[i]);
+    }
+    expect_equal(io.sent().size(), at, "orders sent");
+    io.clear_sent();
+    expected.clear();
+    agree();
+  }
+
+  ResponderRole role;
+  MemoryIo io{MEMORY};
+  uint64_t fed = 0;
+  struct {
+    uint64_t datagrams, ticks, orders, partial;
+  } must{};
+
+ private:
+  void check_order(size_t at, const uint8_t* expected, uint32_t length) {
+    expect(at < io.sent().size(), "an order for every tick that must have one");
+    const Frame& frame = io.sent()[at];
+    expect_equal(frame.length, length, "length of an order's frame");
+    if (memcmp(frame.data, expected, length) != 0) {
+      fail("an order is " + hex_dump(frame.data, frame.length) + ", must be " + hex_dump(expected, length),
+           __FILE__, __LINE__);
+    }
+    expect_equal(read_frame(frame.data, frame.length, {role.config.io.vlan, true, -1}).defects, 0, "defects");
+  }
+
+  void agree() const {
+    const ResponderCounters& is = role.counters;
+    expect_equal(is.frames.get(), fed, "frames");
+    expect_equal(is.datagrams.get(), must.datagrams, "datagrams");
+    expect_equal(is.ticks.get(), must.ticks, "ticks");
+    expect_equal(is.orders.get(), must.orders, "orders");
+    expect_equal(is.partial_ticks.get(), must.partial, "partial ticks");
+    expect_equal(is.orders_unsent.get(), 0, "unsent orders");
+    uint64_t refused = total(is.refused) + is.wrong_mac.get() + is.wrong_address.get() +
+                       is.wrong_group.get() + is.wrong_port.get() + is.unanswerable.get() + is.disabled.get();
+    expect_equal(is.frames.get(), is.datagrams.get() + refused, "each frame is counted once");
+    expect_equal(is.ticks.get(), is.orders.get() + is.quiet_ticks.get(), "each tick is counted once");
+  }
+
+  std::unique_ptr<Loop> loop_;
+};
+
+void run(Chance& chance, const ResponderConfig& config, int frames) {
+  Responder responder(config);
+  std::vector<Expected> expected;
+  uint8_t bytes[3][MAX_FRAME];
+  uint32_t lengths[2] = {tick_frame(chance, config, bytes[0]), tick_frame(chance, config, bytes[1])};
+  while (frames > 0) {
+    for (uint32_t i = 1 + chance.below(12); i > 0; i--, frames--) {
+      uint32_t at = chance.below(2);
+      if (chance.one_in(4)) lengths[at] = tick_frame(chance, config, bytes[at]);
+      memcpy(bytes[2], bytes[at], lengths[at]);
+      uint32_t length = lengths[at];
+      if (chance.one_in(2)) length = mutate(chance, bytes[2], length, bytes[1 - at], lengths[1 - at]);
+      Frame frame{bytes[2], length, -1, chance.one_in(4), 0};
+      if (chance.one_in(16))
+        frame.stripped_vlan = static_cast<int32_t>(chance.one_in(2) ? 100 : chance.below(4096));
+      expected.push_back(expectation(frame, config, NOW_NS));
+      expect(responder.io.push(frame), "room in the ring");
+    }
+    responder.process(expected);
+  }
+  const ResponderCounters& is = responder.role.counters;
+  expect(is.orders.get() > 1000 && is.quiet_ticks.get() > 1000 && is.partial_ticks.get() > 100,
+         "chance reached the ticks");
+  expect(is.wrong_mac.get() > 100 && is.wrong_address.get() > 100 && is.wrong_group.get() > 100 &&
+             is.wrong_port.get() > 100 && (config.io.link.has_address6 || is.unanswerable.get() > 100),
+         "chance reached every reason to refuse a datagram");
+  expect_equal(is.refused[0].get(), 0, "no frame is refused for being good");
+}
+
+void by_chance4(Chance& chance) { run(chance, responder_config(false), 900'000); }
+
+void by_chance6(Chance& chance) {
+  ResponderConfig config = responder_config(true);
+  config.io.group_ipv6 = true;
+  memcpy(config.io.group, GROUP6, 16);
+  config.strategy = {9995, 77, -9990, 1, {}};
+  config.strategy.price_offset = 3;
+  run(chance, config, 700'000);
+}
+
+void by_chance_vlan(Chance& chance) {
+  ResponderConfig config = responder_config(true);
+  config.io.vlan = 100;
+  config.io.ttl = 1;
+  run(chance, config, 500'000);
+}
+
+void by_chance_fixed(Chance& chance) {
+  ResponderConfig config = responder_config(true);
+  config.has_response_address = true;
+  config.response_ipv6 = true;
+  memcpy(config.response.address, GENERATOR6, 16);
+  memcpy(config.response.mac, GENERATOR_MAC, 6);
+  config.response.port = 1234;
+  run(chance, config, 500'000);
+}
+
+// No room to send: what can't go is counted, and the loop goes on.
+void full(Chance& chance) {
+  ResponderRole role(responder_config(false));
+  MemoryIo io({64, 16, MAX_FRAME, FrameTemplate::MIN_BUFFER, true});
+  auto loop = std::make_unique<Loop>(role, io);
+  uint8_t bytes[MAX_FRAME];
+  for (uint32_t room : {16u, 0u, 16u}) {
+    uint64_t before = role.counters.orders.get();
+    for (uint32_t pushed = 0; pushed < 20;) {
+      Frame frame{bytes, tick_frame(chance, role.config, bytes), -1, true, 0};
+      Expected expected = expectation(frame, role.config, NOW_NS);
+      if (expected.ticks != 1 || expected.orders.empty()) continue;
+      io.push(frame);
+      pushed++;
+    }
+    loop->process(io.rx_peek(loop->rx()), NOW_NS);
+    expect_equal(role.counters.orders.get() - before, room, "orders there was room for");
+    if (room == 0) io.clear_sent();
+  }
+  expect_equal(role.counters.orders_unsent.get(), 4 + 20 + 4, "orders there was none for");
+  expect_equal(role.counters.ticks.get(), 60, "ticks");
+}
+
+// The loop as a role runs it: on its own thread, from start to stop.
+void as_a_role(Chance& chance) {
+  ResponderRole role(responder_config(false));
+  uint8_t bytes[MAX_FRAME];
+  uint64_t orders = 0;
+  MemoryIo io({64, 1024, MAX_FRAME, FrameTemplate::MIN_BUFFER, true});
+  for (int i = 0; i < 64; i++) {
+    Frame frame{bytes, tick_frame(chance, role.config, bytes), -1, false, 0};
+    orders += expectation(frame, role.config, NOW_NS).orders.size();
+    io.push(frame);
+  }
+  role.open([&] {
+    auto loop = std::make_unique<Loop>(role, io);
+    if (role.opened({"from memory"})) loop->run();
+  });
+  expect(role.notes == std::vector<std::string>{"from memory"}, "notes");
+  role.start({});
+  while (role.counters.frames.get() < 64 || role.counters.orders.get() < orders) usleep(100);
+  role.stop();
+  role.close();
+  role.close();
+  expect_equal(io.sent().size(), orders, "orders");
+  expect(orders > 0, "there were some");
+}
+
+const Tests TESTS{
+    {"respond: frames by chance, IPv4 group", by_chance4},
+    {"respond: frames by chance, IPv6 group", by_chance6},
+    {"respond: frames by chance, VLAN", by_chance_vlan},
+    {"respond: frames by chance, to a fixed address", by_chance_fixed},
+    {"respond: no room to send", full},
+    {"respond: on a thread of its own, from start to stop", as_a_role},
+};
+
+}  // namespace
+}  // namespace carom::test

@@ -1,0 +1,227 @@
+// Symbols, the threshold strategy, the content of ticks and the schedule.
+#include <cmath>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "generate/tick_source.h"
+#include "loop/respond.h"
+#include "strategy/threshold.h"
+#include "test/test.h"
+
+namespace carom::test {
+namespace {
+
+std::string numbered(uint32_t number) {
+  std::string name = "S";
+  return name.append(std::to_string(number));
+}
+
+void symbol_set(Chance& chance) {
+  expect(SymbolSet({}).contains(symbol_word("ANY")), "no symbols means all");
+  expect(SymbolSet({}).contains(0), "and that is all words");
+  expect_equal(symbol_word("AAPL"), 0x202020204c504141ull, "a symbol as a word");
+  expect_equal(symbol_word("ABCDEFGHIJ"), symbol_word("ABCDEFGH"), "eight bytes of it");
+  for (size_t size : {1u, 2u, 3u, 8u, 100u, 5000u}) {
+    std::set<std::string> names;
+    while (names.size() < size) names.insert(numbered(chance.below(100'000)));
+    std::vector<std::string> list(names.begin(), names.end());
+    list.push_back(list.front());  // given twice
+    SymbolSet set(list);
+    for (const std::string& name : names) expect(set.contains(symbol_word(name)), "what is in it");
+    expect(!set.contains(0), "an empty place is no symbol");
+    for (int i = 0; i < 20'000; i++) {
+      std::string name = numbered(chance.below(100'000));
+      expect(set.contains(symbol_word(name)) == names.contains(name), "a name by chance");
+      expect(!set.contains(chance.next() | 0x80), "a word by chance: not ASCII");
+    }
+  }
+}
+
+void threshold(Chance& chance) {
+  struct Case {
+    uint32_t threshold, price;
+    int32_t offset;
+    bool order;
+    uint32_t order_price;
+  };
+  constexpr Case CASES[] = {
+      {10000, 9999, 1, true, 10000},
+      {10000, 10000, 1, false, 0},
+      {10000, 10001, 1, false, 0},
+      {10000, 0, 1, true, 1},
+      {0, 0, 1, false, 0},
+      {1, 0, 0, true, 0},
+      {10000, 0, -1, false, 0},  // would be below zero
+      {10000, 5, -5, true, 0},
+      {UINT32_MAX, UINT32_MAX - 1, 1, true, UINT32_MAX},
+      {UINT32_MAX, UINT32_MAX - 1, 2, false, 0},  // would pass 32 bits
+      {UINT32_MAX, UINT32_MAX - 1, INT32_MAX, false, 0},
+      {UINT32_MAX, UINT32_MAX, 0, false, 0},
+      {UINT32_MAX, 0x80000000u, INT32_MIN, true, 0},
+      {UINT32_MAX, 0x7fffffffu, INT32_MIN, false, 0},
+  };
+  for (const Case& c : CASES) {
+    Threshold strategy({c.threshold, 7, c.offset, 1, {}});
+    Decision decision = strategy.on_tick({symbol_word("AAPL"), c.price, 500, 1});
+    expect(decision.order == c.order, "an order or none");
+    if (!decision.order) continue;
+    expect_equal(decision.price, c.order_price, "its price");
+    expect_equal(decision.quantity, 7, "its quantity");
+    expect_equal(decision.side, 1, "its side");
+  }
+  Threshold some({10000, 100, 1, 0, {"AAPL", "MSFT"}});
+  for (int i = 0; i < 100'000; i++) {
+    uint32_t price = chance.below(20'000);
+    const char* names[] = {"AAPL", "MSFT", "GOOG", "AAPLX"};
+    uint32_t name = chance.below(4);
+    Decision decision = some.on_tick({symbol_word(names[name]), price, 1, 1});
+    expect(decision.order == (price < 10000 && name < 2), "only below the threshold, only these symbols");
+  }
+}
+
+std::vector<Tick> ticks_of(const TickSourceConfig& config, size_t count) {
+  TickSource source(config);
+  std::vector<Tick> ticks(count);
+  for (Tick& tick : ticks) tick = source.next();
+  return ticks;
+}
+
+bool same(const Tick& a, const Tick& b) {
+  return a.symbol == b.symbol && a.price == b.price && a.quantity == b.quantity && a.timestamp == b.timestamp;
+}
+
+void seeds(Chance& chance) {
+  TickSourceConfig config{chance.next(), 0.5, {"AAPL", "MSFT", "GOOG"}, 1000, 10000, false};
+  std::vector<Tick> first = ticks_of(config, 10'000);
+  std::vector<Tick> second = ticks_of(config, 10'000);
+  for (size_t i = 0; i < first.size(); i++)
+    expect(same(first[i], second[i]), "the same seed, the same ticks");
+  config.seed ^= 1;
+  std::vector<Tick> other = ticks_of(config, 10'000);
+  size_t alike = 0;
+  for (size_t i = 0; i < first.size(); i++) alike += same(first[i], other[i]);
+  expect(alike < 100, "another seed, other ticks");
+}
+
+void contents(Chance& chance) {
+  constexpr size_t COUNT = 400'000;
+  std::vector<std::string> names = {"AAPL", "MSFT", "GOOG", "AMZN", "NVDA"};
+  for (double ratio : {0.0, 0.001, 0.1, 0.5, 0.9, 1.0}) {
+    TickSourceConfig config{chance.next(), ratio, names, 1000, 10000, false};
+    std::vector<Tick> ticks = ticks_of(config, COUNT);
+    double below = 0;
+    std::vector<size_t> by_symbol(names.size());
+    std::vector<size_t> by_lot(10);
+    for (const Tick& tick : ticks) {
+      expect(tick.price >= 9000 && tick.price < 11000, "prices within the span");
+      expect(tick.quantity % 100 == 0 && tick.quantity >= 100 && tick.quantity <= 1000, "round lots");
+      below += tick.price < 10000;
+      by_lot[tick.quantity / 100 - 1]++;
+      for (size_t i = 0; i < names.size(); i++) by_symbol[i] += tick.symbol == symbol_word(names[i]);
+    }
+    auto near = [](double found, double part) {  // six standard deviations: by chance once in 500 million
+      return std::abs(found - part * COUNT) <= 6 * std::sqrt(COUNT * part * (1 - part));
+    };
+    expect(near(below, ratio), "the trigger ratio");
+    for (size_t count : by_symbol) expect(near(static_cast<double>(count), 0.2), "symbols alike often");
+    for (size_t count : by_lot) expect(near(static_cast<double>(count), 0.1), "lots alike often");
+  }
+}
+
+void unique_prices(Chance& chance) {
+  for (uint32_t span : {1u, 7u, 1000u}) {
+    std::vector<Tick> ticks = ticks_of({chance.next(), 0.7, {"AAPL"}, span, 10000, true}, 20'000);
+    std::vector<uint32_t> prices;
+    for (const Tick& tick : ticks) {
+      if (tick.price < 10000) prices.push_back(tick.price);
+    }
+    for (size_t i = 0; i < prices.size(); i++) {
+      expect(prices[i] >= 10000 - span, "within the span");
+      if (i >= span) expect_equal(prices[i], prices[i - span], "after the span, once more");
+    }
+    std::set<uint32_t> distinct(prices.begin(), prices.begin() + span);
+    expect_equal(distinct.size(), span, "prices within one span are all different");
+  }
+}
+
+void span_edges(Chance& chance) {
+  for (uint32_t limit : {0u, 1u, 2u, 999u, UINT32_MAX - 1, UINT32_MAX}) {
+    for (uint32_t span : {1u, 2u, 1000u, UINT32_MAX}) {
+      for (double ratio : {0.0, 0.5, 1.0}) {
+        for (bool unique : {false, true}) {
+          for (const Tick& tick : ticks_of({chance.next(), ratio, {"AAPL"}, span, limit, unique}, 200)) {
+            uint32_t low = limit < span ? 0 : limit - span;
+            uint32_t high = UINT32_MAX - limit < span ? UINT32_MAX : limit + span;
+            expect(tick.price >= low && tick.price <= high, "within the span and 32 bits");
+            if (ratio == 0.0 || limit == 0) expect(tick.price >= limit, "none below");
+            if (ratio == 1.0 && limit > 0) expect(tick.price < limit, "all below");
+          }
+        }
+      }
+    }
+  }
+}
+
+// n / rate in ns, rounded down; in two parts, another way than the schedule's own.
+__int128 reference_offset_ns(uint64_t n, uint64_t rate_millihertz) {
+  __int128 whole_ns = static_cast<__int128>(n / rate_millihertz) * 1'000'000'000'000;
+  return whole_ns + static_cast<__int128>(n % rate_millihertz) * 1'000'000'000'000 / rate_millihertz;
+}
+
+void schedule(Chance& chance) {
+  for (int i = 0; i < 500'000; i++) {
+    uint64_t rate = 1 + chance.any_size() % 1'000'000'000'000;  // to 10^9 a second
+    uint64_t n = chance.any_size() >> 14;                       // up to 2^50
+    uint64_t start_ns = chance.next() >> 2;
+    __int128 expected_ns = start_ns + reference_offset_ns(n, rate);
+    ConstantSchedule schedule(start_ns, rate);
+    expect_equal(schedule.planned_ns(0), start_ns, "the first tick");
+    if (expected_ns > INT64_MAX) continue;  // 292 years
+    expect_equal(schedule.planned_ns(n), expected_ns, "a planned time");
+    if (expected_ns + 1'000'000'000'000 / rate + 1 > INT64_MAX) continue;
+    uint64_t gap_ns = schedule.planned_ns(n + 1) - schedule.planned_ns(n);
+    uint64_t least_ns = 1'000'000'000'000 / rate;
+    expect(gap_ns == least_ns || gap_ns == least_ns + 1, "gaps differ by a ns at most, none is negative");
+  }
+  // The ends of the range: 2^50 ticks at the highest rate are 13 days, at 1000 a second 35,000 years.
+  for (uint64_t n : {(1ull << 50) - 1, 1ull << 50}) {
+    for (uint64_t rate : {1'000'000'000'000ull, 999'999'999'999ull, 200'000'000ull, 123'456'789ull}) {
+      expect_equal(ConstantSchedule(7, rate).planned_ns(n), 7 + reference_offset_ns(n, rate), "2^50 ticks");
+    }
+  }
+  // A whole number of seconds later an error that accumulates would show.
+  expect_equal(ConstantSchedule(5, 3000).planned_ns(3ull << 32), 5 + (1'000'000'000ull << 32),
+               "2^32 s later");
+  expect_equal(ConstantSchedule(0, 200'000'000).planned_ns(200'000ull * 86400), 86400 * 1'000'000'000ull,
+               "a day");
+}
+
+void group_macs(Chance&) {
+  struct Case {
+    std::string_view group, mac;
+  };
+  constexpr Case CASES[] = {{"ef010101", "01005e010101"},  // RFC 1112, 6.4: the low 23 bits
+                            {"e1818283", "01005e018283"},
+                            {"ff020000000000000000000001020304", "333301020304"}};  // RFC 2464, 7
+  for (const Case& c : CASES) {
+    std::string group = from_hex(c.group);
+    uint8_t mac[6];
+    multicast_mac(reinterpret_cast<const uint8_t*>(group.data()), group.size() == 16, mac);
+    expect(hex_dump(mac, 6) == c.mac, "a group's MAC address");
+  }
+}
+
+const Tests TESTS{
+    {"strategy: a set of symbols holds what is in it", symbol_set},
+    {"strategy: threshold, offset, overflow, symbols", threshold},
+    {"strategy: MAC addresses of groups", group_macs},
+    {"ticks: the same seed gives the same ticks", seeds},
+    {"ticks: trigger ratio, symbols and lots are as often as they must be", contents},
+    {"ticks: prices that trigger are unique within the span", unique_prices},
+    {"ticks: spans at the ends of the price range", span_edges},
+    {"schedule: exact up to 2^50 ticks, and monotone", schedule},
+};
+
+}  // namespace
+}  // namespace carom::test

@@ -1,0 +1,42 @@
+/** The native core without a network: builds the programs of native/test, and runs each of their tests. */
+
+import { spawnSync } from "node:child_process";
+import { availableParallelism } from "node:os";
+import { fileURLToPath } from "node:url";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+
+const SOURCES = fileURLToPath(new URL("../../native/test", import.meta.url));
+const PROGRAM = fileURLToPath(new URL("../../native/build/test/carom-test", import.meta.url));
+const TIMEOUT_MS = 120_000; // for one test, should it hang
+
+function run(file: string, ...args: string[]): { readonly isGood: boolean; readonly output: string } {
+  const options = { encoding: "utf8", timeout: TIMEOUT_MS, killSignal: "SIGKILL" } as const;
+  const { status, signal, error, stdout, stderr } = spawnSync(file, args, options);
+  const end = error?.message ?? (signal === null ? "" : `it ended with ${signal}`);
+  return { isGood: status === 0, output: `${stdout ?? ""}${stderr ?? ""}${end}` };
+}
+
+// Built here and not in a test, for the program itself knows what tests it has.
+const jobs = `-j${availableParallelism()}`;
+const built = run("make", "-s", "-C", SOURCES, jobs, PROGRAM.replace(/^.*native/, ".."));
+
+test("native/test builds, without a warning", () => {
+  assert.ok(built.isGood, built.output);
+  assert.not.match(built.output, /warning:/);
+});
+
+const names = built.isGood
+  ? run(PROGRAM, "--list")
+      .output.split("\n")
+      .filter((name) => name !== "")
+  : [];
+
+for (const name of names) {
+  test(name, () => {
+    const { isGood, output } = run(PROGRAM, name);
+    assert.ok(isGood, output);
+  });
+}
+
+test.run();
