@@ -1,0 +1,123 @@
+/** What the tests of the command line share: carom as a child process, and programs at either end of a lab. */
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { missingCapabilities } from "../lab/capability.js";
+import { createLab } from "../lab/lab.js";
+import { type BackendProbe, probeBackends } from "../native/index.js";
+import type { Report } from "../run/report.js";
+import { labTest, MAIN } from "./lab_support.js";
+
+const TIMEOUT_MS = 30_000; // far beyond what any of these commands takes
+
+export interface Ended {
+  readonly status: number | null;
+  readonly signal: string | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A program that runs, what it has said so far, and its end. */
+export interface Running {
+  readonly child: ChildProcess;
+  readonly end: Promise<Ended>;
+  /** Resolves when it has said this, on either stream; rejects when it ends without. */
+  said(text: string): Promise<void>;
+}
+
+export function launch(command: readonly string[]): Running {
+  const [file = "", ...args] = command;
+  const child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe"] });
+  let [stdout, stderr] = ["", ""];
+  let onText = () => {};
+  child.stdout.on("data", (data: Buffer) => {
+    stdout += data.toString();
+    onText();
+  });
+  child.stderr.on("data", (data: Buffer) => {
+    stderr += data.toString();
+    onText();
+  });
+  const timer = setTimeout(() => child.kill("SIGKILL"), TIMEOUT_MS);
+  const end = new Promise<Ended>((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (status, signal) => {
+      clearTimeout(timer);
+      resolve({ status, signal, stdout, stderr });
+    });
+  });
+  const said = (text: string) =>
+    new Promise<void>((resolve, reject) => {
+      onText = () => {
+        if (stdout.includes(text) || stderr.includes(text)) resolve();
+      };
+      onText();
+      const complain = () =>
+        reject(new Error(`it ended without ${JSON.stringify(text)}: ${stdout}${stderr}`));
+      end.then(complain, reject);
+    });
+  return { child, end, said };
+}
+
+/** Starts carom's command line. */
+export function startCarom(...args: string[]): Running {
+  return launch([process.execPath, MAIN, ...args]);
+}
+
+/** Runs carom's command line to its end. */
+export function carom(...args: string[]): Promise<Ended> {
+  return startCarom(...args).end;
+}
+
+/** The one JSON object that a command printed with --json. */
+export function jsonOf({ stdout, stderr }: Ended): Record<string, unknown> {
+  assert.is(stdout.trimEnd().split("\n").length, 1, `one line on standard output: ${stdout}${stderr}`);
+  const value: unknown = JSON.parse(stdout);
+  assert.ok(typeof value === "object" && value !== null && !Array.isArray(value), stdout);
+  return value as Record<string, unknown>;
+}
+
+/** The report of a run or generate with --json, whose balances all hold. */
+export function reportOf(ended: Ended): Report {
+  const report = jsonOf(ended) as unknown as Report;
+  assert.is(report.schema, "carom.report", `${ended.stdout}${ended.stderr}`);
+  assert.is(report.version, 1);
+  assert.ok(report.balances.length >= 2, "balances are checked");
+  for (const { holds, equation } of report.balances) assert.ok(holds, equation);
+  return report;
+}
+
+/** Runs a script of Node's in a network namespace. */
+export function launchIn(namespace: string, script: string): Running {
+  return launch(["nsenter", `--net=${namespace}`, "--", process.execPath, "-e", script]);
+}
+
+/** Which backends work in a lab on this machine; none where there can be no lab. */
+function probe(): readonly BackendProbe[] {
+  if (missingCapabilities(["CAP_NET_ADMIN", "CAP_SYS_ADMIN", "CAP_NET_RAW"]).length > 0) return [];
+  const lab = createLab();
+  try {
+    return probeBackends(lab.generator, 0);
+  } finally {
+    lab.down();
+  }
+}
+
+const probes = probe();
+
+/** The names of the backends that have a role. */
+export function backendsOf(role: "generator" | "responder"): string[] {
+  return probes.filter(({ roles }) => roles.includes(role)).map(({ name }) => name);
+}
+
+/** A test that needs a lab and some backends; skipped, with the reason, where there are none. */
+export function backendTest(
+  name: string,
+  backends: readonly string[],
+  action: () => void | Promise<void>,
+): void {
+  const unusable = probes.find((entry) => backends.includes(entry.name) && entry.reason !== "");
+  if (unusable === undefined) labTest(name, action);
+  else test.skip(`${name} (${unusable.name}: ${unusable.reason})`);
+}

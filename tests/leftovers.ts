@@ -1,0 +1,66 @@
+/** What a test may leave behind and must not: processes, labs, namespaces, interfaces, pinned eBPF objects. */
+
+import { spawnSync } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+
+const WAIT_MS = 3000;
+const STEP_MS = 100;
+
+/** The processes that have a text in their environment, and their command lines. */
+export function processesWith(mark: string): { readonly pid: number; readonly command: string }[] {
+  return readdirSync("/proc").flatMap((entry) => {
+    const pid = Number(entry);
+    if (!Number.isInteger(pid) || pid === process.pid) return [];
+    try {
+      if (!readFileSync(`/proc/${pid}/environ`, "latin1").split("\0").includes(mark)) return [];
+      const command = readFileSync(`/proc/${pid}/cmdline`, "latin1").replaceAll("\0", " ").trim();
+      return command === "" ? [] : [{ pid, command }]; // without one it has ended already
+    } catch {
+      return []; // it has ended, or belongs to somebody else
+    }
+  });
+}
+
+/** Waits until they have ended, kills those that do not, and returns them. */
+export async function endProcesses(mark: string): Promise<string[]> {
+  for (let waited_ms = 0; waited_ms < WAIT_MS && processesWith(mark).length > 0; waited_ms += STEP_MS) {
+    await new Promise((resolve) => setTimeout(resolve, STEP_MS));
+  }
+  return processesWith(mark).map(({ pid, command }) => {
+    process.kill(pid, "SIGKILL");
+    return `process ${pid} (${command})`;
+  });
+}
+
+/** Everything on this machine that looks like carom's and is no process. */
+export function traces(): Set<string> {
+  const found = new Set<string>();
+  const add = (directory: string, isOurs: (name: string) => boolean) => {
+    for (const name of entries(directory)) if (isOurs(name)) found.add(`${directory}/${name}`);
+  };
+  add("/run/netns", (name) => name.startsWith("carom-"));
+  add("/run/carom/labs", (name) => name.endsWith(".json"));
+  add("/sys/fs/bpf", (name) => name.startsWith("carom"));
+  add("/sys/class/net", (name) => /^(gen|dut)0$|^carom/.test(name));
+  return found;
+}
+
+/** Whether a trace belongs to a living process: that of somebody else who uses carom at the same time. */
+export function hasLivingOwner(trace: string): boolean {
+  const lab = /^\/run\/netns\/carom-(.*)-(?:gen|dut)$|^\/run\/carom\/labs\/(.*)\.json$/.exec(trace);
+  if (lab === null) return false;
+  try {
+    const record = JSON.parse(readFileSync(`/run/carom/labs/${lab[1] ?? lab[2]}.json`, "utf8"));
+    return spawnSync("kill", ["-0", String(record.pid)], { stdio: "ignore" }).status === 0;
+  } catch {
+    return false;
+  }
+}
+
+function entries(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,191 @@
+/**
+ * Runs the tests: the lint step, then each test file in a process of its own, one after the other, because some
+ * of them measure; and at the end, that nothing is left behind.
+ *
+ * node dist/tests/main.js [TEXT…]   only those with one of the texts in their names
+ *
+ * Exit status: 0 all passed, 1 otherwise.
+ */
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { stripVTControlCharacters } from "node:util";
+import pc from "picocolors";
+import { endProcesses, hasLivingOwner, traces } from "./leftovers.js";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const COMPILED = fileURLToPath(new URL(".", import.meta.url));
+const TIMEOUT_MS = 15 * 60_000; // for one file
+const GRACE_MS = 5000; // between the signal that asks a program to end and the one that ends it
+const MARK = `CAROM_TEST_RUN=${process.pid}-${Date.now()}`;
+const NAME_WIDTH = 24;
+
+interface Counts {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+}
+
+interface Ended {
+  readonly output: string;
+  readonly end: string; // "" for status 0, otherwise what happened
+}
+
+interface Job {
+  readonly name: string;
+  run(): Promise<{ readonly counts: Counts; readonly output: string }>;
+}
+
+async function main(wanted: readonly string[]): Promise<number> {
+  const before = traces();
+  const jobs = [lintJob(), ...fileJobs()].filter(
+    ({ name }) => wanted.length === 0 || wanted.some((text) => name.includes(text)),
+  );
+  if (jobs.length === 0) process.stdout.write(`no test has ${wanted.join(" or ")} in its name\n`);
+  const all: Counts[] = jobs.length === 0 ? [{ passed: 0, failed: 1, skipped: 0 }] : [];
+  const left: string[] = [];
+  for (const job of jobs) {
+    process.stdout.write(`${job.name.padEnd(NAME_WIDTH)} `);
+    const began = performance.now();
+    const { counts, output } = await job.run();
+    const time_s = (performance.now() - began) / 1000;
+    process.stdout.write(`${countsText(counts)}  ${pc.dim(`${time_s.toFixed(1)} s`)}\n`);
+    if (counts.failed > 0) process.stdout.write(`${indent(output)}\n`);
+    else for (const line of skipLines(output)) process.stdout.write(`    ${pc.yellow(line)}\n`);
+    for (const what of await endProcesses(MARK)) left.push(`${what}, by ${job.name}`);
+    all.push(counts);
+  }
+  left.push(...(await newTraces(before)));
+  process.stdout.write(`${"nothing is left behind".padEnd(NAME_WIDTH)} `);
+  process.stdout.write(left.length === 0 ? "passed\n" : `${pc.red("failed")}\n${indent(left.join("\n"))}\n`);
+  all.push({ passed: left.length === 0 ? 1 : 0, failed: left.length === 0 ? 0 : 1, skipped: 0 });
+  const sum = (key: keyof Counts) => all.reduce((total, counts) => total + counts[key], 0);
+  const skipped = sum("skipped") > 0 ? `, ${sum("skipped")} skipped` : "";
+  process.stdout.write(`\n${sum("passed")} passed, ${sum("failed")} failed${skipped}\n`);
+  return sum("failed") === 0 ? 0 : 1;
+}
+
+function lintJob(): Job {
+  return {
+    name: "lint",
+    async run() {
+      const { output, end } = await runProgram([join(ROOT, "deploy/lint.js")]);
+      return { counts: { passed: end === "" ? 1 : 0, failed: end === "" ? 0 : 1, skipped: 0 }, output };
+    },
+  };
+}
+
+function fileJobs(): Job[] {
+  const files = readdirSync(COMPILED).filter((name) => name.endsWith(".test.js"));
+  const skips = pathToFileURL(join(COMPILED, "show_skips.js")).href;
+  return files.sort().map((file) => ({
+    name: file.replace(/\.test\.js$/, ""),
+    async run() {
+      const { output, end } = await runProgram(["--import", skips, join(COMPILED, file)]);
+      const counts = countsOf(output);
+      const isEmpty = counts.passed + counts.failed + counts.skipped === 0;
+      const isBad = end !== "" || isEmpty;
+      // It ended badly although every test passed, or before it could say so, or it has no test at all.
+      const failed = isBad && counts.failed === 0 ? 1 : counts.failed;
+      const why = end || (isEmpty ? "it has no test" : "");
+      return { counts: { ...counts, failed }, output: isBad ? `${output}\n${why}` : output };
+    },
+  }));
+}
+
+/** What uvu says at the end of a file. */
+function countsOf(text: string): Counts {
+  const count = (name: string) => Number(new RegExp(`^ *${name}: +(\\d+)$`, "m").exec(text)?.[1] ?? 0);
+  const [total, passed] = [count("Total"), count("Passed")];
+  return { passed, failed: total - passed, skipped: count("Skipped") };
+}
+
+let current: ChildProcess | undefined;
+
+/** Runs a script of Node's to its end, or to the end of its time. */
+async function runProgram(args: readonly string[]): Promise<Ended> {
+  const [name = "", value = ""] = MARK.split("=");
+  const { FORCE_COLOR: _, ...rest } = process.env;
+  const environment = { ...rest, [name]: value, NO_COLOR: "1" };
+  // In a group of its own, so that all of it can be ended.
+  const child = spawn(process.execPath, args, {
+    cwd: ROOT,
+    detached: true,
+    env: environment,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  current = child;
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding("utf8");
+    stream.on("data", (text: string) => {
+      output += text;
+    });
+  }
+  let isTooLong = false;
+  const timers = [
+    setTimeout(() => {
+      isTooLong = true;
+      signalGroup(child, "SIGTERM");
+    }, TIMEOUT_MS),
+    setTimeout(() => signalGroup(child, "SIGKILL"), TIMEOUT_MS + GRACE_MS),
+  ];
+  const end = await new Promise<string>((resolve) => {
+    const tell = (status: number | null, signal: string | null) =>
+      resolve(status === 0 ? "" : `it ended with ${signal === null ? `status ${status}` : signal}`);
+    child.on("error", (error) => resolve(error.message));
+    child.on("close", tell);
+    // A program that it left behind may hold its output open.
+    child.on("exit", (status, signal) => setTimeout(() => tell(status, signal), GRACE_MS).unref());
+  });
+  timers.forEach(clearTimeout);
+  current = undefined;
+  const text = stripVTControlCharacters(output);
+  return { output: text, end: isTooLong ? `it took more than ${TIMEOUT_MS / 60_000} minutes` : end };
+}
+
+function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
+  try {
+    process.kill(-child.pid!, signal);
+  } catch {} // it has ended
+}
+
+/** What is there now and was not before; looked at twice, because others may use carom at the same time. */
+async function newTraces(before: ReadonlySet<string>): Promise<string[]> {
+  const look = () => [...traces()].filter((trace) => !before.has(trace) && !hasLivingOwner(trace));
+  const first = look();
+  if (first.length === 0) return [];
+  await new Promise((resolve) => setTimeout(resolve, GRACE_MS));
+  return look().filter((trace) => first.includes(trace));
+}
+
+function countsText({ passed, failed, skipped }: Counts): string {
+  const parts = [`${passed} passed`];
+  if (failed > 0) parts.push(pc.red(`${failed} failed`));
+  if (skipped > 0) parts.push(`${skipped} skipped`);
+  return parts.join(", ");
+}
+
+function skipLines(output: string): string[] {
+  return output.split("\n").filter((line) => line.startsWith("skipped: "));
+}
+
+function indent(text: string): string {
+  return text
+    .trimEnd()
+    .split("\n")
+    .map((line) => `    ${line}`)
+    .join("\n");
+}
+
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  process.on(signal, () => {
+    if (current !== undefined) signalGroup(current, "SIGTERM");
+    process.stdout.write("\n");
+    process.exit(130);
+  });
+}
+
+process.exitCode = await main(process.argv.slice(2));
