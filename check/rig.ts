@@ -1,9 +1,8 @@
 /** What the cases run against: carom's own responder in a lab, or a device that somebody else set up. */
 
-import { setTimeout as sleep } from "node:timers/promises";
 import { resolveValues, type Texts } from "../config/file.js";
-import { namespaceArguments, run } from "../lab/ip.js";
-import { createLab, type Lab, resolveLink } from "../lab/lab.js";
+import { createLab, type Lab } from "../lab/lab.js";
+import { resolveMac } from "../lab/neighbor.js";
 import { asCaromError, type CaromError } from "../native/error.js";
 import {
   attachXdpPass,
@@ -18,13 +17,10 @@ import {
 import { responderConfig, responderOptions } from "../responder/config.js";
 import { isIp6 } from "../wire/frame.js";
 import { type Inbox, openInbox } from "./inbox.js";
-import { resolveMac } from "./neighbor.js";
 import type { Wiring } from "./outgoing.js";
 import { Sender } from "./sender.js";
 
 const DEFAULT_MTU = 1500; // bytes
-const REOPEN_MS = 2000;
-const POLL_MS = 5;
 
 /** The generator's end of the link, and what is known of the device at the other. */
 export interface Attachment {
@@ -111,7 +107,7 @@ class LabRig implements Rig {
   private async start(lab: Lab, settings: Texts, key: string) {
     const values = resolveValues(responderOptions, new Map([...this.base, ...settings]));
     const config = responderConfig(lab.responder, values);
-    const responder = await openPatiently(config);
+    const responder = openResponder(config);
     let ended: CaromError | undefined;
     let station: Station | undefined;
     try {
@@ -140,7 +136,7 @@ class LabRig implements Rig {
   }
 
   private makeLab(mtu: number): Lab {
-    const lab = operationalLab(mtu);
+    const lab = createLab({ mtu });
     this.lab = lab;
     this.mtu = mtu;
     // A veth takes what XDP sends back only while it has a program of its own.
@@ -161,28 +157,6 @@ class LabRig implements Rig {
       this.stop();
     } finally {
       this.removeLab();
-    }
-  }
-}
-
-/**
- * A new interface drops what is sent until a worker of the kernel's has noticed that it is up (net/core/link_watch.c), which may
- * be later than the first tick. To be asked for its state makes the kernel see to that first.
- */
-function operationalLab(mtu: number): Lab {
-  const lab = createLab({ mtu });
-  for (const { interfaceName, namespace } of [lab.generator, lab.responder])
-    resolveLink(interfaceName, namespace);
-  return lab;
-}
-
-/** The kernel gives back the queue of an AF_XDP socket only some time after it was closed. */
-async function openPatiently(config: ResponderConfig): Promise<Responder> {
-  for (const end = performance.now() + REOPEN_MS; ; await sleep(POLL_MS)) {
-    try {
-      return openResponder(config);
-    } catch (error) {
-      if (!/EBUSY/.test((error as Error).message) || performance.now() > end) throw error;
     }
   }
 }
@@ -212,13 +186,6 @@ export async function deviceRig(options: DeviceOptions): Promise<Rig> {
     }
   }
   return new DeviceRig({ ...options, mac });
-}
-
-/** Whether a device in a lab answers from an XDP program, so that the other end must take what XDP sends back. */
-export function answersByXdp({ namespace, interfaceName }: Link): boolean {
-  const show = ["ip", "-json", "link", "show", "dev", interfaceName];
-  const text = run(`look at ${interfaceName}`, [...namespaceArguments(namespace), ...show]);
-  return (JSON.parse(text) as { xdp?: unknown }[])[0]?.xdp !== undefined;
 }
 
 class DeviceRig implements Rig {

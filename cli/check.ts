@@ -6,7 +6,7 @@ import { junitXml } from "../check/junit.js";
 import { loadScript } from "../check/reader.js";
 import { amendedLines, caseLines, listLines, runAsJson, scriptLines, summaryLine } from "../check/report.js";
 import { type RunResult, summarize } from "../check/result.js";
-import { answersByXdp, deviceRig, labRig, type Rig } from "../check/rig.js";
+import { deviceRig, labRig, type Rig } from "../check/rig.js";
 import { runScripts, type Selection, settingsText } from "../check/runner.js";
 import { parseSettings, selectCases, shippedScripts, skipOtherSettings } from "../check/select.js";
 import type { Texts } from "../config/file.js";
@@ -25,6 +25,7 @@ import {
 import { openLab, resolveLink } from "../lab/lab.js";
 import { asCaromError, CaromError } from "../native/error.js";
 import { responderOptions } from "../responder/config.js";
+import { hasXdpProgram } from "../run/statistics.js";
 import { isIp6 } from "../wire/frame.js";
 import { type Context, defineCommand, refuseTogether } from "./command.js";
 
@@ -209,7 +210,7 @@ function foreignRig(given: CheckValues, overrides: Texts): Promise<Rig> {
     );
     const mac = given.targetMac ?? responder.mac;
     const kernelResolves = given.targetMac === undefined;
-    const takesXdpBack = answersByXdp(responder);
+    const takesXdpBack = hasXdpProgram(responder);
     return deviceRig({ link: generator, addresses, mac, kernelResolves, overrides, takesXdpBack });
   }
   const link = resolveLink(given.interface!, given.namespace);

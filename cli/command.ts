@@ -68,9 +68,10 @@ function addOption(command: Command, name: string, table: OptionTable): void {
   if (option.value !== "") {
     command.option(`--${flagName(name)} <${option.value}>`, description);
   } else {
-    // A flag: --name, --no-name when it is on by default, and --name=false as in the configuration file.
-    command.option(`--${flagName(name)} [bool]`, description);
-    if (option.fallback === "true") command.option(`--no-${flagName(name)}`, `turns --${flagName(name)} off`);
+    command.option(`--${flagName(name)}`, description);
+    // Without a default, "not given" is a third state: it can be turned off, too.
+    if (option.fallback !== "false")
+      command.option(`--no-${flagName(name)}`, `turns --${flagName(name)} off`);
   }
 }
 

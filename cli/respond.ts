@@ -103,7 +103,7 @@ async function detach(name: string, context: Context): Promise<number> {
       `carom stop --name ${name} ends it`,
     );
   }
-  const args = process.argv.slice(1).filter((argument) => !/^--detach(=true)?$/.test(argument));
+  const args = process.argv.slice(1).filter((argument) => argument !== "--detach");
   const child = spawn(process.execPath, args, { detached: true, stdio: ["ignore", "ignore", "pipe"] });
   let complaint = "";
   child.stderr.on("data", (data: Buffer) => {

@@ -59,6 +59,18 @@ export function buildNetwork(record: LabRecord, queues: number): void {
   });
   setUpEnd(operation, record, namespaces[0], generator, responder);
   setUpEnd(operation, record, namespaces[1], responder, generator);
+  for (const [index, { interfaceName }] of [generator, responder].entries()) {
+    // A new interface drops what is sent until a worker of the kernel's has noticed that it is up
+    // (net/core/link_watch.c). To be asked for its state makes the kernel see to that first.
+    run(operation, [
+      ...namespaceArguments(namespacePath(namespaces[index]!)),
+      "ip",
+      "link",
+      "show",
+      "dev",
+      interfaceName,
+    ]);
+  }
 }
 
 function setUpEnd(operation: string, record: LabRecord, namespace: string, own: End, peer: End): void {

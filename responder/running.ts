@@ -5,8 +5,8 @@ import { parseConfig, resolveValues } from "../config/file.js";
 import { keyName } from "../config/option.js";
 import { strategyConfig, strategyOptions } from "../config/strategy.js";
 import { CaromError } from "../native/error.js";
+import { summarize } from "../native/histogram.js";
 import type { Counters, HistogramData, Responder, ResponderConfig } from "../native/index.js";
-import { summarize } from "../run/histogram.js";
 import { type ResponderValues, responderOptions } from "./config.js";
 import type { Command } from "./control.js";
 

@@ -1,8 +1,8 @@
 /** Histograms as an HdrHistogram log (V2, compressed), which the other HdrHistogram tools read. */
 
 import { build, HistogramLogWriter } from "hdr-histogram-js";
+import { bucketRange } from "../native/histogram.js";
 import type { HistogramData } from "../native/index.js";
-import { bucketRange } from "./histogram.js";
 
 const HIGHEST_NS = 60e9;
 

@@ -1,11 +1,11 @@
 /** A plan: everything a run needs, validated and complete, before anything starts. */
 
-import { resolveMac } from "../check/neighbor.js";
 import { ioOptions, RESPONDER_BACKENDS } from "../config/io.js";
 import { optionGroup, type Values } from "../config/option.js";
 import { choice, core, filePath, flag, interfaceName, name } from "../config/values.js";
 import { closedLoopRing, type Destination, generatorConfig, generatorOptions } from "../generator/config.js";
 import { createLab, type Lab, openLab, resolveLink } from "../lab/lab.js";
+import { resolveMac } from "../lab/neighbor.js";
 import { CaromError } from "../native/error.js";
 import {
   attachXdpPass,

@@ -2,9 +2,9 @@
 
 import { cpus, release } from "node:os";
 import type { CaromError } from "../native/error.js";
+import { type Distribution, summarize } from "../native/histogram.js";
 import { type ClockInfo, type Counters, clockInfo, type Provenance } from "../native/index.js";
 import { decodeOrder, decodeTick, type Order, type Tick } from "../wire/codec.js";
-import { type Distribution, summarize } from "./histogram.js";
 import { type CoreStalls, coreStalls, type Overlap, overlap } from "./interference.js";
 import type { Measurement } from "./measure.js";
 import type { Plan } from "./plan.js";

@@ -29,7 +29,7 @@ export function hasXdpProgram(link: Link): boolean {
     link.interfaceName,
   ];
   const [found] = z
-    .array(z.object({ xdp: z.unknown() }))
+    .array(z.object({ xdp: z.unknown().optional() }))
     .length(1)
     .parse(JSON.parse(run(`look for an XDP program on ${link.interfaceName}`, command)));
   return found!.xdp !== undefined;

@@ -2,8 +2,8 @@
 
 import pc from "picocolors";
 import { formatNs } from "../config/values.js";
+import { type Distribution, logarithmicBins, type Percentile } from "../native/histogram.js";
 import type { HistogramData } from "../native/index.js";
-import { type Distribution, logarithmicBins, type Percentile } from "./histogram.js";
 import type { Overlap } from "./interference.js";
 import type { Measurement } from "./measure.js";
 import type { Plan } from "./plan.js";

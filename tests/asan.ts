@@ -95,7 +95,7 @@ function makeTree(): void {
     if (name === "build") continue;
     cpSync(join(ROOT, "native", name), join(native, name), { recursive: true, preserveTimestamps: true });
   }
-  for (const name of ["dist", "package.json", "reports"]) {
+  for (const name of ["dist", "check/scripts", "package.json", "reports"]) {
     rmSync(join(TREE, name), { recursive: true, force: true });
     if (name !== "reports") cpSync(join(ROOT, name), join(TREE, name), { recursive: true });
   }

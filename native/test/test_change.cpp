@@ -1,5 +1,6 @@
 // A responder's settings that change while it runs: each packet meets all of a change or nothing of it, and
 // what is left behind is not used any more.
+#include <algorithm>
 #include <atomic>
 #include <exception>
 #include <memory>
@@ -137,9 +138,90 @@ void hammered(Chance& chance) {
   expect_equal(role.counters.frames.get(), 0, "frames");
 }
 
+// A backend that does its work in the kernel, and a control plane that changes the settings once more at the
+// worst moment: while the loop takes up the change before.
+class KernelIo {
+ public:
+  static constexpr std::string_view NAME = "kernel";
+
+  KernelIo(ResponderRole& role, Chance& chance) : role_(role), chance_(chance) {}
+
+  uint32_t rx_peek(std::span<Frame> frames) noexcept {
+    memory_.clear_sent();
+    if (++turns_ == 2000) role_.stop();
+    if (turns_ % 4 == 0) request();
+    uint8_t bytes[MAX_FRAME];
+    Frame frame{bytes, tick_frame(chance_, role_.config, bytes), -1, false, 0};
+    if (turns_ % 2 == 0 || !memory_.push(frame)) return 0;
+    return memory_.rx_peek(frames);
+  }
+  void rx_release(uint32_t count) noexcept { memory_.rx_release(count); }
+  uint32_t tx_reserve(std::span<Frame> frames) noexcept { return memory_.tx_reserve(frames); }
+  uint32_t tx_submit(std::span<const Frame> frames) noexcept { return memory_.tx_submit(frames); }
+  uint32_t tx_stamps(std::span<TxStamp>) noexcept { return 0; }
+  void settle() noexcept {}
+  const std::vector<std::string>& notes() const { return memory_.notes(); }
+
+  void rest() noexcept {}
+  void set_epoch_offset() noexcept {}
+  KernelTally take_tally() noexcept {
+    KernelTally since{chance_.below(4), chance_.below(2), 0, chance_.below(2)};
+    since.quiet = since.ticks - std::min(since.ticks, since.orders);
+    since.ticks = since.orders + since.quiet;
+    tally.ticks += since.ticks;
+    tally.orders += since.orders;
+    tally.disabled += since.disabled;
+    return since;
+  }
+  void change(const KernelSettings& settings) noexcept {
+    in_force = settings;
+    if (turns_ > 0 && turns_ < 2000 && chance_.one_in(2)) request();
+  }
+
+  KernelTally tally{};
+  KernelSettings in_force{};
+
+ private:
+  void request() {
+    StrategyConfig strategy = role_.config.strategy;
+    strategy.threshold = 5000 + chance_.below(10'000);
+    role_.change({true, strategy});
+  }
+
+  ResponderRole& role_;
+  Chance& chance_;
+  uint32_t turns_ = 0;
+  MemoryIo memory_{MEMORY};
+};
+
+static_assert(KernelAssisted<KernelIo>);
+
+void in_kernel(Chance& chance) {
+  ResponderRole role(responder_config(false));
+  std::unique_ptr<KernelIo> io;
+  role.open([&] {
+    io = std::make_unique<KernelIo>(role, chance);
+    auto loop = std::make_unique<RespondLoop<KernelIo, Threshold>>(role, *io);
+    if (role.opened({})) loop->run();
+  });
+  std::atomic<bool> ended = false;
+  role.start([&ended] { ended = true; });
+  while (!ended) usleep(1000);
+  role.close();
+  const ResponderCounters& is = role.counters;
+  uint64_t refused = total(is.refused) + is.wrong_mac.get() + is.wrong_address.get() + is.wrong_group.get() +
+                     is.wrong_port.get() + is.unanswerable.get() + is.disabled.get();
+  expect_equal(is.frames.get(), is.datagrams.get() + refused, "each frame is counted once, wherever");
+  expect_equal(is.ticks.get(), is.orders.get() + is.quiet_ticks.get(), "each tick is counted once");
+  expect_equal(is.disabled.get(), io->tally.disabled, "what the kernel threw away");
+  expect(is.ticks.get() >= io->tally.ticks && io->tally.ticks > 0, "what the kernel did");
+  expect(!io->in_force.enabled, "nothing is answered after the end");
+}
+
 const Tests TESTS{
     {"change: each packet meets the settings in force", in_force},
     {"change: faster than the loop can take them up", hammered},
+    {"change: once more, while the loop takes one up", in_kernel},
 };
 
 }  // namespace

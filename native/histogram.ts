@@ -1,6 +1,6 @@
-/** What the figures of a report are made of: counts in HDR buckets to percentiles, with nothing dropped. */
+/** What the native histograms say: counts in HDR buckets to percentiles, with nothing dropped. */
 
-import type { HistogramData } from "../native/index.js";
+import type { HistogramData } from "./index.js";
 
 export const PERCENTILES = [50, 90, 95, 99, 99.9, 99.99] as const;
 const FEW = 100; // samples above a percentile; with fewer it is marked
