@@ -63,7 +63,7 @@ const config = defineCommand({
   name: "config",
   summary: "show or change the settings of a running responder",
   description:
-    "Without arguments shows all settings. With key=value changes those that can change without a restart, all of\n" +
+    "Without arguments shows all settings. With key=value changes those that can change without a restart, all of " +
     "them between two packets, or none.",
   arguments: "[key=value...]",
   options,

@@ -28,7 +28,7 @@ export const command = defineCommand({
   name: "generate",
   summary: "the generator alone: sends ticks, expects no answers",
   description:
-    "Sends ticks at a rate, on an absolute schedule, and reports how well it was held. No answer is waited for\n" +
+    "Sends ticks at a rate, on an absolute schedule, and reports how well it was held. No answer is waited for " +
     "and no ledger of answers is kept.",
   options,
   examples: [

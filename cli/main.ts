@@ -6,6 +6,7 @@ import { asCaromError } from "../native/error.js";
 import { buildCommand, type CommandSpec } from "./command.js";
 
 interface Entry {
+  readonly group?: string; // its heading in the help, when it is not a measurement
   readonly summary: string;
   readonly load: () => Promise<readonly CommandSpec[]>; // several for a command with subcommands
 }
@@ -29,6 +30,7 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     load: async () => [(await import("./check.js")).command],
   },
   lab: {
+    group: "This machine:",
     summary: "a network on this machine that stays: up, down, exec, list",
     load: async () => (await import("./lab.js")).commands,
   },
@@ -43,10 +45,15 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
       stop: "end a running responder",
     }).map(([name, summary]) => [
       name,
-      { summary, load: async () => [(await import("./control.js")).commands.get(name)!] },
+      {
+        group: "A running responder:",
+        summary,
+        load: async () => [(await import("./control.js")).commands.get(name)!],
+      },
     ]),
   ),
   doctor: {
+    group: "This machine:",
     summary: "what this machine can do, and what to change so that it does better",
     load: async () => [(await import("./doctor.js")).command],
   },
@@ -67,7 +74,7 @@ async function main(argv: readonly string[]): Promise<number> {
   const program = new Command("carom");
   program
     .description(
-      "Plays the exchange: sends market data on an exact schedule, times every order that comes\nback and judges it.",
+      "Plays the exchange: sends market data on an exact schedule, times every order that comes back and judges it.",
     )
     .version(await version(argv), "-V, --version", "print the version")
     .helpOption("-h, --help", "show this help")
@@ -76,6 +83,7 @@ async function main(argv: readonly string[]): Promise<number> {
     .addHelpText("after", EPILOGUE);
   const wanted = argv.find((argument) => !argument.startsWith("-"));
   for (const [name, entry] of Object.entries(COMMANDS)) {
+    program.commandsGroup(entry.group ?? "Measure and test:");
     if (name === wanted) {
       program.addCommand(assemble(name, entry.summary, await entry.load(), (value) => (status = value)));
     } else {

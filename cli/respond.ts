@@ -30,7 +30,7 @@ export const command = defineCommand({
   name: "respond",
   summary: "the responder alone: answers ticks with orders until stopped",
   description:
-    "Receives ticks, decides, and sends orders: a reference for the system under test. It runs until Ctrl-C and\n" +
+    "Receives ticks, decides, and sends orders: a reference for the system under test. It runs until Ctrl-C and " +
     "then prints what it counted.",
   options,
   examples: [

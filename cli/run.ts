@@ -26,8 +26,8 @@ export const command = defineCommand({
   name: "run",
   summary: "one measured run: market data out, orders back, each one timed and judged",
   description:
-    "Sends ticks, takes the orders that come back, times each round trip and judges each order.\n" +
-    "By default in the built-in lab, against carom's own responder, as a closed loop with one tick in flight;\n" +
+    "Sends ticks, takes the orders that come back, times each round trip and judges each order. " +
+    "By default in the built-in lab, against carom's own responder, as a closed loop with one tick in flight; " +
     "--rate makes it an open loop on an absolute schedule, --interface drives a device on a real link.",
   options,
   examples: [
