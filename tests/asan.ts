@@ -1,6 +1,6 @@
 /**
- * Everything native under AddressSanitizer and UndefinedBehaviorSanitizer: the tests of native/test, and whole
- * runs in the lab with an addon that was built with both. npm run test:asan
+ * Everything native under AddressSanitizer and UndefinedBehaviorSanitizer: the tests of native/test, and
+ * whole runs in the lab with an addon that was built with both. npm run test:asan
  *
  * Exit status: 0 all passed, 1 otherwise.
  */
@@ -118,13 +118,15 @@ async function buildAddon(): Promise<string> {
   return readFileSync(ADDON).includes("__asan_init") ? "" : "it does not use the sanitizer's library";
 }
 
-/** carom in the second tree. Node itself has no sanitizer, so its library must be there before anything else. */
+/** carom in the second tree. Node itself has no sanitizer, so its library must be loaded before all others. */
 function carom(...args: string[]): Outcome {
   const library = run(["g++", "-print-file-name=libasan.so"]).output.trim();
   const common = `log_path=${join(REPORTS, "report")}`;
   return run([process.execPath, join(TREE, "dist/cli/main.js"), ...args], {
     LD_PRELOAD: library,
-    ASAN_OPTIONS: `${common}:detect_leaks=0`, // Node does not free everything at its end
+    // Node does not free everything at its end, and raw-socket, which is not ours, deletes its objects as if
+    // they were smaller ones.
+    ASAN_OPTIONS: `${common}:detect_leaks=0${args[0] === "check" ? ":new_delete_type_mismatch=0" : ""}`,
     UBSAN_OPTIONS: `${common}:print_stacktrace=1`,
   });
 }

@@ -12,9 +12,10 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { stripVTControlCharacters } from "node:util";
-import pc from "picocolors";
+import picocolors from "picocolors";
 import { endProcesses, hasLivingOwner, traces } from "./leftovers.js";
 
+const pc = picocolors.createColors(process.stdout.isTTY && process.env.NO_COLOR === undefined);
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const COMPILED = fileURLToPath(new URL(".", import.meta.url));
 const TIMEOUT_MS = 15 * 60_000; // for one file

@@ -110,7 +110,9 @@ class ConstantSchedule {
   uint64_t planned_ns(uint64_t n) const noexcept {
     // n * 10^12 passes 64 bits after 18 million ticks.
     unsigned __int128 offset = static_cast<unsigned __int128>(n) * 1'000'000'000'000ull / rate_millihertz_;
-    return start_ns_ + static_cast<uint64_t>(offset);
+    // 2^63 ns are 292 years: far enough for a tick that no run will reach, and short of a wrap.
+    constexpr uint64_t NEVER_NS = uint64_t{1} << 63;
+    return start_ns_ + (offset < NEVER_NS ? static_cast<uint64_t>(offset) : NEVER_NS);
   }
 
  private:

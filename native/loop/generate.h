@@ -146,7 +146,7 @@ class GenerateLoop {
       sent_ns = clock_.now_ns();
       role_.stalls.forget(sent_ns);
     }
-    dropped_ += used - done;
+    for (uint32_t i = done; i < used; i++) dropped_ += batch_[i].planned_ns >= warmup_end_ns_;
     if (used > 1) ++counters_.bursts;
   }
 
@@ -184,10 +184,10 @@ class GenerateLoop {
     if (config_.closed) {
       if (answer_due) {
         free_--;
-      } else {
-        allowed_ns_ = sent_ns + config_.quiet_ns;
-        next_planned_ns_ = allowed_ns_;
       }
+      // With room left in the window the next one may go as soon as this one has gone.
+      allowed_ns_ = answer_due ? sent_ns : sent_ns + config_.quiet_ns;
+      next_planned_ns_ = allowed_ns_;
     }
     if (!measured) return;
     ++counters_.sent;
@@ -259,6 +259,7 @@ class GenerateLoop {
   void count_unsent(uint64_t now_ns) noexcept {
     if (config_.closed) return;
     uint64_t until_ns = now_ns < end_ns_ ? now_ns : end_ns_;
+    if (until_ns <= warmup_end_ns_) return;
     uint64_t n = number_;
     for (uint64_t step = 1ull << 40; step != 0; step >>= 1) {
       if (n + step > n && schedule_.planned_ns(n + step - 1) < until_ns) n += step;
@@ -278,6 +279,7 @@ class GenerateLoop {
       now_ns = clock_.now_ns();
       role_.stalls.turn(now_ns);
       receive(now_ns);
+      ledger_.expire(now_ns);  // not only when nothing comes: on a busy network something always does
       bool stamps_pending = ledger_.stamps_due() > 0 && now_ns < settled_ns + 9 * SETTLE_NS;
       if (now_ns > settled_ns && ledger_.waiting() == 0 && !stamps_pending) return;
     }

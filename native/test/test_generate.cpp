@@ -45,7 +45,7 @@ Outcome run(GeneratorRole& role, const DeviceOptions& options) {
   });
   std::promise<void> ended;
   role.start([&ended] { ended.set_value(); });
-  bool over = ended.get_future().wait_for(std::chrono::seconds(20)) == std::future_status::ready;
+  bool over = ended.get_future().wait_for(std::chrono::seconds(10)) == std::future_status::ready;
   role.close();  // when it is not over, this ends it
   expect(over, "the run comes to its end");
   expect(!failed, "the device is content");
@@ -225,6 +225,27 @@ void link_gone(Chance&) {
   expect_equal(role.counters.sent.get() + role.counters.unsent.get(), 4000, "planned ticks");
 }
 
+// A busy network: there is a frame at every poll, for somebody else, and it does not cease when the run is
+// over.
+void never_quiet(Chance&) {
+  GeneratorConfig config = generator_config(Match::clordid);
+  config.ticks.trigger_ratio = 1;
+  config.duration_ns = 20'000'000;
+  config.ledger.timeout_ns = 1'000'000;
+  GeneratorRole role(config);
+  DeviceOptions options;
+  options.pauses = false;
+  options.on_poll = [](MemoryIo& memory) {
+    uint8_t bytes[MAX_FRAME];
+    FrameFields fields = fields_between(true, false, -1);
+    expect(memory.push({bytes, build(fields, bytes), -1, false, 0}), "room in the ring");
+  };
+  Outcome outcome = run(role, options);
+  check_identities(role, outcome);
+  expect_equal(role.counters.foreign.get(), outcome.delivered, "frames for somebody else");
+  expect_equal(role.ledger.counters().missing.get(), outcome.due, "all that was due is missing");
+}
+
 void stopped(Chance&) {
   GeneratorConfig config = generator_config(Match::clordid);  // no count, no duration
   GeneratorRole role(config);
@@ -357,6 +378,7 @@ const Tests TESTS{
     {"generate: a silent device", silent_device},
     {"generate: a ledger smaller than the timeout", small_ledger},
     {"generate: a link that takes nothing any more", link_gone},
+    {"generate: a network that is never quiet", never_quiet},
     {"generate: stopped", stopped},
     {"generate: frames by chance, matched by clOrdId", chance_clordid},
     {"generate: frames by chance, with timestamps", chance_stamped},
