@@ -8,7 +8,7 @@ import { CaromError } from "../native/error.js";
 export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const BUILD = `${ROOT}native/build/bench`;
 const CAROM = `${ROOT}dist/cli/main.js`;
-const FLAGS = ["-std=c++20", "-O3", "-Wall", "-Wextra", `-I${ROOT}native`];
+const FLAGS = ["-std=c++20", "-O3", "-DNDEBUG", "-Wall", "-Wextra", `-I${ROOT}native`];
 
 /** Compiles a program of bench/ with the sources it needs of native/. Returns its path. @throws CaromError */
 export function compile(name: string, sources: readonly string[], libraries: readonly string[] = []): string {

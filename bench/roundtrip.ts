@@ -38,8 +38,9 @@ export async function roundTrip(
     const bare = compile("bare_echo", ["core/clock.cpp", "core/thread.cpp"], ["-lbpf"]);
     contestants.set("bare af_xdp", (s) => bareEcho(bare, lab, near, far, s));
     for (const backend of ["af_xdp", "af_packet", "udp"]) {
-      contestants.set(`carom ${backend}`, (s) => caromRun(lab, backend, s));
+      contestants.set(`carom ${backend}`, (s) => caromRun(lab, backend, backend, s));
     }
+    contestants.set("carom af_xdp → xdp", (s) => caromRun(lab, "af_xdp", "xdp", s));
     const samples = new Map<string, Sample[]>([...contestants.keys()].map((name) => [name, []]));
     for (let round = 1; round <= rounds; round++) {
       for (const [name, contestant] of contestants) samples.get(name)!.push(await contestant(seconds));
@@ -146,8 +147,18 @@ async function bareEcho(
 }
 
 /** The whole of carom: parse, decide, check, ledger; every tick is answered, as in a ping-pong. */
-async function caromRun(lab: Lab, backend: string, seconds: number): Promise<Sample> {
-  const options = ["--backend", backend, "--duration", `${seconds}s`, "--trigger-ratio", "1", "--json"];
+async function caromRun(lab: Lab, backend: string, responder: string, seconds: number): Promise<Sample> {
+  const options = [
+    "--backend",
+    backend,
+    "--responder-backend",
+    responder,
+    "--duration",
+    `${seconds}s`,
+    "--trigger-ratio",
+    "1",
+    "--json",
+  ];
   const { status, stdout, stderr } = await execute(carom("run", "--lab", lab.name, ...options));
   if (status !== 0)
     throw new CaromError("environment", `carom run --backend ${backend}`, stderr.trim() || stdout);

@@ -4,7 +4,7 @@ import { CaromError } from "../native/error.js";
 import { compile, execute } from "./program.js";
 import { atMost, type SuiteResult } from "./spread.js";
 
-const SOURCES = ["core/clock.cpp", "core/stall.cpp", "core/thread.cpp", "loop/role.cpp"];
+const SOURCES = ["core/clock.cpp", "core/stall.cpp", "core/thread.cpp", "loop/respond.cpp", "loop/role.cpp"];
 
 export async function tickPath(say: (line: string) => void): Promise<SuiteResult> {
   const { status, stdout, stderr } = await execute([compile("tick_path", SOURCES)]);

@@ -97,15 +97,17 @@ class GenerateLoop {
  private:
   static constexpr uint64_t START_DELAY_NS = 1'000'000;
   static constexpr uint64_t SETTLE_NS = 10'000'000;  // for answers that must not come
-  static constexpr uint32_t SEND_BATCH = 16;
+  static constexpr uint32_t SEND_BATCH = 8;
+  static constexpr uint32_t RECEIVE_BATCH = 16;  // orders judged before the schedule is looked at again
 
   void turn() noexcept {
     uint64_t now_ns = clock_.now_ns();
     role_.stalls.turn(now_ns);
     if (due(now_ns) && !given_up(now_ns)) {
       send(now_ns);
-    } else if (next_planned_ns_ >= end_ns_ || now_ns >= end_ns_) {
-      finished_ = true;
+    } else {
+      catching_up_ = false;
+      if (next_planned_ns_ >= end_ns_ || now_ns >= end_ns_) finished_ = true;
     }
     if (config_.io.receives) receive(now_ns);
   }
@@ -196,7 +198,9 @@ class GenerateLoop {
     role_.lateness.record(late_ns);
     if (late_ns > config_.late_threshold_ns) [[unlikely]] {
       ++counters_.late_sends;
-      if (role_.stalls.last_end_ns() > planned_ns) ++counters_.late_in_stall;
+      // Planned before a stall ended, or queued behind such ticks without a moment to spare since.
+      if (role_.stalls.last_end_ns() > planned_ns) catching_up_ = true;
+      if (catching_up_) ++counters_.late_in_stall;
       role_.latest.offer(planned_ns, sent_ns);
     }
     if (config_.count != 0 && counters_.sent.get() >= config_.count) finished_ = true;
@@ -300,7 +304,7 @@ class GenerateLoop {
   ParseOptions parse_options_;
   FrameTemplate template_;
   ConstantSchedule schedule_{0, 1};
-  std::array<Frame, MAX_BATCH> rx_;
+  std::array<Frame, RECEIVE_BATCH> rx_;
   std::array<Frame, SEND_BATCH> tx_;
   std::array<Planned, SEND_BATCH> batch_;
   Tick next_tick_{};
@@ -314,6 +318,7 @@ class GenerateLoop {
   uint64_t allowed_ns_ = 0;  // closed loop: when the window had room, or the pause was over
   uint32_t free_ = 0;        // closed loop: room in the window
   uint64_t dropped_ = 0;     // taken from the schedule, and refused by the link to the last
+  bool catching_up_ = false;  // late because of a stall, and not on time since
   bool finished_ = false;
 };
 
