@@ -101,6 +101,9 @@ export interface Circumstances {
 }
 
 const DEFAULT_DURATION_NS = 5e9;
+const BRIDGED_S = 0.05;
+const SMALLEST_RING = 1024; // frames
+const LARGEST_RING = 32_768;
 const CLOSED_LOOP_RING = 256; // frames: little enough to stay in a core's cache
 
 /** @throws CaromError (usage) for options that contradict each other */
@@ -142,6 +145,12 @@ export function generatorConfig(link: Link, values: GeneratorValues, found: Circ
 /** The ring that fits: a closed loop needs no more than its window, and small rings stay in the cache. */
 export function closedLoopRing(window: number): number {
   return Math.max(CLOSED_LOOP_RING, 2 ** Math.ceil(Math.log2(window * 4)));
+}
+
+/** The ring that bridges a stall of 50 ms at a rate: what comes meanwhile must find room. */
+export function openLoopRing(rate_pps: number): number {
+  const wanted = 2 ** Math.ceil(Math.log2(rate_pps * BRIDGED_S));
+  return Math.min(LARGEST_RING, Math.max(SMALLEST_RING, wanted));
 }
 
 function refuseContradictions(values: GeneratorValues): void {

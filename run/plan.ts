@@ -3,7 +3,13 @@
 import { ioOptions, RESPONDER_BACKENDS } from "../config/io.js";
 import { optionGroup, type Values } from "../config/option.js";
 import { choice, core, filePath, flag, interfaceName, name } from "../config/values.js";
-import { closedLoopRing, type Destination, generatorConfig, generatorOptions } from "../generator/config.js";
+import {
+  closedLoopRing,
+  type Destination,
+  generatorConfig,
+  generatorOptions,
+  openLoopRing,
+} from "../generator/config.js";
 import { createLab, type Lab, openLab, resolveLink } from "../lab/lab.js";
 import { resolveMac } from "../lab/neighbor.js";
 import { CaromError } from "../native/error.js";
@@ -45,7 +51,11 @@ export const runOptions = {
   ),
   responderCpu: far(core(), "the core of its thread: a number, auto or none", "core", "auto"),
   ...generatorOptions,
-  ringSize: { ...ioOptions.ringSize, fallback: undefined },
+  ringSize: {
+    ...ioOptions.ringSize,
+    fallback: undefined,
+    description: `${ioOptions.ringSize.description} (default: what the window needs, or 50 ms at the rate)`,
+  },
 } as const;
 
 export type RunValues = Values<typeof runOptions>;
@@ -58,8 +68,6 @@ export interface Plan {
   /** Gives back what planning took: the lab, if it was made for this run. */
   release(): void;
 }
-
-const DEFAULT_RING = 4096;
 
 /**
  * Validates the values, makes or finds the link, and completes the plan.
@@ -80,7 +88,8 @@ export async function planRun(values: RunValues, expectAnswers: boolean): Promis
 
 async function complete(given: RunValues, lab: Lab | null, expectAnswers: boolean): Promise<Plan> {
   const ring =
-    given.ringSize ?? (given.rate === undefined ? closedLoopRing(given.window ?? 1) : DEFAULT_RING);
+    given.ringSize ??
+    (given.rate === undefined ? closedLoopRing(given.window ?? 1) : openLoopRing(given.rate));
   const values = { ...given, ringSize: ring };
   const link = lab?.generator ?? resolveLink(values.interface!, values.namespace);
   const withResponder = lab !== null && values.responder && expectAnswers;

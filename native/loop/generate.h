@@ -315,9 +315,9 @@ class GenerateLoop {
   uint64_t end_ns_ = 0;
   uint64_t last_timestamp_ = 0;
   int64_t epoch_offset_ns_ = 0;
-  uint64_t allowed_ns_ = 0;  // closed loop: when the window had room, or the pause was over
-  uint32_t free_ = 0;        // closed loop: room in the window
-  uint64_t dropped_ = 0;     // taken from the schedule, and refused by the link to the last
+  uint64_t allowed_ns_ = 0;   // closed loop: when the window had room, or the pause was over
+  uint32_t free_ = 0;         // closed loop: room in the window
+  uint64_t dropped_ = 0;      // taken from the schedule, and refused by the link to the last
   bool catching_up_ = false;  // late because of a stall, and not on time since
   bool finished_ = false;
 };
