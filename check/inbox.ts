@@ -1,7 +1,7 @@
 /** Reads what came on the link: answers, and what else may tell why there are none. */
 
 import type { FrameSocket } from "../native/index.js";
-import { type DecodedFrame, decodeFrame } from "../wire/frame.js";
+import { type DecodedFrame, decodeFrame } from "../wire/decode.js";
 import { tradingOrder } from "../wire/schema.js";
 import type { Arrival } from "./judge.js";
 import type { Wiring } from "./outgoing.js";

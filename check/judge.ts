@@ -1,7 +1,8 @@
 /** Compares what came back with what had to: every order in every field, and every header it came in. */
 
+import { normalAddress } from "../wire/address.js";
 import { clOrdIdOf } from "../wire/codec.js";
-import { type DecodedFrame, normalAddress } from "../wire/frame.js";
+import type { DecodedFrame } from "../wire/decode.js";
 import { tradingOrder } from "../wire/schema.js";
 import type { SentTick } from "./outgoing.js";
 

@@ -1,18 +1,10 @@
 /** From what a script says to the bytes that go out, and the way on which they can get out unchanged. */
 
 import type { Link } from "../native/index.js";
+import { isIp6, multicastMac, normalAddress } from "../wire/address.js";
 import { clOrdIdOf } from "../wire/codec.js";
-import {
-  buildFrame,
-  checksumOf,
-  type DecodedFrame,
-  decodeFrame,
-  ETHERTYPE,
-  IP4_SIZE,
-  isIp6,
-  multicastMac,
-  normalAddress,
-} from "../wire/frame.js";
+import { type DecodedFrame, decodeFrame } from "../wire/decode.js";
+import { buildFrame, checksumOf, ETHERTYPE, IP4_SIZE } from "../wire/frame.js";
 import { type SendItem, type TickSpec, tickBytes } from "./script.js";
 
 const SOURCE_PORT = 30_001; // of ticks, unless the script says otherwise

@@ -5,7 +5,9 @@ import { basename } from "node:path";
 import { resolveValues, type Texts } from "../config/file.js";
 import { keyName, nameOfKey, type OptionTable } from "../config/option.js";
 import { CaromError } from "../native/error.js";
-import { decodeFrame, isIp6, type VlanTag } from "../wire/frame.js";
+import { isIp6 } from "../wire/address.js";
+import { decodeFrame } from "../wire/decode.js";
+import type { VlanTag } from "../wire/frame.js";
 import { marketData } from "../wire/schema.js";
 import { type Document, readDocument } from "./document.js";
 import {

@@ -2,7 +2,7 @@
 
 import pc from "picocolors";
 import { formatNs } from "../config/values.js";
-import { decodeFrame } from "../wire/frame.js";
+import { decodeFrame } from "../wire/decode.js";
 import type { Expectation, Fault, ReceivedOrder, Row } from "./judge.js";
 import { type CaseResult, type Outcome, type RunResult, type SentDatagram, summarize } from "./result.js";
 import type { Case, Script } from "./script.js";

@@ -15,7 +15,7 @@ import {
   type ResponderConfig,
 } from "../native/index.js";
 import { responderConfig, responderOptions } from "../responder/config.js";
-import { isIp6 } from "../wire/frame.js";
+import { isIp6 } from "../wire/address.js";
 import { type Inbox, openInbox } from "./inbox.js";
 import type { Wiring } from "./outgoing.js";
 import { Sender } from "./sender.js";

@@ -26,7 +26,7 @@ import { openLab, resolveLink } from "../lab/lab.js";
 import { asCaromError, CaromError } from "../native/error.js";
 import { responderOptions } from "../responder/config.js";
 import { hasXdpProgram } from "../run/statistics.js";
-import { isIp6 } from "../wire/frame.js";
+import { isIp6 } from "../wire/address.js";
 import { type Context, defineCommand, refuseTogether } from "./command.js";
 
 const DEFAULT_BACKEND = "af_xdp";

@@ -7,10 +7,8 @@ import { sendOptions } from "../generator/config.js";
 import { CaromError } from "../native/error.js";
 import { outputOptions, runAndReport } from "../run/command.js";
 import { linkOptions, runOptions } from "../run/plan.js";
-import { reportAsJson } from "../run/report.js";
-import { reportLines } from "../run/text.js";
 import { defineCommand } from "./command.js";
-import { progress } from "./run.js";
+import { present, progress } from "./run.js";
 
 const options = {
   ...linkOptions,
@@ -61,12 +59,6 @@ export const command = defineCommand({
       { ...resolveValues(runOptions, new Map()), ...values },
       progress(context),
     );
-    for (const line of reportLines(outcome.report, outcome.plan, outcome.found)) context.say(line);
-    context.result(reportAsJson(outcome.report));
-    if (outcome.failure !== undefined) {
-      process.stderr.write(`carom: ${outcome.failure.message}\n`);
-      return outcome.failure.exitStatus;
-    }
-    return outcome.report.faults.length === 0 ? 0 : 1;
+    return present(outcome, context);
   },
 });

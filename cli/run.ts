@@ -3,7 +3,7 @@
 import { optionGroup } from "../config/option.js";
 import { flag } from "../config/values.js";
 import { isInUserNamespace, reexecInUserNamespace } from "../lab/user_namespace.js";
-import { outputOptions, runAndReport } from "../run/command.js";
+import { type Outcome, outputOptions, runAndReport } from "../run/command.js";
 import { runOptions } from "../run/plan.js";
 import { reportAsJson } from "../run/report.js";
 import { progressLine, reportLines } from "../run/text.js";
@@ -46,15 +46,21 @@ export const command = defineCommand({
   async run(values, context) {
     if (values.userNamespace && !isInUserNamespace()) return reexecInUserNamespace(process.argv.slice(2));
     const outcome = await runAndReport("run", values, progress(context));
-    for (const line of reportLines(outcome.report, outcome.plan, outcome.found)) context.say(line);
-    context.result(reportAsJson(outcome.report));
-    if (outcome.failure !== undefined) {
-      process.stderr.write(`carom: ${outcome.failure.message}\n`);
-      return outcome.failure.exitStatus;
-    }
-    return outcome.report.faults.length === 0 ? 0 : 1;
+    return present(outcome, context);
   },
 });
+
+/** Prints what a run found. @returns the exit status */
+export function present(outcome: Outcome, context: Context): number {
+  const { report, plan, found, failure } = outcome;
+  for (const line of reportLines(report, plan, found)) context.say(line);
+  context.result(reportAsJson(report));
+  if (failure !== undefined) {
+    process.stderr.write(`carom: ${failure.message}\n`);
+    return failure.exitStatus;
+  }
+  return report.faults.length === 0 ? 0 : 1;
+}
 
 /** A line a second on a terminal; without one, nothing disturbs the run. */
 export function progress(context: Context) {

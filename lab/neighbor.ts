@@ -3,15 +3,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { CaromError } from "../native/error.js";
 import type { FrameSocket, Link } from "../native/index.js";
-import {
-  buildFrame,
-  checksumOf,
-  decodeFrame,
-  isIp6,
-  multicastMac,
-  normalAddress,
-  parseIp,
-} from "../wire/frame.js";
+import { isIp6, multicastMac, normalAddress, parseIp } from "../wire/address.js";
+import { decodeFrame } from "../wire/decode.js";
+import { buildFrame, checksumOf } from "../wire/frame.js";
 
 const ARP = 0x0806;
 const ICMP6 = 58;

@@ -21,7 +21,7 @@ import {
   type ResponderConfig,
 } from "../native/index.js";
 import { responderConfig } from "../responder/config.js";
-import { isIp6, multicastMac } from "../wire/frame.js";
+import { isIp6, multicastMac } from "../wire/address.js";
 import { type ChosenCores, chooseCores } from "./cores.js";
 import { hasXdpProgram } from "./statistics.js";
 import { type ChosenTimestamps, chooseTimestamps } from "./timestamps.js";

@@ -19,7 +19,7 @@ import { createLab, type Lab, namespaceName } from "../lab/lab.js";
 import { CaromError } from "../native/error.js";
 import { openFrameSocket, probeBackends } from "../native/index.js";
 import { responderOptions } from "../responder/config.js";
-import { decodeFrame } from "../wire/frame.js";
+import { decodeFrame } from "../wire/decode.js";
 
 const MAIN = fileURLToPath(new URL("../cli/main.js", import.meta.url));
 const directory = mkdtempSync(join(tmpdir(), "carom-check-"));

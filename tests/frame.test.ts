@@ -6,17 +6,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { multicastMac, normalAddress, parseIp } from "../wire/address.js";
 import { encodeTick } from "../wire/codec.js";
-import {
-  buildFrame,
-  checksumOf,
-  decodeFrame,
-  type FrameFields,
-  type IpFields,
-  multicastMac,
-  normalAddress,
-  parseIp,
-} from "../wire/frame.js";
+import { decodeFrame } from "../wire/decode.js";
+import { buildFrame, checksumOf, type FrameFields, type IpFields } from "../wire/frame.js";
 
 const ETHERNET = { source: "02:ca:40:00:00:01", destination: "02:ca:40:00:00:02" };
 const IP4 = { source: "198.18.0.1", destination: "198.18.0.2", identification: 1 };

@@ -7,7 +7,8 @@ import { createLab, type Lab } from "../lab/lab.js";
 import { attachXdpPass, openFrameSocket, openResponder } from "../native/index.js";
 import { responderConfig, responderOptions } from "../responder/config.js";
 import { decodeOrder, encodeTick } from "../wire/codec.js";
-import { buildFrame, decodeFrame, type FrameFields } from "../wire/frame.js";
+import { decodeFrame } from "../wire/decode.js";
+import { buildFrame, type FrameFields } from "../wire/frame.js";
 
 const GROUP = "239.1.1.1";
 const FRAMES = 400;
