@@ -99,7 +99,7 @@ async function sockperf(lab: Lab, near: string, far: string, seconds: number): P
   const server = spawn(file, args, { stdio: "ignore" });
   try {
     await sleep(SERVER_START_MS);
-    const options = ["-m", "24", "-t", String(seconds), "--full-rtt"];
+    const options = ["-m", "24", "-t", String(Math.ceil(seconds)), "--full-rtt"];
     const { stdout, stderr } = await execute([
       ...enter(lab.generator.namespace, near),
       "ping-pong",
