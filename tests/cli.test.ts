@@ -8,6 +8,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { command as check } from "../cli/check.js";
 import type { CommandSpec } from "../cli/command.js";
+import { commands as control } from "../cli/control.js";
 import { command as doctor } from "../cli/doctor.js";
 import { command as generate } from "../cli/generate.js";
 import { commands as lab } from "../cli/lab.js";
@@ -15,11 +16,11 @@ import { command as respond } from "../cli/respond.js";
 import { command as run } from "../cli/run.js";
 import { flagName } from "../config/option.js";
 import { listLabs } from "../lab/lab.js";
-import { backendTest, carom, jsonOf, launchIn, reportOf } from "./cli_support.js";
-import { labTest, NOBODY, withLab } from "./lab_support.js";
+import { backendTest, carom, jsonOf, launch, launchIn, reportOf, UNPRIVILEGED } from "./cli_support.js";
+import { labTest, MAIN, PREFIX, withLab } from "./lab_support.js";
 
-const COMMANDS: readonly CommandSpec[] = [run, respond, generate, check, doctor, ...lab];
-const NAMES = ["run", "respond", "generate", "check", "lab", "doctor"];
+const COMMANDS: readonly CommandSpec[] = [run, respond, generate, check, doctor, ...lab, ...control.values()];
+const NAMES = ["run", "respond", "generate", "check", "lab", "doctor", ...control.keys()];
 
 /** Without the line breaks that the width of the terminal makes. */
 const flat = (text: string) => text.replace(/\s+/g, " ");
@@ -184,16 +185,15 @@ labTest("the five fixed keys of a configuration file make a run", () =>
   ),
 );
 
-test("without privileges it says which are missing, and what works without", () => {
-  const before = [...NOBODY.slice(1), process.execPath];
-  const main = new URL("../cli/main.js", import.meta.url).pathname;
-  const { status, stdout, stderr } = spawnSync("setpriv", [...before, main, "run", "--json"], {
-    encoding: "utf8",
-  });
-  assert.is(status, 3, stderr);
-  assert.match(stderr, /make a lab: this process lacks CAP_NET_ADMIN and CAP_SYS_ADMIN; run as root, or/);
-  assert.match(stderr, "--user-namespace --backend af_packet");
-  assert.is(JSON.parse(stdout).error.code, "environment");
+test("without privileges it says which are missing, and what works without", async () => {
+  const ended = await launch([...UNPRIVILEGED, process.execPath, MAIN, "run", "--json"]).end;
+  assert.is(ended.status, 3, ended.stderr);
+  assert.match(
+    ended.stderr,
+    /make a lab: this process lacks CAP_NET_ADMIN and CAP_SYS_ADMIN; run as root, or/,
+  );
+  assert.match(ended.stderr, "--user-namespace --backend af_packet");
+  assert.is((jsonOf(ended) as { error: { code: string } }).error.code, "environment");
 });
 
 labTest("an interface that is down, or has no carrier, is refused with what to do", () =>
@@ -247,7 +247,17 @@ backendTest("a port in use is refused with the port", ["udp"], () =>
       assert.is(run.status, 3, run.stderr);
       assert.match(run.stderr, /9999/);
       assert.match(run.stderr, /in use|EADDRINUSE/);
-      const respond = await carom("respond", "--lab", name, "--backend", "udp", "--duration", "100ms");
+      const respond = await carom(
+        "respond",
+        "--lab",
+        name,
+        "--name",
+        PREFIX,
+        "--backend",
+        "udp",
+        "--duration",
+        "100ms",
+      );
       assert.is(respond.status, 3, respond.stderr);
       assert.match(respond.stderr, /8080/);
       assert.match(respond.stderr, /in use|EADDRINUSE/);

@@ -1,6 +1,7 @@
 /** carom respond, as programs of other people use it; and what happens when one side, or the link, goes away. */
 
 import { spawnSync } from "node:child_process";
+import { rmSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { Lab } from "../lab/lab.js";
@@ -16,7 +17,7 @@ import {
   reportOf,
   startCarom,
 } from "./cli_support.js";
-import { ip, labTest, sleep, withLab } from "./lab_support.js";
+import { ip, labTest, PREFIX, sleep, withLab } from "./lab_support.js";
 
 const WAIT_MS = 2000; // for an order; one that must not come is waited for as long as QUIET_MS
 const QUIET_MS = 150;
@@ -88,13 +89,15 @@ async function withResponder(
   action: (responder: Running) => Promise<void>,
 ): Promise<void> {
   // Not pinned: the generator spins on a core of its own choice.
-  const responder = startCarom("respond", "--lab", lab.name, "--json", "--cpu", "none", ...options);
+  const common = ["--lab", lab.name, "--name", PREFIX, "--json", "--cpu", "none"];
+  const responder = startCarom("respond", ...common, ...options);
   try {
     await responder.said("answering ticks to");
     await action(responder);
   } finally {
     responder.child.kill("SIGKILL");
     await responder.end;
+    rmSync(`/run/carom/responders/${PREFIX}.sock`, { force: true }); // a killed one can't
   }
 }
 
@@ -180,7 +183,17 @@ backendTest("respond answers where it is told to", ["udp"], () =>
 
 labTest("respond ends by itself after its time, and says what it counted", () =>
   withLab({}, async (lab) => {
-    const ended = await carom("respond", "--lab", lab.name, "--duration", "300ms", "--backend", "udp");
+    const ended = await carom(
+      "respond",
+      "--lab",
+      lab.name,
+      "--name",
+      PREFIX,
+      "--duration",
+      "300ms",
+      "--backend",
+      "udp",
+    );
     assert.is(ended.status, 0, ended.stderr);
     assert.match(
       ended.stdout,

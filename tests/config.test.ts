@@ -7,6 +7,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { z } from "zod";
 import { command as check } from "../cli/check.js";
+import { commands as control } from "../cli/control.js";
 import { command as doctor } from "../cli/doctor.js";
 import { command as generate } from "../cli/generate.js";
 import { commands as lab } from "../cli/lab.js";
@@ -39,7 +40,7 @@ import { CaromError } from "../native/error.js";
 import { runOptions } from "../run/plan.js";
 import { seeded } from "./random.js";
 
-const COMMANDS = [run, respond, generate, check, doctor, ...lab];
+const COMMANDS = [run, respond, generate, check, doctor, ...lab, ...control.values()];
 
 interface Kind {
   readonly type: z.ZodType;

@@ -40,6 +40,7 @@ export function traces(): Set<string> {
   };
   add("/run/netns", (name) => name.startsWith("carom-"));
   add("/run/carom/labs", (name) => name.endsWith(".json"));
+  add("/run/carom/responders", (name) => name.endsWith(".sock"));
   add("/sys/fs/bpf", (name) => name.startsWith("carom"));
   add("/sys/class/net", (name) => /^(gen|dut)0$|^carom/.test(name));
   return found;
@@ -47,6 +48,7 @@ export function traces(): Set<string> {
 
 /** Whether a trace belongs to a living process: that of somebody else who uses carom at the same time. */
 export function hasLivingOwner(trace: string): boolean {
+  if (trace.endsWith(".sock")) return readFileSync("/proc/net/unix", "utf8").includes(` ${trace}\n`);
   const lab = /^\/run\/netns\/carom-(.*)-(?:gen|dut)$|^\/run\/carom\/labs\/(.*)\.json$/.exec(trace);
   if (lab === null) return false;
   try {

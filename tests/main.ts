@@ -15,7 +15,7 @@ import { stripVTControlCharacters } from "node:util";
 import picocolors from "picocolors";
 import { endProcesses, hasLivingOwner, traces } from "./leftovers.js";
 
-const pc = picocolors.createColors(process.stdout.isTTY && process.env.NO_COLOR === undefined);
+const pc = picocolors.createColors(process.stdout.isTTY === true && process.env.NO_COLOR === undefined);
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const COMPILED = fileURLToPath(new URL(".", import.meta.url));
 const TIMEOUT_MS = 15 * 60_000; // for one file
