@@ -2,7 +2,7 @@
 /** carom's command line: finds the command, loads only that one, and turns errors into exit statuses. */
 
 import { Command, CommanderError } from "commander";
-import { asCaromError } from "../native/error.js";
+import { asCaromError, CaromError } from "../native/error.js";
 import { buildCommand, type CommandSpec } from "./command.js";
 
 interface Entry {
@@ -137,6 +137,16 @@ try {
   if (error instanceof CommanderError) {
     // Help and --version come here with status 0; everything else is bad usage, and commander has said what.
     process.exitCode = error.exitCode === 0 ? 0 : 2;
+    if (error.exitCode !== 0 && process.argv.includes("--json")) {
+      const detail = error.message.replace(/^error: /, "");
+      const failure = new CaromError(
+        "usage",
+        "read the command line",
+        detail,
+        "carom COMMAND --help lists what there is",
+      );
+      process.stdout.write(`${JSON.stringify({ error: failure })}\n`);
+    }
   } else {
     const failure = asCaromError(error, "carom");
     if (process.argv.includes("--json")) process.stdout.write(`${JSON.stringify({ error: failure })}\n`);

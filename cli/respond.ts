@@ -5,7 +5,7 @@ import { optionGroup } from "../config/option.js";
 import { duration, filePath, flag, interfaceName, name } from "../config/values.js";
 import { openLab, resolveLink } from "../lab/lab.js";
 import { CaromError } from "../native/error.js";
-import { type Counters, openResponder } from "../native/index.js";
+import { attachXdpPass, type Counters, openResponder } from "../native/index.js";
 import { responderConfig, responderOptions } from "../responder/config.js";
 import { isAnswered, serveControl } from "../responder/control.js";
 import { RunningResponder } from "../responder/running.js";
@@ -22,6 +22,12 @@ const options = {
   lab: where(name(), "the responder's end of a lab of carom lab up", "name"),
   duration: where(duration(1e6), "stop by itself after this time", "time"),
   name: where(name(), "the name under which carom status, config, stop … find it", "name", "responder"),
+  plainClients: where(
+    flag(),
+    "with --lab and --backend xdp: kernel sockets at the other end get the answers, too; af_xdp there does not",
+    "",
+    "false",
+  ),
   detach: where(flag(), "run in the background; carom stop ends it", "", "false"),
   ...responderOptions,
 } as const;
@@ -55,12 +61,23 @@ export const command = defineCommand({
         : openLab(values.lab).responder;
     // Not the core that a generator on the same machine would take.
     const config = responderConfig(link, values, chooseCores(2).responder);
+    if (values.plainClients && (values.lab === undefined || values.backend !== "xdp")) {
+      const detail = "it is about the other end of a lab's veth, and the answers of xdp";
+      throw new CaromError(
+        "usage",
+        "--plain-clients",
+        detail,
+        "leave it out, or add --lab and --backend xdp",
+      );
+    }
     if (values.detach) return detach(values.name, context);
     const responder = openResponder(config);
     const running = new RunningResponder(values.name, responder, config, values);
     let endControl = () => {};
+    let detachPass = () => {};
     try {
       endControl = await serveControl(values.name, (command, settings) => running.handle(command, settings));
+      if (values.plainClients) detachPass = attachXdpPass(openLab(values.lab!).generator);
       const started = performance.now();
       const group = config.io.group === "" ? "" : ` and ${config.io.group}`;
       context.say(
@@ -83,6 +100,7 @@ export const command = defineCommand({
       return 0;
     } finally {
       endControl();
+      detachPass();
       running.close();
       responder.close();
     }
@@ -162,8 +180,8 @@ function untilStopped(
 
 /** The counters that are not zero; a responder that saw nothing says so. */
 function counterLines(counters: Counters): string[] {
+  if (counters.frames === 0) return ["nothing was received"];
   const rows = Object.entries(counters).filter(([, value]) => value !== 0);
-  if (rows.length === 0) return ["nothing was received"];
   return formatTable(
     rows.map(([key, value]) => [`  ${key.replaceAll("_", " ")}`, value.toLocaleString("en-US")]),
   );

@@ -58,7 +58,12 @@ export function socketNames(): string[] {
 export async function serveControl(name: string, handler: Handler): Promise<() => void> {
   const path = socketPath(name);
   const operation = `listen for commands as ${name}`;
-  mkdirSync(DIRECTORY, { recursive: true, mode: 0o700 });
+  try {
+    mkdirSync(DIRECTORY, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new CaromError("environment", operation, `${DIRECTORY}: ${code ?? message}`, "run as root");
+  }
   await removeStale(name, operation);
   const open = new Set<Socket>();
   const server = createServer((socket) => {

@@ -3,7 +3,7 @@
 import { cpus, release } from "node:os";
 import type { CaromError } from "../native/error.js";
 import { type Distribution, summarize } from "../native/histogram.js";
-import { type ClockInfo, type Counters, clockInfo, type Provenance } from "../native/index.js";
+import { type ClockInfo, type Counters, clockInfo, type Example, type Provenance } from "../native/index.js";
 import { decodeOrder, decodeTick, type Order, type Tick } from "../wire/codec.js";
 import { type CoreStalls, coreStalls, type Overlap, overlap } from "./interference.js";
 import type { Measurement } from "./measure.js";
@@ -80,7 +80,7 @@ export interface Report {
   readonly faults: readonly string[]; // why the exit status is not 0
 }
 
-const EXAMPLES = 20;
+const EXAMPLES = 4; // of each kind
 
 export function makeReport(command: "run" | "generate", plan: Plan, found: Measurement): Report {
   const { generator, responder } = found;
@@ -155,7 +155,7 @@ export function makeReport(command: "run" | "generate", plan: Plan, found: Measu
       ...generator.notes.map((note) => `generator: ${note}`),
       ...(responder?.notes ?? []).map((note) => `responder: ${note}`),
     ],
-    examples: generator.examples.slice(0, EXAMPLES).map(({ verdict, tick, expected, received }) => ({
+    examples: firstOfEach(generator.examples).map(({ verdict, tick, expected, received }) => ({
       verdict,
       tick: tick && decodeTick(tick),
       expected: expected && decodeOrder(expected),
@@ -163,7 +163,20 @@ export function makeReport(command: "run" | "generate", plan: Plan, found: Measu
     })),
     problems: found.problems,
   } as const;
-  return { ...draft, faults: faultsOf(draft.verdicts, draft.ticks, draft.warmup, balances, expectsAnswers) };
+  return {
+    ...draft,
+    faults: faultsOf(draft.verdicts, draft.ticks, draft.warmup, balances, expectsAnswers, found.problems),
+  };
+}
+
+/** The first ones of each verdict. */
+function firstOfEach(examples: readonly Example[]): Example[] {
+  const seen = new Map<string, number>();
+  return examples.filter(({ verdict }) => {
+    const count = (seen.get(verdict) ?? 0) + 1;
+    seen.set(verdict, count);
+    return count <= EXAMPLES;
+  });
 }
 
 /** Text for a report as JSON: timestamps of 64 bits do not fit into a number, so they are texts. */
@@ -202,7 +215,6 @@ function balancesOf(
     ),
   ];
   const ticks = n("sent") + n("warmup_sent");
-  const orders = n("received") + n("warmup_answered");
   const near = found.interfaces.generator;
   const far = found.interfaces.responder;
   const nearName = plan.generator.io.link.interfaceName;
@@ -212,9 +224,9 @@ function balancesOf(
     ...(near === null
       ? []
       : [atLeast(`${nearName} sent`, near.tx_packets, "ticks, warm-up included", ticks)]),
-    ...(near === null || orders === 0
+    ...(near === null || n("frames_in") === 0
       ? []
-      : [atLeast(`${nearName} received`, near.rx_packets, "orders, warm-up included", orders)]),
+      : [atLeast(`${nearName} received`, near.rx_packets, "that carom took", n("frames_in"))]),
     ...(far === null
       ? []
       : [atLeast(`${farName} received`, far.rx_packets, "ticks, warm-up included", ticks)]),
@@ -251,8 +263,9 @@ function faultsOf(
   warmup: Report["warmup"],
   balances: readonly Balance[],
   expectsAnswers: boolean,
+  problems: readonly CaromError[],
 ): string[] {
-  const faults: string[] = [];
+  const faults: string[] = problems.map(({ message }) => message);
   const add = (count: number, what: string) => {
     if (count > 0) faults.push(`${count.toLocaleString("en-US")} ${what}`);
   };

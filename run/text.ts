@@ -12,7 +12,6 @@ import type { Report, ReportExample } from "./report.js";
 const BAR_WIDTH = 48;
 const PICTURE_ROWS = 14;
 const BLOCKS = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
-const SHOWN_EXAMPLES = 5;
 
 export function reportLines(report: Report, plan: Plan, found: Measurement): string[] {
   return [
@@ -183,9 +182,14 @@ function noteLines({ notes, problems }: Report): string[] {
 function exampleLines(examples: readonly ReportExample[]): string[] {
   if (examples.length === 0) return [];
   const lines = ["", pc.bold("  what went wrong, the first of each kind")];
-  for (const { verdict, tick, expected, received } of examples.slice(0, SHOWN_EXAMPLES)) {
+  const first = examples.filter(
+    ({ verdict }, index) => examples.findIndex((e) => e.verdict === verdict) === index,
+  );
+  for (const { verdict, tick, expected, received } of first) {
     const given =
-      tick === null ? "no tick" : `tick ${tick.symbol} ${tick.price}¢ × ${tick.quantity} @ ${tick.timestamp}`;
+      tick === null
+        ? "no tick"
+        : `tick ${printable(tick.symbol)} ${tick.price}¢ × ${tick.quantity} @ ${tick.timestamp}`;
     lines.push(`  ${pc.red(verdict.padEnd(11))} ${given}`);
     lines.push(`  ${"".padEnd(11)} expected ${expected === null ? "nothing" : orderText(expected)}`);
     lines.push(`  ${"".padEnd(11)} received ${received === null ? "nothing" : orderText(received)}`);
@@ -195,7 +199,7 @@ function exampleLines(examples: readonly ReportExample[]): string[] {
 
 function orderText(order: NonNullable<ReportExample["expected"]>): string {
   const side = order.side === 0 ? "buy" : order.side === 1 ? "sell" : `side ${order.side}`;
-  return `${side} ${order.symbol} ${order.price}¢ × ${order.quantity}, clOrdId ${printable(order.clOrdId)}`;
+  return `${side} ${printable(order.symbol)} ${order.price}¢ × ${order.quantity}, clOrdId ${printable(order.clOrdId)}`;
 }
 
 /** What a packet contains is shown, never obeyed: no control character of it reaches the terminal. */

@@ -16,8 +16,8 @@ import { command as respond } from "../cli/respond.js";
 import { command as run } from "../cli/run.js";
 import { flagName } from "../config/option.js";
 import { listLabs } from "../lab/lab.js";
-import { backendTest, carom, jsonOf, launch, launchIn, reportOf, UNPRIVILEGED } from "./cli_support.js";
-import { labTest, MAIN, PREFIX, withLab } from "./lab_support.js";
+import { backendTest, carom, jsonOf, launch, launchIn, reportOf } from "./cli_support.js";
+import { labTest, MAIN, PREFIX, UNPRIVILEGED, withLab } from "./lab_support.js";
 
 const COMMANDS: readonly CommandSpec[] = [run, respond, generate, check, doctor, ...lab, ...control.values()];
 const NAMES = ["run", "respond", "generate", "check", "lab", "doctor", ...control.keys()];

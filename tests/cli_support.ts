@@ -9,9 +9,6 @@ import { type BackendProbe, probeBackends } from "../native/index.js";
 import type { Report } from "../run/report.js";
 import { labTest, MAIN } from "./lab_support.js";
 
-/** Before a command: takes every privilege away, but not the right to read this checkout, wherever it is. */
-export const UNPRIVILEGED = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all", "--"] as const;
-
 const TIMEOUT_MS = 30_000; // far beyond what any of these commands takes
 
 export interface Ended {

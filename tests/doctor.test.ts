@@ -11,7 +11,7 @@ import type { Diagnosis, Finding } from "../lab/doctor.js";
 import { formatCores, parseCores, readText } from "../lab/finding.js";
 import { listLabs } from "../lab/lab.js";
 import { backendNames } from "../native/index.js";
-import { labTest, launch, MAIN, NOBODY, sleep } from "./lab_support.js";
+import { labTest, launch, MAIN, NOBODY, ordinaryUserTest, sleep } from "./lab_support.js";
 
 type Said = Diagnosis & { readonly usable: readonly string[] };
 
@@ -164,7 +164,7 @@ coreTest("an interface that is named is the one that is looked at", () => {
   assert.match(missing.stderr, /there is no such interface; interfaces that exist: .*\blo\b/);
 });
 
-coreTest("without privileges it says what is missing, and what works all the same", () => {
+ordinaryUserTest("without privileges it says what is missing, and what works all the same", () => {
   const lab = doctor(["--json"], [...ONE_CORE, ...NOBODY]);
   assert.is(lab.status, 3);
   const said = parse(lab.stdout);

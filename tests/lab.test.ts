@@ -11,12 +11,12 @@ import {
   hasNamespace,
   ip,
   labTest,
-  NOBODY,
   PREFIX,
   sendAcross,
   sleep,
   start,
   thrown,
+  UNPRIVILEGED,
   withLab,
 } from "./lab_support.js";
 
@@ -208,7 +208,7 @@ labTest("without capabilities the lab is refused, with the missing one named", a
   for (const [before, expected] of [
     [["setpriv", "--bounding-set", "-net_admin"], "this process lacks CAP_NET_ADMIN"],
     [["setpriv", "--bounding-set", "-sys_admin"], "this process lacks CAP_SYS_ADMIN"],
-    [NOBODY, "this process lacks CAP_NET_ADMIN and CAP_SYS_ADMIN"],
+    [UNPRIVILEGED, "this process lacks CAP_NET_ADMIN and CAP_SYS_ADMIN"],
   ] as const) {
     const { line } = await start(script, before);
     const error = JSON.parse(line) as CaromError;

@@ -14,6 +14,7 @@ import {
   MAIN,
   MODULE,
   NOBODY,
+  ordinaryUserTest,
   PREFIX,
   recordPath,
   withLab,
@@ -112,7 +113,7 @@ labTest("lab down --all removes carom's labs, and nothing else", () => {
   ]);
 });
 
-labTest("in a user namespace an ordinary user has a lab", async () => {
+ordinaryUserTest("in a user namespace an ordinary user has a lab", async () => {
   const guard = new URL("../lab/user_namespace.js", import.meta.url).href;
   const path = `/tmp/carom-${PREFIX}.mjs`;
   writeFileSync(

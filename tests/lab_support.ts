@@ -12,7 +12,10 @@ import { CaromError } from "../native/error.js";
 export const MAIN = fileURLToPath(new URL("../cli/main.js", import.meta.url));
 export const MODULE = new URL("../lab/lab.js", import.meta.url).href;
 export const PREFIX = `t${process.pid}`; // of the labs' names: other tests may run at the same time
+/** Before a command: runs it as an ordinary user. */
 export const NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
+/** Before a command: takes every privilege away, but not the right to read this checkout, wherever it is. */
+export const UNPRIVILEGED = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all", "--"] as const;
 
 const lacking = missingCapabilities(["CAP_NET_ADMIN", "CAP_SYS_ADMIN", "CAP_NET_RAW"]);
 
@@ -20,6 +23,14 @@ const lacking = missingCapabilities(["CAP_NET_ADMIN", "CAP_SYS_ADMIN", "CAP_NET_
 export function labTest(name: string, action: () => void | Promise<void>): void {
   if (lacking.length === 0) test(name, action);
   else test.skip(`${name} (this process lacks ${lacking.join(" and ")})`);
+}
+
+const readableByOthers = spawnSync(NOBODY[0]!, [...NOBODY.slice(1), "test", "-r", MAIN]).status === 0;
+
+/** A test that runs carom as an ordinary user; skipped where such a one can't read this checkout. */
+export function ordinaryUserTest(name: string, action: () => void | Promise<void>): void {
+  if (readableByOthers) labTest(name, action);
+  else test.skip(`${name} (this checkout is not readable for others)`);
 }
 
 export const recordPath = (lab: string) => `/run/carom/labs/${lab}.json`;

@@ -381,7 +381,7 @@ test("every verdict but correct is a fault, and each is told", () => {
     assert.match(text, `not as expected: `);
   }
   assert.equal(
-    measured({ correct: 3, missing: 0, received: 3 }).report.faults.length,
+    measured({ correct: 3, missing: 0, received: 3, frames_in: 3 }).report.faults.length,
     1,
     "one frame is not there",
   );

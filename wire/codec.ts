@@ -35,7 +35,7 @@ export function encodeTick(tick: Tick): Buffer {
 export function decodeTick(bytes: Uint8Array, offset = 0): Tick {
   const view = viewOf(bytes, offset, marketData.size);
   return {
-    symbol: view.toString("latin1", 0, 8).trimEnd(),
+    symbol: unpadSymbol(view),
     price: view.readUInt32LE(8),
     quantity: view.readUInt32LE(12),
     timestamp: view.readBigUInt64LE(16),
@@ -57,7 +57,7 @@ export function encodeOrder(order: Order): Buffer {
 export function decodeOrder(bytes: Uint8Array, offset = 0): Order {
   const view = viewOf(bytes, offset, tradingOrder.size);
   return {
-    symbol: view.toString("latin1", 0, 8).trimEnd(),
+    symbol: unpadSymbol(view),
     price: view.readUInt32LE(8),
     quantity: view.readUInt32LE(12),
     side: view.readUInt8(16),
@@ -77,6 +77,11 @@ export function padSymbol(symbol: string): string {
     throw new RangeError(`symbol ${JSON.stringify(symbol)} is not 1 to 8 printable ASCII characters`);
   }
   return symbol.padEnd(SYMBOL_SIZE, " ");
+}
+
+/** Only the padding goes: any other byte, a newline too, makes another symbol. */
+function unpadSymbol(view: Buffer): string {
+  return view.toString("latin1", 0, SYMBOL_SIZE).replace(/ +$/, "");
 }
 
 function viewOf(bytes: Uint8Array, offset: number, size: number): Buffer {

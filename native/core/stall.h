@@ -15,7 +15,7 @@ struct Interval {
 
 class StallDetector {
  public:
-  static constexpr uint64_t WORK_NS = 3000;  // a frame: a system call, and the far side's driver within it
+  static constexpr uint64_t WORK_NS = 3000;    // a frame: a system call, and the far side's driver within it
   static constexpr size_t LOG_SIZE = 1 << 17;  // about four minutes at 500 stalls a second
 
   explicit StallDetector(uint64_t threshold_ns) : threshold_ns_(threshold_ns) { log_.reserve(LOG_SIZE); }

@@ -89,7 +89,7 @@ class GenerateLoop {
     plan();
     role_.stalls.begin(now_ns);
     while (role_.command() == Role::Command::run && !finished_) turn();
-    count_unsent(clock_.now_ns());
+    count_unsent(finished_ ? clock_.now_ns() : turn_ns_);
     drain();
     ledger_.close();
   }
@@ -102,6 +102,7 @@ class GenerateLoop {
 
   void turn() noexcept {
     uint64_t now_ns = clock_.now_ns();
+    turn_ns_ = now_ns;
     role_.stalls.turn(now_ns);
     if (due(now_ns) && !given_up(now_ns)) {
       send(now_ns);
@@ -318,6 +319,7 @@ class GenerateLoop {
   uint64_t allowed_ns_ = 0;   // closed loop: when the window had room, or the pause was over
   uint32_t free_ = 0;         // closed loop: room in the window
   uint64_t dropped_ = 0;      // taken from the schedule, and refused by the link to the last
+  uint64_t turn_ns_ = 0;      // when the schedule was looked at last
   bool catching_up_ = false;  // late because of a stall, and not on time since
   bool finished_ = false;
 };

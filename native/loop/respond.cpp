@@ -11,8 +11,8 @@ void ResponderRole::change(const ResponderSettings& settings) {
                 "start the responder again with the new ones");
   }
   auto live = std::make_unique<Live>(Live{settings, make_strategy(settings.strategy)});
-  // Once the loop uses the newest, it will never look at an older one again. Before that it may be about to take up
-  // any of them, and all stay.
+  // Once the loop uses the newest, it will never look at an older one again. Before that it may be about to
+  // take up any of them, and all stay.
   if (in_use_.load(std::memory_order_acquire) == before) {
     std::erase_if(lives_, [&](const auto& old) { return old.get() != before; });
   }

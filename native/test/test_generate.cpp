@@ -335,8 +335,9 @@ void by_chance(Chance& chance, Match match, bool stamped, uint64_t frames) {
   DeviceOptions options;
   options.on_tick = [&](MemoryIo&, const Tick& tick) { device.on_tick(tick); };
   options.on_poll = [&](MemoryIo& memory) {
+    // No more at once than the loop takes in a turn: an answer that waits is one to a tick long forgotten.
     if (device.pushed < frames) {
-      device.on_poll(memory);
+      if (memory.pending() < 8) device.on_poll(memory);
     } else if (memory.pending() == 0) {
       role.stop();
     }
