@@ -136,7 +136,7 @@ export function summaryLine(run: RunResult): string {
 export function runAsJson(run: RunResult) {
   const scripts = [...new Set(run.cases.map(({ script }) => script))];
   return {
-    schema: "carom-check",
+    schema: "carom.check",
     version: 1,
     started: run.started.toISOString(),
     duration_ns: Math.round(run.duration_ns),

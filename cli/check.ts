@@ -134,7 +134,7 @@ function list(selections: readonly Selection[], context: Context): number {
       settings: settingsText(item.settings),
     })),
   }));
-  context.result({ schema: "carom-check-list", version: 1, scripts });
+  context.result({ schema: "carom.check-list", version: 1, scripts });
   return 0;
 }
 

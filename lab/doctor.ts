@@ -51,7 +51,7 @@ export interface CoreNoise {
 }
 
 export interface Diagnosis {
-  readonly schema: "carom-doctor";
+  readonly schema: "carom.doctor";
   readonly version: 1;
   readonly sections: readonly Section[];
   readonly link: Link | null; // null: there was none, or it was that of a lab made for this
@@ -92,7 +92,7 @@ export async function diagnose(options: DoctorOptions, listener: DoctorListener)
   );
   sections.push({ title: "interference", findings });
   return {
-    schema: "carom-doctor",
+    schema: "carom.doctor",
     version: 1,
     sections,
     ...seen,

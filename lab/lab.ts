@@ -189,7 +189,7 @@ function claim(wanted: string | undefined, settings: Pick<LabRecord, "mtu" | "ip
       existsSync(namespacePath(space)),
     );
     const record: LabRecord = {
-      schema: "carom-lab",
+      schema: "carom.lab",
       version: 1,
       name,
       ...thisOwner(),

@@ -250,7 +250,7 @@ const TOOLS = [
   {
     name: "tshark",
     flag: "--version",
-    pattern: /TShark.* (\d\S+)/,
+    pattern: /TShark.*?(\d+\.\d+\.\d+)/,
     package: "tshark",
     use: "reading captures",
   },

@@ -27,7 +27,7 @@ const MAX_SIZE = 1 << 16; // bytes
 const LOCK_WAIT_S = 20;
 
 const fileType = z.strictObject({
-  schema: z.literal("carom-lab"),
+  schema: z.literal("carom.lab"),
   version: z.literal(1),
   name: nameType(),
   pid: z.int().positive(), // of the owner

@@ -11,6 +11,11 @@ const where = optionGroup("Where ticks come and orders go");
 
 export const responderOptions = {
   protocol: where(choice("udp"), "transport of ticks and orders", "name", "udp"),
+  targetIp: where(
+    ipAddress(),
+    "the address to which ticks come: one of the interface's, which is checked",
+    "address",
+  ),
   targetPort: where(integer(1, 65_535), "UDP port to which ticks come", "port", "8080"),
   multicast: where(flag(), "join the multicast group", "", "true"),
   multicastGroup: where(multicastGroup(), "the group to join", "address", "239.1.1.1"),
@@ -37,6 +42,16 @@ export function responderConfig(link: Link, values: ResponderValues, autoCpu = -
   if ((values.responseIp === undefined) !== (values.responseMac === undefined)) {
     const detail = "one says where orders go, the other how to get there";
     throw new CaromError("usage", "--response-ip and --response-mac", detail, "give both or none");
+  }
+  if (values.targetIp !== undefined && ![link.address4, link.address6].includes(values.targetIp)) {
+    const own = [link.address4, link.address6].filter((address) => address !== "").join(" and ");
+    const detail = `${link.interfaceName} has ${own === "" ? "no address" : own}`;
+    throw new CaromError(
+      "usage",
+      `--target-ip ${values.targetIp}`,
+      detail,
+      "leave it out, or choose another interface",
+    );
   }
   return {
     io: ioConfig(link, values, autoCpu, {

@@ -121,6 +121,7 @@ function responderPlan(
     ...values,
     backend: values.responderBackend ?? values.backend,
     cpu: values.responderCpu,
+    targetIp: undefined, // the generator's; the lab's far end has what it has
     responseIp: undefined,
     responseMac: undefined,
   };

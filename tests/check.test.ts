@@ -786,7 +786,7 @@ cases:
     assert.is(status, 1);
     assert.equal(
       [report.schema, report.version, report.interrupted, report.errors],
-      ["carom-check", 1, false, []],
+      ["carom.check", 1, false, []],
     );
     assert.equal(report.summary, { passed: 1, failed: 1, skipped: 1, error: 0, total: 3 });
     const suites = parseXml(readFileSync(junit, "utf8"));

@@ -73,7 +73,7 @@ coreTest("in a lab of its own it tries every backend, and agrees with others abo
   assert.is(status, 0, stderr);
   assert.is(stdout.trim().split("\n").length, 1, "one JSON object");
   const said = parse(stdout);
-  assert.is(said.schema, "carom-doctor");
+  assert.is(said.schema, "carom.doctor");
   assert.is(said.version, 1);
   assert.equal(
     said.sections.map((section) => section.title),
