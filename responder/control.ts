@@ -3,7 +3,7 @@
  * back. What can change without a restart is changed between two packets.
  */
 
-import { chmodSync, mkdirSync, readdirSync, unlinkSync } from "node:fs";
+import { chmodSync, mkdirSync, readdirSync, statSync, unlinkSync } from "node:fs";
 import { createConnection, createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { z } from "zod";
@@ -12,6 +12,7 @@ import { asCaromError, CaromError } from "../native/error.js";
 const DIRECTORY = "/run/carom/responders";
 const MAX_LINE = 64 * 1024; // bytes; a longer request ends the connection
 const ANSWER_MS = 2000;
+const STARTING_MS = 5000; // a younger socket may be that of a responder which is about to listen
 
 const request = z.object({
   command: z.enum(["status", "enable", "disable", "config", "stats", "reset", "stop"]),
@@ -79,15 +80,21 @@ export async function serveControl(name: string, handler: Handler): Promise<() =
   };
 }
 
-/** Of a killed responder a socket is left that nobody answers: it goes. One that answers keeps its name. */
+/** Of killed responders sockets are left that nobody answers: they go. One that answers keeps its name. */
 async function removeStale(name: string, operation: string): Promise<void> {
-  if (!socketNames().includes(name)) return;
-  const running = await isAnswered(name);
-  if (running) {
-    const hint = `carom stop --name ${name} ends it, or choose another --name`;
-    throw new CaromError("environment", operation, "a responder of that name is running", hint);
+  for (const other of socketNames()) {
+    if (await isAnswered(other)) {
+      if (other !== name) continue;
+      const hint = `carom stop --name ${name} ends it, or choose another --name`;
+      throw new CaromError("environment", operation, "a responder of that name is running", hint);
+    }
+    if (other === name || ageMs(socketPath(other)) > STARTING_MS) removeSocket(socketPath(other));
   }
-  removeSocket(socketPath(name));
+}
+
+/** How long ago a file was made; 0 when it is gone. */
+function ageMs(path: string): number {
+  return Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now());
 }
 
 /** Whether somebody listens on a responder's socket. */
