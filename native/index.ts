@@ -211,6 +211,7 @@ interface Addon {
     thresholdNs: number,
     onEnd: (error: Error | null, log: StallLog) => void,
   ): void;
+  refusalReasons(): string[];
   attachXdpPass(link: Link): () => void;
   enterNamespace(path: string): void;
   leaveNamespace(): void;
@@ -296,6 +297,11 @@ export function measureStalls(cpu: number, durationNs: number, thresholdNs: numb
       reject(asCaromError(error, `measure the stalls of core ${cpu}`));
     }
   });
+}
+
+/** The names of the counters of frames that the parser refused. */
+export function refusalReasons(): string[] {
+  return addon().refusalReasons();
 }
 
 /**

@@ -6,33 +6,26 @@ import { keyName } from "../config/option.js";
 import { strategyConfig, strategyOptions } from "../config/strategy.js";
 import { CaromError } from "../native/error.js";
 import { summarize } from "../native/histogram.js";
-import type { Counters, HistogramData, Responder, ResponderConfig } from "../native/index.js";
+import {
+  type Counters,
+  type HistogramData,
+  type Responder,
+  type ResponderConfig,
+  refusalReasons,
+} from "../native/index.js";
 import { type ResponderValues, responderOptions } from "./config.js";
 import type { Command } from "./control.js";
 
 const WATCH_MS = 1000;
 
-/** Counters of frames that were for the port and were refused, by reason. */
-const REASONS = [
+/** Counters of what was for the port and was refused, or could not be answered: the parser's reasons come before. */
+const OWN_REASONS = [
   "wrong_mac",
   "wrong_address",
   "wrong_group",
   "wrong_port",
   "unanswerable",
   "partial_ticks",
-  "truncated",
-  "wrong_ethertype",
-  "wrong_vlan",
-  "bad_ip_header",
-  "ip_options",
-  "fragment",
-  "bad_ip_checksum",
-  "ttl_zero",
-  "zero_source",
-  "wrong_protocol",
-  "bad_udp_length",
-  "bad_udp_checksum",
-  "unfinished_checksum",
   "orders_unsent",
 ] as const;
 
@@ -42,6 +35,7 @@ export class RunningResponder {
   private readonly started = new Date();
   private lastError: { reason: string; time: string } | null = null;
   private seen: Counters = {};
+  private readonly reasons: readonly string[] = [...refusalReasons(), ...OWN_REASONS];
   private readonly watch: NodeJS.Timeout;
 
   constructor(
@@ -156,7 +150,7 @@ export class RunningResponder {
         disabled: n("disabled"),
       },
       errors: Object.fromEntries(
-        REASONS.filter((reason) => n(reason) > 0).map((reason) => [reason, n(reason)]),
+        this.reasons.filter((reason) => n(reason) > 0).map((reason) => [reason, n(reason)]),
       ),
       last_error: this.lastError,
       processing,
@@ -174,7 +168,7 @@ export class RunningResponder {
 
   private noteErrors(): void {
     const now = this.responder.counters();
-    const reason = REASONS.find((name) => (now[name] ?? 0) > (this.seen[name] ?? 0));
+    const reason = this.reasons.find((name) => (now[name] ?? 0) > (this.seen[name] ?? 0));
     if (reason !== undefined) this.lastError = { reason, time: new Date().toISOString() };
     this.seen = now;
   }

@@ -8,7 +8,9 @@ import { fileURLToPath } from "node:url";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { createLab, type Lab } from "../lab/lab.js";
+import { openFrameSocket } from "../native/index.js";
 import { ask, isAnswered, socketPath } from "../responder/control.js";
+import { buildFrame } from "../wire/frame.js";
 
 const CAROM = fileURLToPath(new URL("../cli/main.js", import.meta.url));
 const START_MS = 5000;
@@ -161,6 +163,35 @@ for (const backend of ["af_xdp", "xdp"]) {
     });
   });
 }
+
+test("status names each reason for which a frame was refused", async () => {
+  await withResponder("af_xdp", async ({ lab, name }) => {
+    const { generator: from, responder: to } = lab;
+    const frame = (udp: object, ip: object) =>
+      buildFrame({
+        ethernet: { source: from.mac, destination: to.mac },
+        ip: { version: 4, source: from.address4, destination: to.address4, ttl: 16, ...ip },
+        udp: { sourcePort: 5000, destinationPort: 8080, ...udp },
+        payload: Buffer.alloc(24, 0x41),
+      });
+    const socket = openFrameSocket({ link: from, holdPort: 0 });
+    try {
+      for (const bytes of [frame({ checksum: "bad" }, {}), frame({}, { ttl: 0 }), frame({}, { ttl: 0 })])
+        socket.send(bytes);
+      await sleep(1500); // the last error is looked for once a second
+      const { errors, last_error, packets } = (await ask(name, "status")) as {
+        errors: Record<string, number>;
+        last_error: { reason: string } | null;
+        packets: { processed: number; answered: number };
+      };
+      assert.equal(errors, { bad_udp_checksum: 1, ttl_zero: 2 });
+      assert.ok(Object.hasOwn(errors, last_error!.reason));
+      assert.equal([packets.processed, packets.answered], [3, 0]);
+    } finally {
+      socket.close();
+    }
+  });
+});
 
 test("nonsense on the socket is refused, and the next client served", async () => {
   await withResponder("af_packet", async ({ name }) => {

@@ -87,6 +87,13 @@ Napi::Value timestamping(const Napi::CallbackInfo& info) {
   });
 }
 
+// The names of the counters of frames that the parser refused.
+Napi::Value refusal_reasons(const Napi::CallbackInfo& info) {
+  std::vector<std::string> names(std::begin(PARSE_RESULT_NAMES) + 1,
+                                 std::end(PARSE_RESULT_NAMES));  // but for ok
+  return write_strings(info.Env(), names);
+}
+
 // Returns a function that detaches it again; the end of the process does, too.
 Napi::Value attach_pass(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
@@ -176,6 +183,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("backendNames", Napi::Function::New(env, backend_names));
   exports.Set("probeBackends", Napi::Function::New(env, probe_backends));
   exports.Set("timestampingInfo", Napi::Function::New(env, timestamping));
+  exports.Set("refusalReasons", Napi::Function::New(env, refusal_reasons));
   exports.Set("attachXdpPass", Napi::Function::New(env, attach_pass));
   exports.Set("measureStalls", Napi::Function::New(env, measure_stalls));
   exports.Set("enterNamespace", Napi::Function::New(env, enter_namespace));

@@ -268,7 +268,6 @@ int respond(struct xdp_md* context) {
   }
   int verdict = dispatch(context, s);
   if (verdict != HAND_UP) return verdict;
-  count(RESPOND_HANDED_UP);
   return bpf_redirect_map(&sockets, context->rx_queue_index, XDP_PASS);
 }
 

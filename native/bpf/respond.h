@@ -37,8 +37,7 @@ enum respond_counter {
   RESPOND_TICKS, /* single ticks that were decided here, right to the last bit */
   RESPOND_ORDERS,
   RESPOND_QUIET,
-  RESPOND_DISABLED,  /* for the port, while the responder was disabled */
-  RESPOND_HANDED_UP, /* for the port, but for user space to look at */
+  RESPOND_DISABLED, /* for the port, while the responder was disabled */
   RESPOND_COUNTERS,
 };
 
