@@ -3,6 +3,7 @@
 import { cpus, release } from "node:os";
 import { Command, InvalidArgumentError } from "commander";
 import { asCaromError } from "../native/error.js";
+import { kernel } from "./kernel.js";
 import { openLoop } from "./openloop.js";
 import { roundTrip } from "./roundtrip.js";
 import { goalLine, type SuiteResult } from "./spread.js";
@@ -31,6 +32,10 @@ const SUITES: Readonly<
   openloop: {
     title: "open loop on an absolute schedule",
     run: (options, say) => openLoop(options.rate, options.minute, say),
+  },
+  kernel: {
+    title: "round trip to the kernel beside a program that only swaps addresses, interleaved",
+    run: (options, say) => kernel(options.rounds, options.seconds, say),
   },
 };
 

@@ -25,6 +25,28 @@ export function compile(name: string, sources: readonly string[], libraries: rea
   return output;
 }
 
+/** Compiles an eBPF program of bench/. Returns the path of the object. @throws CaromError */
+export function compileBpf(name: string): string {
+  mkdirSync(BUILD, { recursive: true });
+  const output = `${BUILD}/${name}.bpf.o`;
+  try {
+    const multiarch = execFileSync("gcc", ["-print-multiarch"], { encoding: "utf8" }).trim();
+    // -g makes the BTF by which maps are described.
+    const flags = ["-O2", "-g", "-Wall", "-Werror", "-target", "bpf", `-I/usr/include/${multiarch}`];
+    execFileSync("clang", [...flags, "-c", `${ROOT}bench/${name}.bpf.c`, "-o", output], {
+      stdio: ["ignore", "inherit", "inherit"],
+    });
+  } catch {
+    throw new CaromError(
+      "environment",
+      `compile bench/${name}.bpf.c`,
+      "clang failed",
+      "its messages are above",
+    );
+  }
+  return output;
+}
+
 export interface Finished {
   readonly status: number | null;
   readonly stdout: string;
@@ -32,10 +54,16 @@ export interface Finished {
 }
 
 /** Runs a command to its end, without a shell; the bench itself sleeps meanwhile. */
-export function execute(command: readonly string[], onSpawn?: (pid: number) => void): Promise<Finished> {
+export function execute(
+  command: readonly string[],
+  onSpawn?: (pid: number) => void,
+  input?: Uint8Array,
+): Promise<Finished> {
   return new Promise((resolve, reject) => {
     const [file = "", ...args] = command;
-    const child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(file, args, { stdio: ["pipe", "pipe", "pipe"] });
+    child.stdin.on("error", () => {}); // it ended before it had read everything: its status says why
+    child.stdin.end(input);
     let stdout = "";
     let stderr = "";
     child.stdout.on("data", (data: Buffer) => (stdout += data.toString()));

@@ -24,6 +24,7 @@ export interface Goal {
   readonly measured: number;
   readonly limit: number;
   readonly met: boolean;
+  readonly isLeast?: boolean; // the limit is the least that will do, not the most
 }
 
 /** A figure that has to be at most its limit. */
@@ -31,8 +32,14 @@ export function atMost(name: string, measured: number, limit: number): Goal {
   return { name, measured, limit, met: measured <= limit };
 }
 
-export function goalLine({ name, measured, limit, met }: Goal): string {
-  return `  ${met ? "met   " : "MISSED"}  ${name}: ${Number(measured.toPrecision(4))}, at most ${limit}`;
+/** A figure that has to be at least its limit. */
+export function atLeast(name: string, measured: number, limit: number): Goal {
+  return { name, measured, limit, met: measured >= limit, isLeast: true };
+}
+
+export function goalLine({ name, measured, limit, met, isLeast = false }: Goal): string {
+  const figure = Number(measured.toPrecision(4));
+  return `  ${met ? "met   " : "MISSED"}  ${name}: ${figure}, at ${isLeast ? "least" : "most"} ${limit}`;
 }
 
 export interface SuiteResult {
