@@ -3,6 +3,7 @@
 import { cpus, release } from "node:os";
 import { Command, InvalidArgumentError } from "commander";
 import { asCaromError } from "../native/error.js";
+import { flood } from "./flood.js";
 import { kernel } from "./kernel.js";
 import { openLoop } from "./openloop.js";
 import { roundTrip } from "./roundtrip.js";
@@ -36,6 +37,10 @@ const SUITES: Readonly<
   kernel: {
     title: "round trip to the kernel beside a program that only swaps addresses, interleaved",
     run: (options, say) => kernel(options.rounds, options.seconds, say),
+  },
+  flood: {
+    title: "ticks a second, and where each one went",
+    run: (options, say) => flood(options.rounds, options.seconds, say),
   },
 };
 
