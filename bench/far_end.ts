@@ -5,13 +5,25 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Lab } from "../lab/lab.js";
 import { CaromError } from "../native/error.js";
 import { ask, isAnswered } from "../responder/control.js";
+import { chooseCores } from "../run/cores.js";
 import { carom, compile, compileBpf } from "./program.js";
 
 const START_MS = 5000;
 const POLL_MS = 20;
-const SETTLED_MS = 1200; // af_xdp reads what the kernel counted once a second, when it has nothing to do
+const SETTLED_MS = 1500; // af_xdp reads what the kernel counted once a second, when it has nothing to do
 
-export type FarEnd = <T>(action: () => Promise<T>) => Promise<T>;
+export interface Cores {
+  readonly near: number; // sends and measures
+  readonly far: number;
+}
+
+/** @throws CaromError (environment) when there are no two */
+export function twoCores(): Cores {
+  const { generator, responder } = chooseCores(2);
+  if (generator < 0)
+    throw new CaromError("environment", "choose a core for each end", "there is only one", "it takes two");
+  return { near: generator, far: responder };
+}
 
 export interface Responder {
   readonly name: string;
@@ -26,11 +38,11 @@ export interface Responder {
 export async function withResponder<T>(
   lab: Lab,
   backend: string,
-  cpu: string,
+  cpu: number,
   action: (responder: Responder) => Promise<T>,
 ): Promise<T> {
   const name = `bench-${process.pid}`;
-  const options = ["--lab", lab.name, "--backend", backend, "--cpu", cpu, "--name", name];
+  const options = ["--lab", lab.name, "--backend", backend, "--cpu", String(cpu), "--name", name];
   const command = ["setpriv", "--pdeathsig", "KILL", ...carom("respond", ...options)];
   return await alongside(
     `start carom respond --backend ${backend}`,
@@ -46,16 +58,19 @@ async function countersOf(name: string) {
   return counters;
 }
 
-/** An XDP program that only swaps the addresses, while the action lasts. */
-export async function withSwap<T>(lab: Lab, action: () => Promise<T>): Promise<T> {
-  const { namespace, interfaceName } = lab.responder;
-  const command = [compile("attach", ["core/thread.cpp"], ["-lbpf"]), namespace, interfaceName];
-  return await alongside(
-    "attach the program that swaps addresses",
-    [...command, compileBpf("swap"), "swap"],
-    (output) => output.includes("attached"),
-    action,
-  );
+export type WithSwap = <T>(lab: Lab, action: () => Promise<T>) => Promise<T>;
+
+/** Builds an XDP program that only swaps the addresses: in a lab, while the action lasts. */
+export function buildSwap(): WithSwap {
+  const program = compile("attach", ["core/thread.cpp"], ["-lbpf"]);
+  const object = compileBpf("swap");
+  return async ({ responder: { namespace, interfaceName } }, action) =>
+    await alongside(
+      "attach the program that swaps addresses",
+      [program, namespace, interfaceName, object, "swap"],
+      (output) => output.includes("attached"),
+      action,
+    );
 }
 
 /** Runs a program beside an action, which begins when the program is ready; then ends it. */

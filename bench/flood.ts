@@ -5,9 +5,16 @@
 
 import { formatTable } from "../cli/table.js";
 import { createLab, type Lab } from "../lab/lab.js";
-import { chooseCores } from "../run/cores.js";
-import { withResponder, withSwap } from "./far_end.js";
-import { Balance, buildFlood, type Flood, type FloodOptions, type FloodProgram, sum } from "./load.js";
+import { buildSwap, twoCores, type WithSwap, withResponder } from "./far_end.js";
+import {
+  Accounts,
+  Balance,
+  buildFlood,
+  type Flood,
+  type FloodOptions,
+  type FloodProgram,
+  sum,
+} from "./load.js";
 import { atLeast, atMost, type SuiteResult, spread, spreadText } from "./spread.js";
 import { type TickTable, tickTable } from "./ticks.js";
 
@@ -24,6 +31,12 @@ interface Sample {
   readonly flood: Flood;
 }
 
+interface Place {
+  readonly program: FloodProgram;
+  readonly lab: Lab;
+  readonly far: number; // the responder's core
+}
+
 interface Contestant {
   readonly name: string;
   readonly balances: readonly Balance[];
@@ -37,18 +50,21 @@ export async function flood(
   seconds: number,
   say: (line: string) => void,
 ): Promise<SuiteResult> {
+  const { near, far } = twoCores();
+  const withSwap = buildSwap();
   const program = buildFlood();
   const lab = createLab();
   try {
-    const cores = chooseCores(2);
     const all = tickTable(lab, 1);
     const few = tickTable(lab, FEW);
-    const options = (rate: number) => ({ cpu: cores.generator, rate, seconds });
-    const far = String(cores.responder);
-    const swap = swapped(program, lab, all, options(0));
-    const xdp = answeredInKernel(program, lab, all, far, options(0));
-    const paced = received("af_xdp, 1.5 M/s sent", program, lab, few, far, options(PACED));
-    const free = received("af_xdp, all that goes", program, lab, few, far, options(0));
+    const options = (rate: number) => ({ cpu: near, rate, seconds });
+    const place = { program, lab, far };
+    const back = (flood: Flood) => sum(flood.orders);
+    const decided = (_: Flood, counters: Sample["counters"]) => counters.ticks ?? 0;
+    const swap = swapped(withSwap, place, all, options(0));
+    const xdp = responder("xdp", "xdp", back, place, all, options(0));
+    const paced = responder("af_xdp, 1.5 M/s", "af_xdp", decided, place, few, options(PACED));
+    const free = responder("af_xdp, all that goes", "af_xdp", decided, place, few, options(0));
     const contestants = [swap, xdp, paced, free];
     for (let round = 1; round <= rounds; round++) {
       for (const { samples, measure } of contestants) samples.push(await measure());
@@ -87,80 +103,44 @@ function sample(flood: Flood, cpu: number, done: number, counters: Sample["count
 }
 
 /** The floor: everything goes back as it came. */
-function swapped(program: FloodProgram, lab: Lab, table: TickTable, options: FloodOptions): Contestant {
-  const balance = new Balance("swapped: sent");
+function swapped(
+  withSwap: WithSwap,
+  { program, lab }: Place,
+  table: TickTable,
+  options: FloodOptions,
+): Contestant {
+  const balance = new Balance("swaps addresses: sent");
   const measure = async () => {
     const flood = await withSwap(lab, () => program(lab, table, options));
     const back = sum(flood.echoes);
     balance.add(flood.sent, {
       "came back": back,
-      "queue full": flood.queue_full,
-      "answer dropped": flood.answers_dropped,
+      "veth queue full": flood.queue_full,
+      dropped: flood.answers_dropped,
     });
     return sample(flood, options.cpu, back, {});
   };
   return { name: "swaps addresses", balances: [balance], measure, samples: [] };
 }
 
-function answeredInKernel(
-  program: FloodProgram,
-  lab: Lab,
-  table: TickTable,
-  far: string,
-  options: FloodOptions,
-): Contestant {
-  const ticks = new Balance("xdp: sent");
-  const orders = new Balance("xdp: orders made");
-  const measure = async () =>
-    await withResponder(lab, "xdp", far, async (responder) => {
-      const flood = await program(lab, table, options);
-      const counters = await responder.counters();
-      const n = (name: string) => counters[name] ?? 0;
-      ticks.add(flood.sent, {
-        answered: n("orders"),
-        quiet: n("quiet_ticks"),
-        unsent: n("orders_unsent"),
-        "queue full": flood.queue_full,
-      });
-      const back = sum(flood.orders);
-      orders.add(n("orders"), { "came back": back, dropped: flood.answers_dropped });
-      return sample(flood, options.cpu, back, counters);
-    });
-  return { name: "xdp", balances: [ticks, orders], measure, samples: [] };
-}
-
-function received(
+/** carom's responder; `doneOf` says what counts as done. */
+function responder(
   name: string,
-  program: FloodProgram,
-  lab: Lab,
+  backend: string,
+  doneOf: (flood: Flood, counters: Sample["counters"]) => number,
+  { program, lab, far }: Place,
   table: TickTable,
-  far: string,
   options: FloodOptions,
 ): Contestant {
-  const ticks = new Balance(`${name}: sent`);
-  const decided = new Balance(`${name}: received`);
-  const orders = new Balance(`${name}: orders made`);
+  const accounts = new Accounts(name);
   const measure = async () =>
-    await withResponder(lab, "af_xdp", far, async (responder) => {
+    await withResponder(lab, backend, far, async (responder) => {
       const flood = await program(lab, table, options);
       const counters = await responder.counters();
-      const n = (counter: string) => counters[counter] ?? 0;
-      ticks.add(flood.sent, {
-        received: n("frames"),
-        "rx_ring_drops, no buffer to receive into": n("fill_ring_empty"),
-        "rx_ring_drops, ring full": n("rx_ring_drops") - n("fill_ring_empty"),
-        "queue full": flood.queue_full,
-      });
-      decided.add(n("frames"), {
-        answered: n("orders"),
-        quiet: n("quiet_ticks"),
-        unsent: n("orders_unsent"),
-        disabled: n("disabled"),
-      });
-      orders.add(n("orders"), { "came back": sum(flood.orders), dropped: flood.answers_dropped });
-      return sample(flood, options.cpu, n("ticks"), counters);
+      accounts.add(flood, counters);
+      return sample(flood, options.cpu, doneOf(flood, counters), counters);
     });
-  return { name, balances: [ticks, decided, orders], measure, samples: [] };
+  return { name, balances: accounts.balances, measure, samples: [] };
 }
 
 function millions(per_s: number): string {

@@ -6,8 +6,7 @@
 import { formatTable } from "../cli/table.js";
 import { createLab, type Lab } from "../lab/lab.js";
 import { CaromError } from "../native/error.js";
-import { chooseCores } from "../run/cores.js";
-import { withResponder, withSwap } from "./far_end.js";
+import { buildSwap, twoCores, withResponder } from "./far_end.js";
 import { compile, execute } from "./program.js";
 import { atMost, type SuiteResult, spread, spreadText } from "./spread.js";
 import { THRESHOLD, tickFrame } from "./ticks.js";
@@ -28,13 +27,13 @@ export async function kernel(
   seconds: number,
   say: (line: string) => void,
 ): Promise<SuiteResult> {
+  const { near, far } = twoCores();
+  const withSwap = buildSwap();
   const program = compile("tick_ping", ["core/clock.cpp", "core/thread.cpp"], ["-lbpf"]);
   const lab = createLab();
   try {
-    const { generator, responder } = chooseCores(2);
-    const ping = (answer: "echo" | "order") => measure(program, lab, generator, seconds, answer);
-    const carom = (backend: string) =>
-      withResponder(lab, backend, String(responder), async () => await ping("order"));
+    const ping = (answer: "echo" | "order") => measure(program, lab, near, seconds, answer);
+    const carom = (backend: string) => withResponder(lab, backend, far, () => ping("order"));
     const contestants: [string, () => Promise<Sample>][] = [
       [SWAP, () => withSwap(lab, () => ping("echo"))],
       [XDP, () => carom("xdp")],

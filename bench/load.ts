@@ -106,6 +106,45 @@ export class Balance {
   }
 }
 
+/**
+ * Where the ticks of floods to a carom responder went: those that it received, what it did with them, and its
+ * orders.
+ */
+export class Accounts {
+  private readonly ticks: Balance;
+  private readonly decided: Balance;
+  private readonly orders: Balance;
+
+  constructor(name: string) {
+    this.ticks = new Balance(`${name}: sent`);
+    this.decided = new Balance(`${name}: received`);
+    this.orders = new Balance(`${name}: orders made`);
+  }
+
+  /** @param counters the responder's, of that flood alone */
+  add(flood: Flood, counters: Readonly<Record<string, number>>): void {
+    const n = (counter: string) => counters[counter] ?? 0;
+    this.ticks.add(flood.sent, {
+      received: n("frames"),
+      // Without a buffer to receive into, a frame is counted under both names.
+      "fill ring empty": n("fill_ring_empty"),
+      "rx ring full": n("rx_ring_drops") - n("fill_ring_empty"),
+      "veth queue full": flood.queue_full,
+    });
+    this.decided.add(n("frames"), {
+      answered: n("orders"),
+      quiet: n("quiet_ticks"),
+      disabled: n("disabled"),
+      "orders unsent": n("orders_unsent"),
+    });
+    this.orders.add(n("orders"), { "came back": sum(flood.orders), dropped: flood.answers_dropped });
+  }
+
+  get balances(): readonly Balance[] {
+    return [this.ticks, this.decided, this.orders];
+  }
+}
+
 export function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0);
 }

@@ -9,6 +9,7 @@ import { openLoop } from "./openloop.js";
 import { roundTrip } from "./roundtrip.js";
 import { goalLine, type SuiteResult } from "./spread.js";
 import { startup } from "./startup.js";
+import { switching } from "./switch.js";
 import { tickPath } from "./tick.js";
 
 interface Options {
@@ -41,6 +42,10 @@ const SUITES: Readonly<
   flood: {
     title: "ticks a second, and where each one went",
     run: (options, say) => flood(options.rounds, options.seconds, say),
+  },
+  switch: {
+    title: "enable and disable in force, under load",
+    run: (_, say) => switching(say),
   },
 };
 
