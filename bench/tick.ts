@@ -4,10 +4,17 @@ import { CaromError } from "../native/error.js";
 import { compile, execute } from "./program.js";
 import { atMost, type SuiteResult } from "./spread.js";
 
-const SOURCES = ["core/clock.cpp", "core/stall.cpp", "core/thread.cpp", "loop/respond.cpp", "loop/role.cpp"];
+const SOURCES = [
+  "core/clock.cpp",
+  "core/stall.cpp",
+  "core/thread.cpp",
+  "filter/packet_filter.cpp",
+  "loop/respond.cpp",
+  "loop/role.cpp",
+];
 
 export async function tickPath(say: (line: string) => void): Promise<SuiteResult> {
-  const { status, stdout, stderr } = await execute([compile("tick_path", SOURCES)]);
+  const { status, stdout, stderr } = await execute([compile("tick_path", SOURCES, ["-lpcap"])]);
   if (status !== 0) throw new CaromError("internal", "run the micro-benchmark", stderr.trim());
   const found = JSON.parse(stdout) as { median_ns: number; min_ns: number; max_ns: number; ticks: number };
   say(`  ${found.median_ns} ns a tick (${found.min_ns}–${found.max_ns}) over ${found.ticks} ticks`);

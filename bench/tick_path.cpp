@@ -10,7 +10,7 @@
 
 #include "core/clock.h"
 #include "loop/respond.h"
-#include "strategy/threshold.h"
+#include "strategy/runner.h"
 #include "test/memory_io.h"
 
 namespace {
@@ -35,7 +35,7 @@ ResponderConfig configuration() {
   config.io.vlan = -1;
   config.io.ttl = 16;
   config.io.stall_threshold_ns = 1'000'000'000;
-  config.strategy = {10000, 100, 1, 0, {}};
+  config.strategy = {STRATEGY_threshold, {10000, 100, 1, 0}, {}, 0};
   config.response.port = 9999;
   return config;
 }
@@ -48,7 +48,7 @@ std::vector<std::vector<uint8_t>> ticks() {
   std::vector<std::vector<uint8_t>> frames;
   for (uint32_t i = 0; i < DISTINCT; i++) {
     std::vector<uint8_t> buffer(FrameTemplate::MIN_BUFFER);
-    Tick tick{symbol_word("AAPL"), 1 + i % 9999, 100, 1'700'000'000'000'000'000 + uint64_t{i} * 1237};
+    Tick tick{{symbol_word("AAPL"), 1 + i % 9999, 100, 1'700'000'000'000'000'000 + uint64_t{i} * 1237}};
     tick.write(headers.begin(buffer.data()));
     headers.finish(buffer.data());
     buffer.resize(headers.frame_length());
@@ -57,7 +57,7 @@ std::vector<std::vector<uint8_t>> ticks() {
   return frames;
 }
 
-double round_ns(RespondLoop<MemoryIo, Threshold>& loop, MemoryIo& io,
+double round_ns(RespondLoop<MemoryIo, STRATEGY_threshold>& loop, MemoryIo& io,
                 std::vector<std::vector<uint8_t>>& frames) {
   const Clock& clock = Clock::get();
   uint64_t begin_ns = clock.now_ns();
@@ -78,7 +78,7 @@ int main(int count, char** arguments) {
   int rounds = count > 1 ? atoi(arguments[1]) : 15;
   ResponderRole role(configuration());
   MemoryIo io;
-  auto loop = std::make_unique<RespondLoop<MemoryIo, Threshold>>(role, io);
+  auto loop = std::make_unique<RespondLoop<MemoryIo, STRATEGY_threshold>>(role, io);
   std::vector<std::vector<uint8_t>> frames = ticks();
   std::vector<double> results;
   for (int i = 0; i < rounds + 1; i++) {

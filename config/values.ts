@@ -130,15 +130,30 @@ export function filePath() {
 }
 
 /** Symbols separated by commas: 1 to 8 printable ASCII characters each. */
-export function symbols(max: number) {
+export function symbolList(max: number) {
   return fromText(
     `1 to ${max} different symbols of 1 to 8 printable ASCII characters, separated by commas`,
-    (text) => {
-      const names = text.split(",").map((name) => name.trim());
-      const valid = names.every((name) => /^[\x21-\x7e]{1,8}$/.test(name));
-      return valid && names.length <= max && new Set(names).size === names.length ? names : undefined;
+    (text) => readSymbols(text, max),
+  );
+}
+
+/** The same, or a number of symbols. A list of one symbol of digits alone ends with a comma: "7203,". */
+export function symbols(max: number, maxCount: number) {
+  return fromText(
+    `1 to ${max} different symbols of 1 to 8 printable ASCII characters, separated by commas, or a number of ` +
+      `symbols from 1 to ${maxCount}`,
+    (text): number | string[] | undefined => {
+      if (!/^\d+$/.test(text)) return readSymbols(text.replace(/,$/, ""), max);
+      const count = Number(text);
+      return count >= 1 && count <= maxCount ? count : undefined;
     },
   );
+}
+
+function readSymbols(text: string, max: number): string[] | undefined {
+  const names = text.split(",").map((name) => name.trim());
+  const valid = names.every((name) => /^[\x21-\x7e]{1,8}$/.test(name));
+  return valid && names.length <= max && new Set(names).size === names.length ? names : undefined;
 }
 
 /** A name for a lab or a responder: it becomes part of file and namespace names. */

@@ -15,7 +15,7 @@ import {
   multicastGroup,
   rate,
   seed,
-  symbols,
+  symbolList,
 } from "../config/values.js";
 import { CaromError } from "../native/error.js";
 import type { GeneratorConfig, Link, Provenance } from "../native/index.js";
@@ -34,10 +34,15 @@ export const sendOptions = {
   count: when(integer(1, 1e15), "how many ticks to measure", "ticks"),
   warmup: when(duration(0, 3600e9), "sent before, shown apart", "time", "200ms"),
   lateThreshold: when(duration(0, 1e9), "a tick sent later than this counts as late", "time", "3us"),
-  triggerRatio: what(decimal(0, 1), "part of the ticks that must be answered", "0..1", "0.9"),
+  triggerRatio: what(
+    decimal(0, 1),
+    "part of the ticks below the threshold, which the strategy threshold answers",
+    "0..1",
+    "0.9",
+  ),
   seed: what(seed(), "the same seed gives the same ticks", "number", "1"),
   feedSymbols: what(
-    symbols(100_000),
+    symbolList(100_000),
     "symbols in the feed",
     "list",
     "AAPL,MSFT,GOOG,AMZN,NVDA,META,TSLA,INTC",
@@ -98,6 +103,7 @@ export interface Circumstances {
   readonly autoCpu: number; // the core for --cpu auto; -1 for none
   readonly timestamps: Provenance;
   readonly expectAnswers: boolean;
+  readonly breakdownEvery: number;
 }
 
 const DEFAULT_DURATION_NS = 5e9;
@@ -139,6 +145,7 @@ export function generatorConfig(link: Link, values: GeneratorValues, found: Circ
     match: values.match,
     strategy: strategyConfig(values),
     lateThresholdNs: values.lateThreshold,
+    breakdownEvery: found.breakdownEvery,
   };
 }
 
@@ -164,14 +171,18 @@ function refuseContradictions(values: GeneratorValues): void {
       "give one of them",
     );
   }
-  if (values.triggerRatio > 0 && values.threshold === 0) {
+  if (values.match === "price" && values.strategy !== "threshold") {
+    const detail = `only threshold answers ticks whose prices differ, the strategy is ${values.strategy}`;
+    refuse("--match price", detail, "use --match clordid or fifo");
+  }
+  if (values.strategy === "threshold" && values.triggerRatio > 0 && values.threshold === 0) {
     refuse(
       "--threshold 0",
       "no price is below it, so no tick can be answered",
       "raise it, or add --trigger-ratio 0",
     );
   }
-  if (values.triggerRatio < 1 && values.threshold > 0xffff_ffff - 1) {
+  if (values.strategy === "threshold" && values.triggerRatio < 1 && values.threshold > 0xffff_ffff - 1) {
     refuse("--threshold", "no price is at or above it", "lower it, or add --trigger-ratio 1");
   }
   if (values.match === "price" && values.window !== undefined && values.window > values.priceSpan) {
@@ -189,8 +200,8 @@ function refuseContradictions(values: GeneratorValues): void {
     }
   }
   if (
-    values.symbols !== undefined &&
-    !values.feedSymbols.some((symbol) => values.symbols?.includes(symbol))
+    typeof values.symbols === "object" &&
+    !values.feedSymbols.some((symbol) => (values.symbols as readonly string[]).includes(symbol))
   ) {
     refuse(
       "--symbols",

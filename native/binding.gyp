@@ -13,14 +13,15 @@
       "actions": [
         {
           "action_name": "redirect",
-          "inputs": ["bpf/redirect.bpf.c", "bpf/match.h", "bpf/respond.h", "bpf/compile.js", "wire.gen.h"],
+          "inputs": ["bpf/redirect.bpf.c", "bpf/match.h", "bpf/compile.js"],
           "outputs": ["<(SHARED_INTERMEDIATE_DIR)/redirect.bpf.h"],
           "action": ["node", "bpf/compile.js", "bpf/redirect.bpf.c", "<(SHARED_INTERMEDIATE_DIR)/redirect.bpf.h"],
           "message": "Compiling the eBPF program redirect"
         },
         {
           "action_name": "respond",
-          "inputs": ["bpf/respond.bpf.c", "bpf/match.h", "bpf/respond.h", "bpf/compile.js", "wire.gen.h"],
+          "inputs": ["bpf/respond.bpf.c", "bpf/match.h", "bpf/respond.h", "bpf/compile.js", "wire.gen.h",
+                     "order/answer_limit.h", "<!@(ls strategy/*.h)"],
           "outputs": ["<(SHARED_INTERMEDIATE_DIR)/respond.bpf.h"],
           "action": ["node", "bpf/compile.js", "bpf/respond.bpf.c", "<(SHARED_INTERMEDIATE_DIR)/respond.bpf.h"],
           "message": "Compiling the eBPF program respond"
@@ -33,6 +34,7 @@
       "sources": [
         "addon/addon.cpp", "addon/convert.cpp", "addon/frame_socket.cpp", "addon/roles.cpp",
         "core/clock.cpp", "core/stall.cpp", "core/thread.cpp",
+        "filter/packet_filter.cpp",
         "generate/ledger.cpp",
         "io/af_packet.cpp", "io/af_xdp.cpp", "io/socket.cpp", "io/timestamping.cpp", "io/udp.cpp", "io/xdp.cpp", "io/xdp_pass.cpp", "io/xdp_program.cpp",
         "loop/backends.cpp", "loop/respond.cpp", "loop/role.cpp"
@@ -40,7 +42,7 @@
       "cflags_cc": ["-isystem", "<!(node -p \"require('path').resolve(require('node-addon-api').include_dir)\")"],
       "include_dirs": ["<(SHARED_INTERMEDIATE_DIR)"],
       "defines": ["NAPI_CPP_EXCEPTIONS", "NAPI_VERSION=8"],
-      "libraries": ["-lbpf"]
+      "libraries": ["-lbpf", "-lpcap"]
     }
   ]
 }

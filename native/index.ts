@@ -43,21 +43,28 @@ export interface IoConfig {
   readonly stallThresholdNs: number; // a turn of the loop longer than this is a stall
 }
 
-/** The settings of the threshold strategy (formats.md): whose orders are right. */
+/** What decides, and so whose orders are right; each strategy reads its own of these settings. */
 export interface StrategyConfig {
+  readonly name: string;
   readonly threshold: number; // cents
   readonly quantity: number;
   readonly priceOffset: number; // cents, may be negative
   readonly side: 0 | 1; // 0 buy, 1 sell
+  readonly fastTicks: number;
+  readonly slowTicks: number;
+  readonly spread: number; // cents
   readonly symbols: readonly string[]; // empty: all
+  readonly symbolLimit: number; // how many symbols a strategy that keeps state has room for
 }
 
 export interface ResponderConfig {
   readonly io: IoConfig;
   readonly strategy: StrategyConfig;
+  readonly answerLimit: number; // answers a second for each source, 0 for no limit
   readonly responseAddress: string; // "" answers the tick's sender
   readonly responseMac: string; // with responseAddress: where frames to it go
   readonly responsePort: number;
+  readonly breakdownEvery: number; // one tick of so many, a power of two, is followed; 0 for none
 }
 
 export interface GeneratorConfig {
@@ -80,6 +87,7 @@ export interface GeneratorConfig {
   readonly match: "clordid" | "price" | "fifo";
   readonly strategy: StrategyConfig;
   readonly lateThresholdNs: number; // a send later than this is a late send
+  readonly breakdownEvery: number; // one tick of so many, a power of two, is followed; 0 for none
 }
 
 /** What happened to one core: times in ns since the addon was loaded, on one timeline for all threads. */
@@ -129,12 +137,15 @@ export interface GeneratorResult {
   readonly slowest: Intervals; // planned and received time of the slowest round trips
   readonly latest: Intervals; // planned and actual time of the latest sends
   readonly examples: readonly Example[];
+  readonly sends: BigUint64Array; // rows of tick timestamp, planned, handed to the backend, returned
+  readonly answers: BigUint64Array; // rows of tick timestamp, the order's timestamp, received, received
   readonly notes: readonly string[]; // what the backend found out at open: mode, queue, stamps
 }
 
 export interface ResponderResult {
   readonly counters: Counters;
   readonly processing: HistogramData; // ns a frame, from its coming to the sending of its orders
+  readonly passages: BigUint64Array; // rows of tick timestamp, taken up, order handed to the backend, returned
   readonly stalls: StallLog;
   readonly notes: readonly string[];
 }
@@ -151,11 +162,45 @@ interface Role<Result> {
 }
 
 export type Generator = Role<GeneratorResult>;
+/** What can change while a responder runs. */
+export interface ResponderSettings {
+  readonly enabled: boolean;
+  readonly strategy: StrategyConfig;
+  readonly answerLimit: number;
+}
+
+/** One packet of a trace. */
+export interface TraceRecord {
+  readonly time_ns: bigint; // since the epoch
+  readonly spent_ns: number;
+  readonly outcome: "answered" | "quiet" | "limited" | "unsent" | "refused" | "disabled";
+  readonly why: string;
+  readonly length: number; // bytes of the whole frame
+  readonly queue: number;
+  readonly ticks: number;
+  readonly orders: number;
+  readonly frame: Buffer; // its first bytes
+  readonly tick: Buffer | null; // the first one
+  readonly price: number; // of the order, as quantity and side
+  readonly quantity: number;
+  readonly side: number;
+}
+
+export interface TraceRequest {
+  readonly perSecond: number; // packets at the most
+  readonly filter: string; // of libpcap's language; "" for all
+}
+
+/** One thread of a responder: it serves one queue. */
 export interface Responder extends Role<ResponderResult> {
   /** In force between two packets. @throws an error with code, operation, detail and hint */
-  change(settings: { readonly enabled: boolean; readonly strategy: StrategyConfig }): void;
+  change(settings: ResponderSettings): void;
   /** The time a frame takes, so far. */
   processing(): HistogramData;
+  /** Begins to trace, or ends it with null. @throws an error (usage) for a filter that can't be compiled */
+  trace(request: TraceRequest | null): void;
+  /** What was traced since the last call, oldest first, and how many records ever found no room. */
+  takeTrace(): { readonly records: TraceRecord[]; readonly lost: number };
 }
 
 /** Frames in and out of an interface one by one, for the scripted test: not a hot path. */
@@ -199,10 +244,11 @@ export interface TimestampingInfo {
 interface Addon {
   readonly layoutHash: string;
   readonly Generator: new (config: GeneratorConfig) => Generator;
-  readonly Responder: new (config: ResponderConfig) => Responder;
+  readonly Responder: new (config: ResponderConfig, other?: Responder) => Responder;
   readonly FrameSocket: new (config: FrameSocketConfig) => FrameSocket;
   clock(): ClockInfo;
   backendNames(): string[];
+  strategyNames(): string[];
   probeBackends(link: Link, queue: number): BackendProbe[];
   timestampingInfo(link: Link): TimestampingInfo;
   measureStalls(
@@ -255,9 +301,13 @@ export function openGenerator(config: GeneratorConfig): Generator {
   return call("open the generator", () => new (addon().Generator)(config));
 }
 
-/** Opens the responder's side. Nothing is answered before start. @throws CaromError */
-export function openResponder(config: ResponderConfig): Responder {
-  return call("open the responder", () => new (addon().Responder)(config));
+/**
+ * Opens the responder's side. Nothing is answered before start.
+ * @param other the thread of another queue of the same interface: one XDP program serves both
+ * @throws CaromError
+ */
+export function openResponder(config: ResponderConfig, other?: Responder): Responder {
+  return call("open the responder", () => new (addon().Responder)(config, other));
 }
 
 /** @throws CaromError */
@@ -273,6 +323,11 @@ export function clockInfo(): ClockInfo {
 /** The names of all backends, in the order of the one table. */
 export function backendNames(): string[] {
   return addon().backendNames();
+}
+
+/** The names of all strategies, in the order of the one table. */
+export function strategyNames(): string[] {
+  return addon().strategyNames();
 }
 
 /** For each backend whether it can be used on the link. */

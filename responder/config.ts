@@ -22,6 +22,11 @@ export const responderOptions = {
   responseIp: where(ipAddress(), "where orders go; without it, to the tick's sender", "address"),
   responseMac: where(macAddress(), "the MAC address that goes with --response-ip", "address"),
   responsePort: where(integer(1, 65_535), "UDP port to which orders go", "port", "9999"),
+  answerLimit: where(
+    integer(1, 1e9),
+    "answers a second for each source, on an open network; no limit without it",
+    "orders/s",
+  ),
   ...strategyOptions,
   ...ioOptions,
   backend: {
@@ -64,6 +69,8 @@ export function responderConfig(link: Link, values: ResponderValues, autoCpu = -
       txStamps: false,
     }),
     strategy: strategyConfig(values),
+    answerLimit: values.answerLimit ?? 0,
+    breakdownEvery: 0,
     responseAddress: values.responseIp ?? "",
     responseMac: values.responseMac ?? "",
     responsePort: values.responsePort,

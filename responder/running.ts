@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { parseConfig, resolveValues } from "../config/file.js";
 import { keyName } from "../config/option.js";
-import { strategyConfig, strategyOptions } from "../config/strategy.js";
+import { keepsState, strategyConfig, strategyOptions } from "../config/strategy.js";
 import { CaromError } from "../native/error.js";
 import { summarize } from "../native/histogram.js";
 import {
@@ -27,7 +27,16 @@ const OWN_REASONS = [
   "unanswerable",
   "partial_ticks",
   "orders_unsent",
+  "orders_limited",
+  "symbol_over_limit",
+  "undecidable",
 ] as const;
+
+/** What can change without a restart. */
+const { strategy: _, ...changeable } = {
+  ...strategyOptions,
+  answerLimit: responderOptions.answerLimit,
+} as const;
 
 export class RunningResponder {
   private enabled = true;
@@ -76,7 +85,11 @@ export class RunningResponder {
   }
 
   private change(enabled: boolean, values: ResponderValues): void {
-    this.responder.change({ enabled, strategy: strategyConfig(values) });
+    this.responder.change({
+      enabled,
+      strategy: strategyConfig(values),
+      answerLimit: values.answerLimit ?? 0,
+    });
     this.enabled = enabled;
     this.values = values;
   }
@@ -85,18 +98,20 @@ export class RunningResponder {
   private configure(settings: Readonly<Record<string, string>>): void {
     const lines = Object.entries(settings).map(([key, value]) => `${key}=${value}`);
     const texts = parseConfig(lines.join("\n"), "carom config", responderOptions);
-    const fixed = [...texts.keys()].find((name) => !Object.hasOwn(strategyOptions, name));
+    const names = Object.keys(changeable).filter(
+      (name) => name !== "symbols" || !keepsState(this.values.strategy),
+    );
+    const fixed = [...texts.keys()].find((name) => !names.includes(name));
     if (fixed !== undefined) {
-      const changeable = Object.keys(strategyOptions).map(keyName).join(", ");
       const detail = "it can't change while the responder runs";
       throw new CaromError(
         "usage",
         `carom config ${keyName(fixed)}`,
         detail,
-        `stop it and start it anew; what can change: ${changeable}`,
+        `stop it and start it anew; what can change: ${names.map(keyName).join(", ")}`,
       );
     }
-    const given = resolveValues(strategyOptions, texts);
+    const given = resolveValues(changeable, texts);
     const changed = Object.fromEntries(
       [...texts.keys()].map((name) => [name, given[name as keyof typeof given]]),
     );

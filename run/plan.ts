@@ -101,6 +101,7 @@ async function complete(given: RunValues, lab: Lab | null, expectAnswers: boolea
     autoCpu: cores.generator,
     timestamps: timestamps.provenance,
     expectAnswers,
+    breakdownEvery: 0,
   };
   const generator = generatorConfig(link, values, circumstances);
   const responder = withResponder ? responderPlan(lab.responder, values, cores) : null;
@@ -124,6 +125,7 @@ function responderPlan(
     targetIp: undefined, // the generator's; the lab's far end has what it has
     responseIp: undefined,
     responseMac: undefined,
+    answerLimit: undefined,
   };
   return responderConfig(link, own, cores.responder);
 }

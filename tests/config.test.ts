@@ -33,6 +33,7 @@ import {
   rate,
   seed,
   signedInteger,
+  symbolList,
   symbols,
 } from "../config/values.js";
 import { generatorOptions, sendOptions } from "../generator/config.js";
@@ -200,7 +201,19 @@ const KINDS: Readonly<Record<string, Kind>> = {
     allowed: /a file name/,
   },
   symbols: {
-    type: symbols(3),
+    type: symbols(3, 500),
+    good: [
+      ["AAPL", ["AAPL"]],
+      ["1", 1],
+      ["500", 500],
+      ["7203,", ["7203"]],
+      ["7203,9984", ["7203", "9984"]],
+    ],
+    bad: ["", "0", "501", "A,B,C,D", "A,A", "A,,B", "TOOLONGER", ","],
+    allowed: /, or a number of symbols from 1 to 500/,
+  },
+  symbolList: {
+    type: symbolList(3),
     good: [
       ["AAPL", ["AAPL"]],
       ["AAPL, MSFT ,BRK.B", ["AAPL", "MSFT", "BRK.B"]],

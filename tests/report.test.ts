@@ -340,6 +340,8 @@ function measured(
       slowest: intervals(),
       latest: intervals(),
       examples,
+      sends: new BigUint64Array(),
+      answers: new BigUint64Array(),
       notes: [],
     },
     responder: null,

@@ -34,6 +34,10 @@ Napi::Value backend_names(const Napi::CallbackInfo& info) {
   return write_strings(info.Env(), names);
 }
 
+Napi::Value strategy_names(const Napi::CallbackInfo& info) {
+  return write_strings(info.Env(), {std::begin(STRATEGY_NAMES), std::end(STRATEGY_NAMES)});
+}
+
 Napi::Value probe_backends(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   return guarded(env, [&]() -> Napi::Value {
@@ -181,6 +185,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("layoutHash", CAROM_WIRE_LAYOUT_HASH);
   exports.Set("clock", Napi::Function::New(env, clock));
   exports.Set("backendNames", Napi::Function::New(env, backend_names));
+  exports.Set("strategyNames", Napi::Function::New(env, strategy_names));
   exports.Set("probeBackends", Napi::Function::New(env, probe_backends));
   exports.Set("timestampingInfo", Napi::Function::New(env, timestamping));
   exports.Set("refusalReasons", Napi::Function::New(env, refusal_reasons));

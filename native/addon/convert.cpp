@@ -79,11 +79,44 @@ bool read_address(const std::string& from, uint8_t* address, const char* name) {
   refuse(name, "an address");
 }
 
+StrategyId read_strategy_name(const std::string& from) {
+  for (uint32_t id = 0; id < STRATEGY_COUNT; id++) {
+    if (from == STRATEGY_NAMES[id]) return static_cast<StrategyId>(id);
+  }
+  refuse("strategy", "the name of one");
+}
+
+// Of the newest price in a moving average of so many ticks: 2 / (N + 1), times 2^16.
+uint32_t average_weight(uint32_t ticks) { return (2 * 65536 + (ticks + 1) / 2) / (ticks + 1); }
+
 StrategyConfig read_strategy(const Napi::Object& object) {
-  return {integer<uint32_t>(object, "threshold", 0, UINT32_MAX),
-          integer<uint32_t>(object, "quantity", 0, UINT32_MAX),
-          integer<int32_t>(object, "priceOffset", INT32_MIN, INT32_MAX),
-          integer<uint8_t>(object, "side", 0, 1), texts(object, "symbols")};
+  StrategyConfig config{};
+  config.id = read_strategy_name(text(object, "name"));
+  config.settings.threshold = integer<uint32_t>(object, "threshold", 0, UINT32_MAX);
+  config.settings.quantity = integer<uint32_t>(object, "quantity", 0, UINT32_MAX);
+  config.settings.price_offset = integer<int32_t>(object, "priceOffset", INT32_MIN, INT32_MAX);
+  config.settings.side = integer<uint32_t>(object, "side", 0, 1);
+  config.settings.fast_weight = average_weight(integer<uint32_t>(object, "fastTicks", 1, 10'000));
+  config.settings.slow_ticks = integer<uint32_t>(object, "slowTicks", 1, 10'000);
+  config.settings.slow_weight = average_weight(config.settings.slow_ticks);
+  config.settings.spread = integer<uint32_t>(object, "spread", 0, UINT32_MAX);
+  config.symbols = texts(object, "symbols");
+  config.symbol_limit = integer<uint32_t>(object, "symbolLimit", 1, 1 << 20);
+  return config;
+}
+
+uint32_t read_breakdown(const Napi::Object& object) {
+  uint32_t every = integer<uint32_t>(object, "breakdownEvery", 0, 1 << 20);
+  if (every != 0 && !std::has_single_bit(every)) refuse("breakdownEvery", "a power of two");
+  return every;
+}
+
+// As much as a tenth of a second's answers may come back to back.
+answer_limit read_limit(const Napi::Object& object) {
+  uint64_t per_second = integer<uint64_t>(object, "answerLimit", 0, 1e9);
+  if (per_second == 0) return {0, 0};
+  uint64_t interval_ns = 1'000'000'000 / per_second;
+  return {interval_ns, per_second < 20 ? 0 : (per_second / 10 - 1) * interval_ns};
 }
 
 Provenance read_provenance(const std::string& from) {
@@ -191,13 +224,21 @@ IoConfig read_io(const Napi::Object& object) {
 }
 
 ResponderSettings read_settings(const Napi::Object& object) {
-  return {boolean(object, "enabled"), read_strategy(nested(object, "strategy"))};
+  return {boolean(object, "enabled"), read_strategy(nested(object, "strategy")), read_limit(object)};
+}
+
+std::unique_ptr<const TraceRequest> read_trace_request(const Napi::Object& object) {
+  uint32_t per_second = integer<uint32_t>(object, "perSecond", 1, 1e6);
+  return std::make_unique<const TraceRequest>(
+      TraceRequest{1'000'000'000 / per_second, per_second, PacketFilter(text(object, "filter"))});
 }
 
 ResponderConfig read_responder(const Napi::Object& object) {
   ResponderConfig config{};
   config.io = read_io(nested(object, "io"));
   config.strategy = read_strategy(nested(object, "strategy"));
+  config.limit = read_limit(object);
+  config.breakdown_every = read_breakdown(object);
   std::string address = text(object, "responseAddress");
   config.has_response_address = !address.empty();
   if (config.has_response_address) {
@@ -229,6 +270,7 @@ GeneratorConfig read_generator(const Napi::Object& object) {
   config.warmup_ns = integer<uint64_t>(object, "warmupNs", 0, 1e15);
   config.quiet_ns = integer<uint64_t>(object, "quietNs", 0, 1e12);
   config.late_threshold_ns = integer<uint64_t>(object, "lateThresholdNs", 0, 1e12);
+  config.breakdown_every = read_breakdown(object);
   bool lossless = false;
   Napi::Value seed = object.Get("seed");
   if (!seed.IsBigInt()) refuse("seed", "a BigInt");
@@ -239,7 +281,7 @@ GeneratorConfig read_generator(const Napi::Object& object) {
   if (config.ticks.symbols.empty()) refuse("symbols", "a list of at least one");
   config.ticks.price_span = integer<uint32_t>(object, "priceSpan", 1, UINT32_MAX);
   config.ledger.strategy = read_strategy(nested(object, "strategy"));
-  config.ticks.threshold = config.ledger.strategy.threshold;
+  config.ticks.threshold = config.ledger.strategy.settings.threshold;
   config.ledger.match = read_match(text(object, "match"));
   config.ticks.unique_prices = config.ledger.match == Match::price;
   config.ledger.timeout_ns = integer<uint64_t>(object, "timeoutNs", 1, 60e9);
@@ -276,6 +318,40 @@ Napi::Object write_stalls(Napi::Env env, const StallDetector& stalls) {
   object.Set("observed_ns", static_cast<double>(stalls.observed_ns()));
   object.Set("threshold_ns", static_cast<double>(stalls.threshold_ns()));
   return object;
+}
+
+// Rows of tick, begin, handed and returned, one after the other.
+Napi::Value write_passages(Napi::Env env, const PassageLog& log) {
+  std::vector<Passage> passages = log.passages();
+  static_assert(sizeof(Passage) == 4 * sizeof(uint64_t));
+  Napi::BigUint64Array result = Napi::BigUint64Array::New(env, passages.size() * 4);
+  if (!passages.empty()) memcpy(result.Data(), passages.data(), passages.size() * sizeof(Passage));
+  return result;
+}
+
+Napi::Array write_trace(Napi::Env env, const std::vector<TraceRecord>& records) {
+  Napi::Array array = Napi::Array::New(env, records.size());
+  for (uint32_t i = 0; i < records.size(); i++) {
+    const TraceRecord& record = records[i];
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("time_ns", Napi::BigInt::New(env, record.time_ns));
+    object.Set("spent_ns", static_cast<double>(record.spent_ns));
+    object.Set("outcome", record.outcome);
+    object.Set("why", record.why);
+    object.Set("length", record.length);
+    object.Set("queue", record.queue);
+    object.Set("ticks", record.ticks);
+    object.Set("orders", record.orders);
+    object.Set("frame", Napi::Buffer<uint8_t>::Copy(env, record.head, record.head_length));
+    uint8_t tick[MARKET_DATA_SIZE];
+    record.tick.write(tick);
+    object.Set("tick", record.ticks == 0 ? env.Null() : Napi::Buffer<uint8_t>::Copy(env, tick, sizeof tick));
+    object.Set("price", record.decision.price);
+    object.Set("quantity", record.decision.quantity);
+    object.Set("side", static_cast<uint32_t>(record.decision.side));
+    array[i] = object;
+  }
+  return array;
 }
 
 Napi::Array write_strings(Napi::Env env, const std::vector<std::string>& strings) {
@@ -346,6 +422,9 @@ Napi::Object write_counters(Napi::Env env, const ResponderRole& role) {
   put(object, "quiet_ticks", counters.quiet_ticks);
   put(object, "partial_ticks", counters.partial_ticks);
   put(object, "orders_unsent", counters.orders_unsent);
+  put(object, "orders_limited", counters.orders_limited);
+  put(object, "symbol_over_limit", counters.symbol_over_limit);
+  put(object, "undecidable", counters.undecidable);
   put(object, "wrong_mac", counters.wrong_mac);
   put(object, "wrong_address", counters.wrong_address);
   put(object, "wrong_group", counters.wrong_group);

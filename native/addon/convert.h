@@ -12,12 +12,15 @@ Link read_link(const Napi::Object& object);
 IoConfig read_io(const Napi::Object& object);
 ResponderConfig read_responder(const Napi::Object& object);
 ResponderSettings read_settings(const Napi::Object& object);
+std::unique_ptr<const TraceRequest> read_trace_request(const Napi::Object& object);
 GeneratorConfig read_generator(const Napi::Object& object);
 
 Napi::Object write_histogram(Napi::Env env, const Histogram& histogram);
 Napi::Object write_stalls(Napi::Env env, const StallDetector& stalls);
 Napi::Object write_intervals(Napi::Env env, const std::vector<Interval>& intervals);
 Napi::Array write_examples(Napi::Env env, const std::vector<Example>& examples);
+Napi::Value write_passages(Napi::Env env, const PassageLog& log);
+Napi::Array write_trace(Napi::Env env, const std::vector<TraceRecord>& records);
 Napi::Array write_strings(Napi::Env env, const std::vector<std::string>& strings);
 Napi::Object write_counters(Napi::Env env, const GeneratorRole& role);
 Napi::Object write_counters(Napi::Env env, const ResponderRole& role);

@@ -21,6 +21,8 @@ struct GeneratorTraits {
     object.Set("slowest", write_intervals(env, role.ledger.slowest().intervals()));
     object.Set("latest", write_intervals(env, role.latest.intervals()));
     object.Set("examples", write_examples(env, role.ledger.examples()));
+    object.Set("sends", write_passages(env, role.sends));
+    object.Set("answers", write_passages(env, role.answers));
   }
 };
 
@@ -31,6 +33,7 @@ struct ResponderTraits {
   static void (*body(const BackendEntry& backend))(ResponderRole&) { return backend.respond; }
   static void result(Napi::Env env, Napi::Object& object, const ResponderRole& role) {
     object.Set("processing", write_histogram(env, role.processing));
+    object.Set("passages", write_passages(env, role.passages));
   }
 };
 
@@ -48,6 +51,8 @@ class RoleObject : public Napi::ObjectWrap<RoleObject<Traits>> {
     if constexpr (std::is_same_v<Traits, ResponderTraits>) {
       methods.push_back(RoleObject::InstanceMethod("change", &RoleObject::change));
       methods.push_back(RoleObject::InstanceMethod("processing", &RoleObject::processing));
+      methods.push_back(RoleObject::InstanceMethod("trace", &RoleObject::trace));
+      methods.push_back(RoleObject::InstanceMethod("takeTrace", &RoleObject::take_trace));
     }
     exports.Set(Traits::NAME, RoleObject::DefineClass(env, Traits::NAME, methods));
   }
@@ -67,6 +72,9 @@ class RoleObject : public Napi::ObjectWrap<RoleObject<Traits>> {
         throw Error(ErrorCode::usage, std::string("open the ") + Traits::NAME,
                     name + " can't play that role");
       }
+      // The thread of another queue of the same interface: one XDP program serves both.
+      if (info.Length() > 1 && info[1].IsObject())
+        role_->program = RoleObject::Unwrap(info[1].As<Napi::Object>())->role_->program;
       role_->open([body, role = role_.get()] { body(*role); });
     });
     // The environment's end, a worker's or the process's, closes what was not closed.
@@ -121,6 +129,20 @@ class RoleObject : public Napi::ObjectWrap<RoleObject<Traits>> {
 
   Napi::Value processing(const Napi::CallbackInfo& info) {
     return write_histogram(info.Env(), role_->processing);
+  }
+
+  // Null ends it.
+  void trace(const Napi::CallbackInfo& info) {
+    guarded(info.Env(), [&] {
+      role_->trace.request(info[0].IsObject() ? read_trace_request(info[0].As<Napi::Object>()) : nullptr);
+    });
+  }
+
+  Napi::Value take_trace(const Napi::CallbackInfo& info) {
+    Napi::Object object = Napi::Object::New(info.Env());
+    object.Set("records", write_trace(info.Env(), role_->trace.take()));
+    object.Set("lost", static_cast<double>(role_->trace.lost.get()));
+    return object;
   }
 
   void close(const Napi::CallbackInfo&) { role_->close(); }

@@ -37,12 +37,28 @@ struct {
   __type(value, __u32);
 } in_force SEC(".maps");
 
+// Those traded, of a strategy without state; the state of each, of one that keeps it.
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
-  __uint(max_entries, RESPOND_SYMBOLS_MAX);
-  __type(key, __u64);
-  __type(value, __u8);
+  __uint(max_entries, 1);  // set before the program is loaded
+  __type(key, struct respond_symbol);
+  __type(value, struct symbol_state);
 } symbols SEC(".maps");
+
+// How many symbols of a queue have state.
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);  // queues; set before the program is loaded
+  __type(key, __u32);
+  __type(value, __u32);
+} symbols_used SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);  // sets of a queue, times the queues; set before the program is loaded
+  __type(key, __u32);
+  __type(value, struct answer_limit_set);
+} limited SEC(".maps");
 
 struct {
   __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -50,6 +66,21 @@ struct {
   __type(key, __u32);
   __type(value, __u64);
 } counters SEC(".maps");
+
+// How many packets from now the next one is to be looked at closely.
+struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, __u32);
+} until_sample SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_RINGBUF);
+  __uint(max_entries, 512 * 1024);
+} samples SEC(".maps");
+
+const volatile struct respond_constants constants = {};
 
 static __always_inline void count(__u32 which) {
   __u64* counter = bpf_map_lookup_elem(&counters, &which);
@@ -144,25 +175,42 @@ static __always_inline void write_ip(void* at, int ipv6, const struct respond_se
   ip->check = ~fold(sum_words(at, 5));
 }
 
-struct decision {
-  int order;
-  __u32 price;
-};
-
-// As strategy/threshold.h.
-static __always_inline struct decision decide(const struct market_data* tick,
+// As StrategyRunner::on_tick in strategy/runner.h.
+static __always_inline struct decision decide(struct xdp_md* context, const struct tick* tick,
                                               const struct respond_settings* s) {
-  struct decision none = {0, 0};
-  if (tick->price >= s->threshold) return none;
-  if (s->has_symbols) {
-    __u64 word;
-    __builtin_memcpy(&word, tick->symbol, 8);
-    if (!bpf_map_lookup_elem(&symbols, &word)) return none;
+#define CAROM_STRATEGY_STATE(name, keeps_state) | (keeps_state << STRATEGY_##name)
+  const __u32 keeping_state = 0 CAROM_STRATEGIES(CAROM_STRATEGY_STATE);
+  struct respond_symbol key = {tick->symbol, 0, 0};
+  struct symbol_state* state = 0;
+  if ((keeping_state >> constants.strategy) & 1) {
+    key.queue = context->rx_queue_index;
+    state = bpf_map_lookup_elem(&symbols, &key);
+    if (!state) {
+      if (constants.has_symbols) return no_order(WHY_NOT_TRADED);
+      __u32* used = bpf_map_lookup_elem(&symbols_used, &key.queue);
+      if (!used || *used >= constants.symbol_limit) return no_order(WHY_OVER_LIMIT);
+      struct symbol_state none = {};
+      if (bpf_map_update_elem(&symbols, &key, &none, BPF_NOEXIST) != 0) return no_order(WHY_OVER_LIMIT);
+      (*used)++;
+      state = bpf_map_lookup_elem(&symbols, &key);
+      if (!state) return no_order(WHY_OVER_LIMIT);
+    }
+  } else if (constants.has_symbols && !bpf_map_lookup_elem(&symbols, &key)) {
+    return no_order(WHY_NOT_TRADED);
   }
-  __s64 price = (__s64)tick->price + s->price_offset;
-  if (price < 0 || price > 0xffffffffll) return none;
-  struct decision order = {1, price};
-  return order;
+  if (!state && ((keeping_state >> constants.strategy) & 1)) return no_order(WHY_OVER_LIMIT);
+  return strategy_on_tick(constants.strategy, &s->strategy, state, tick);
+}
+
+// Whether the source may have one more answer.
+static __always_inline int allowed(struct xdp_md* context, const struct respond_settings* s,
+                                   const __u32* from, int ipv6, __u64 now_ns) {
+  if (s->limit.interval_ns == 0) return 1;
+  struct answer_source source = {{0, ipv6 ? 0 : ~0ull}};
+  __builtin_memcpy(source.words, from, ipv6 ? 16 : 4);
+  __u32 index = context->rx_queue_index * ANSWER_LIMIT_SETS + answer_limit_set_of(&source);
+  struct answer_limit_set* set = bpf_map_lookup_elem(&limited, &index);
+  return set && answer_allowed(set, &source, &s->limit, now_ns);
 }
 
 union order_bytes {
@@ -170,23 +218,30 @@ union order_bytes {
   __u32 words[ORDER_WORDS];
 };
 
-static __always_inline void make_order(union order_bytes* out, const struct market_data* tick, __u32 price,
-                                       const struct respond_settings* s) {
+static __always_inline void make_order(union order_bytes* out, const struct tick* tick,
+                                       const struct decision* decision, __u64 time_ns) {
   out->words[ORDER_WORDS - 1] = 0;  // the bytes behind the order take part in the sum
-  __builtin_memcpy(out->order.symbol, tick->symbol, 8);
-  out->order.price = price;
-  out->order.quantity = s->quantity;
-  out->order.side = s->side;
-  out->order.timestamp = bpf_ktime_get_ns() + s->epoch_offset_ns;
+  __builtin_memcpy(out->order.symbol, &tick->symbol, 8);
+  out->order.price = decision->price;
+  out->order.quantity = decision->quantity;
+  out->order.side = decision->side;
+  out->order.timestamp = time_ns;
   __u64 high = hex_digits(tick->timestamp >> 32);
   __u64 low = hex_digits(tick->timestamp);
   __builtin_memcpy(out->order.cl_ord_id, &high, 8);
   __builtin_memcpy(out->order.cl_ord_id + 8, &low, 8);
 }
 
+// What became of a tick that was decided here.
+struct outcome {
+  struct tick tick;
+  struct decision decision;
+  int limited;
+};
+
 // `l2` bytes in front of the IP header; both are constants where this is called, so that all offsets are.
-static __always_inline int answer(struct xdp_md* context, const struct respond_settings* s, const int l2,
-                                  const int ipv6) {
+static __always_inline int answer(struct xdp_md* context, const struct respond_settings* s, __u64 now_ns,
+                                  struct outcome* outcome, const int l2, const int ipv6) {
   const int udp_offset = l2 + (ipv6 ? 40 : 20);
   const int payload_offset = udp_offset + 8;
   void* data = (void*)(long)context->data;
@@ -202,14 +257,20 @@ static __always_inline int answer(struct xdp_md* context, const struct respond_s
   __u64 sum = pseudo_sum(ip, ipv6, TICK_UDP_LENGTH) + sum_words(udp, TICK_UDP_LENGTH / 4);
   if (fold(sum) != 0xffff) return HAND_UP;
 
-  struct market_data tick;
+  struct tick tick;
   __builtin_memcpy(&tick, data + payload_offset, sizeof tick);
   __u32 from[4] = {};
   __builtin_memcpy(from, ip + (ipv6 ? 8 : 12), ipv6 ? 16 : 4);
-  struct decision decision = decide(&tick, s);
+  struct decision decision = decide(context, &tick, s);
+  outcome->tick = tick;
+  outcome->decision = decision;
   if (!decision.order) {
-    count(RESPOND_TICKS);
-    count(RESPOND_QUIET);
+    count(decision.why == WHY_OVER_LIMIT ? RESPOND_OVER_LIMIT : RESPOND_QUIET);
+    return XDP_DROP;
+  }
+  if (!allowed(context, s, from, ipv6, now_ns)) {
+    outcome->limited = 1;
+    count(RESPOND_LIMITED);
     return XDP_DROP;
   }
   if (bpf_xdp_adjust_tail(context, payload_offset + TRADING_ORDER_SIZE - (int)(end - data)) != 0)
@@ -218,7 +279,7 @@ static __always_inline int answer(struct xdp_md* context, const struct respond_s
   end = (void*)(long)context->data_end;
   if (data + payload_offset + TRADING_ORDER_SIZE > end) return XDP_ABORTED;
   union order_bytes order;
-  make_order(&order, &tick, decision.price, s);
+  make_order(&order, &tick, &decision, now_ns + s->epoch_offset_ns);
   store_mac(data, from_mac);
   store_mac(data + 6, s->mac);
   write_ip(data + l2, ipv6, s, from);
@@ -232,12 +293,12 @@ static __always_inline int answer(struct xdp_md* context, const struct respond_s
   __u16 checksum = ~fold(sum);
   header[3] = checksum == 0 ? 0xffff : checksum;
   __builtin_memcpy(data + payload_offset, &order.order, TRADING_ORDER_SIZE);
-  count(RESPOND_TICKS);
   count(RESPOND_ORDERS);
   return XDP_TX;
 }
 
-static __always_inline int dispatch(struct xdp_md* context, const struct respond_settings* s) {
+static __always_inline int dispatch(struct xdp_md* context, const struct respond_settings* s, __u64 now_ns,
+                                    struct outcome* outcome) {
   void* data = (void*)(long)context->data;
   void* end = (void*)(long)context->data_end;
   struct ethhdr* ethernet = data;
@@ -245,12 +306,39 @@ static __always_inline int dispatch(struct xdp_md* context, const struct respond
   if ((void*)(vlan + 1) > end) return HAND_UP;
   __be16 ethertype = ethernet->h_proto;
   if (s->vlan == 0xffff) {
-    if (ethertype == bpf_htons(ETH_P_IP)) return answer(context, s, 14, 0);
-    return ethertype == bpf_htons(ETH_P_IPV6) ? answer(context, s, 14, 1) : HAND_UP;
+    if (ethertype == bpf_htons(ETH_P_IP)) return answer(context, s, now_ns, outcome, 14, 0);
+    return ethertype == bpf_htons(ETH_P_IPV6) ? answer(context, s, now_ns, outcome, 14, 1) : HAND_UP;
   }
   if (ethertype != bpf_htons(ETH_P_8021Q) || (vlan->tag & bpf_htons(0x0fff)) != s->vlan) return HAND_UP;
-  if (vlan->ethertype == bpf_htons(ETH_P_IP)) return answer(context, s, 18, 0);
-  return vlan->ethertype == bpf_htons(ETH_P_IPV6) ? answer(context, s, 18, 1) : HAND_UP;
+  if (vlan->ethertype == bpf_htons(ETH_P_IP)) return answer(context, s, now_ns, outcome, 18, 0);
+  return vlan->ethertype == bpf_htons(ETH_P_IPV6) ? answer(context, s, now_ns, outcome, 18, 1) : HAND_UP;
+}
+
+static __always_inline void begin_sample(struct xdp_md* context, struct respond_sample* record) {
+  __u64 head = context->data_end - context->data;
+  record->length = head;
+  record->queue = context->rx_queue_index;
+  record->head_length = 0;
+  asm volatile("" : "+r"(head));  // the bounds are checked in one register, for the verifier to see
+  if (head > RESPOND_SAMPLE_HEAD) head = RESPOND_SAMPLE_HEAD;
+  if (head < sizeof(struct ethhdr) || bpf_xdp_load_bytes(context, 0, record->head, head) != 0) return;
+  record->head_length = head;
+}
+
+static __always_inline void end_sample(struct respond_sample* record, int verdict,
+                                       const struct outcome* outcome, const struct respond_settings* s,
+                                       __u64 now_ns) {
+  if (verdict == HAND_UP) {  // user space traces it
+    bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
+    return;
+  }
+  record->time_ns = now_ns + s->epoch_offset_ns;
+  record->spent_ns = bpf_ktime_get_ns() - now_ns;
+  record->answered = verdict == XDP_TX;
+  record->limited = outcome->limited;
+  record->tick = outcome->tick;
+  record->decision = outcome->decision;
+  bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
 }
 
 SEC("xdp")
@@ -266,7 +354,17 @@ int respond(struct xdp_md* context) {
     count(RESPOND_DISABLED);
     return XDP_DROP;
   }
-  int verdict = dispatch(context, s);
+  __u64 now_ns = bpf_ktime_get_ns();
+  struct outcome outcome = {};
+  __u32* left = bpf_map_lookup_elem(&until_sample, &zero);
+  struct respond_sample* record = 0;
+  if (left && (*left)-- == 0) {
+    *left = s->sample_every;
+    record = bpf_ringbuf_reserve(&samples, sizeof *record, 0);
+    if (record) begin_sample(context, record);
+  }
+  int verdict = dispatch(context, s, now_ns, &outcome);
+  if (record) end_sample(record, verdict, &outcome, s, now_ns);
   if (verdict != HAND_UP) return verdict;
   return bpf_redirect_map(&sockets, context->rx_queue_index, XDP_PASS);
 }

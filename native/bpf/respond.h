@@ -1,26 +1,34 @@
-/* What the eBPF responder and the program that controls it share: settings and counters. Plain C. */
+/* What the eBPF responder and the program that controls it share: settings, counters, samples. Plain C. */
 #ifndef CAROM_BPF_RESPOND_H
 #define CAROM_BPF_RESPOND_H
 
 #include <linux/types.h>
 
-#define RESPOND_SYMBOLS_MAX 10240
+#include "../order/answer_limit.h"
+#include "../strategy/strategies.h"
+
+#define RESPOND_SAMPLE_HEAD 96 /* bytes of a frame: all headers and one tick */
+
+/* Set before the program is loaded; the verifier leaves out what they make impossible. */
+struct respond_constants {
+  __u32 strategy;     /* enum strategy_id */
+  __u32 has_symbols;  /* 1: only those in the map of symbols are traded */
+  __u32 symbol_limit; /* of each queue, for a strategy that keeps state */
+};
 
 /* Two of these lie in a map, with the number of the one in force: a change is written to the other one and
  * then put in force at once, so that every packet sees all of it or nothing. */
 struct respond_settings {
   __u64 epoch_offset_ns; /* CLOCK_REALTIME - CLOCK_MONOTONIC */
-  __u32 threshold;       /* cents */
-  __u32 quantity;
-  __s32 price_offset; /* cents */
-  __u32 side;
-  __u32 has_symbols; /* 1: only those in the map of symbols are traded */
+  struct strategy_settings strategy;
+  struct answer_limit limit;
   __u32 has_address4;
   __u32 has_address6;
   __u32 has_group4;
   __u32 has_group6;
   __u32 address4; /* network order, like everything below */
   __u32 group4;
+  __u32 sample_every; /* one packet of so many is looked at closely, on each CPU */
   __u32 pad;
   __u64 address6[2];
   __u64 group6[2];
@@ -33,12 +41,37 @@ struct respond_settings {
   __u8 enabled; /* 0: what is for the port is counted and dropped */
 };
 
+/* Of each CPU. All but the last: single ticks that were decided here, right to the last bit. */
 enum respond_counter {
-  RESPOND_TICKS, /* single ticks that were decided here, right to the last bit */
   RESPOND_ORDERS,
   RESPOND_QUIET,
+  RESPOND_LIMITED,
+  RESPOND_OVER_LIMIT,
   RESPOND_DISABLED, /* for the port, while the responder was disabled */
   RESPOND_COUNTERS,
+};
+
+/* The state of a symbol belongs to one queue: no two CPUs ever meet in it. */
+struct respond_symbol {
+  __u64 symbol;
+  __u32 queue;
+  __u32 pad;
+};
+
+/* One packet that was looked at closely. */
+struct respond_sample {
+  __u64 time_ns;  /* of its coming, since the epoch */
+  __u32 spent_ns; /* until its order was made */
+  __u32 length;
+  __u32 queue;
+  __u32 head_length;
+  __u8 answered;
+  __u8 limited;
+  __u8 pad[6];
+  struct tick tick;
+  struct decision decision;
+  __u32 pad2;
+  __u8 head[RESPOND_SAMPLE_HEAD];
 };
 
 #endif

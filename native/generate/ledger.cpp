@@ -30,7 +30,12 @@ struct Ledger::Order {
 };
 
 Ledger::Ledger(const LedgerConfig& config)
-    : config_(config), strategy_(config.strategy), mask_(config.capacity - 1), entries_(config.capacity) {
+    : config_(config),
+      rules_(config.strategy),
+      strategy_(config.strategy),
+      mask_(config.capacity - 1),
+      entries_(config.capacity),
+      due_(config.capacity) {
   examples_.reserve(EXAMPLES * 6);
 }
 
@@ -38,7 +43,9 @@ bool Ledger::sent(const Tick& tick, uint64_t planned_ns, uint64_t sent_ns, bool 
   Entry& slot = entry(next_);
   if (next_ > mask_) lap(slot);
   __builtin_prefetch(&entry(next_ + 1), 1);
-  bool due = strategy_.on_tick(tick).order;
+  Decision& decision = due_[next_ & mask_];
+  decision = strategy_.on_tick(rules_, tick);
+  bool due = decision.order != 0;
   slot = {planned_ns, sent_ns, 0, 0, tick, 0, due ? State::waiting : State::quiet, measured};
   if (config_.stamped) stamps_due_++;
   if (due) {
@@ -149,7 +156,7 @@ Ledger::Entry* Ledger::take_waiting(const Order& order) noexcept {
     Entry& candidate = entry(extend(number));
     uint32_t next = candidate.next_waiting;
     bool fits = candidate.tick.symbol == order.symbol;
-    if (config_.match == Match::price) fits = fits && strategy_.on_tick(candidate.tick).price == order.price;
+    if (config_.match == Match::price) fits = fits && due(candidate).price == order.price;
     if (fits) {
       if (before == nullptr) {
         waiting_head_ = next;
@@ -168,10 +175,10 @@ Ledger::Entry* Ledger::take_waiting(const Order& order) noexcept {
   return nullptr;
 }
 
-bool Ledger::is_right(const Order& order, const Entry& entry) noexcept {
-  Decision due = strategy_.on_tick(entry.tick);
-  return order.symbol == entry.tick.symbol && order.price == due.price && order.quantity == due.quantity &&
-         order.side == due.side;
+bool Ledger::is_right(const Order& order, const Entry& entry) const noexcept {
+  const Decision& right = due(entry);
+  return order.symbol == entry.tick.symbol && order.price == right.price &&
+         order.quantity == right.quantity && order.side == right.side;
 }
 
 void Ledger::answered(Entry& entry, uint64_t now_ns, uint64_t stamp_ns) noexcept {
@@ -279,10 +286,10 @@ void Ledger::keep(Verdict verdict, const Entry* entry, const uint8_t* received) 
   if (received != nullptr) memcpy(example.received, received, sizeof example.received);
   if (entry == nullptr) return;
   entry->tick.write(example.tick);
-  Decision due = strategy_.on_tick(entry->tick);
-  example.has_expected = due.order;
-  if (!due.order) return;
-  write_order(example.expected, entry->tick.symbol, due.price, due.quantity, due.side, 0,
+  const Decision& right = due(*entry);
+  example.has_expected = right.order;
+  if (!right.order) return;
+  write_order(example.expected, entry->tick.symbol, right.price, right.quantity, right.side, 0,
               entry->tick.timestamp);
 }
 

@@ -11,7 +11,7 @@
 #include "core/stall.h"
 #include "io/packet_io.h"
 #include "order/native_order.h"
-#include "strategy/threshold.h"
+#include "strategy/runner.h"
 
 namespace carom {
 
@@ -126,7 +126,10 @@ class Ledger {
   Entry* find_timestamp(uint64_t timestamp) noexcept;
   Entry* take_waiting(const Order& order) noexcept;
   bool judge(const Order& order, uint64_t now_ns, uint64_t stamp_ns) noexcept;
-  bool is_right(const Order& order, const Entry& entry) noexcept;
+  bool is_right(const Order& order, const Entry& entry) const noexcept;
+  const Decision& due(const Entry& entry) const noexcept {
+    return due_[static_cast<size_t>(&entry - entries_.data())];
+  }
   void answered(Entry& entry, uint64_t now_ns, uint64_t stamp_ns) noexcept;
   void record(Entry& entry, uint64_t rx_stamp_ns, uint64_t tx_stamp_ns) noexcept;
   void expire_one(Entry& entry) noexcept;
@@ -134,11 +137,13 @@ class Ledger {
   [[gnu::noinline]] void keep(Verdict verdict, const Entry* entry, const uint8_t* received) noexcept;
 
   LedgerConfig config_;
-  Threshold strategy_;
+  StrategyRules rules_;
+  StrategyRunner strategy_;
   uint64_t mask_;
   std::vector<Entry> entries_;
-  uint64_t next_ = 0;        // number of the next tick
-  uint64_t first_open_ = 0;  // all before it are settled or timed out
+  std::vector<Decision> due_;  // of each entry: what must come back. Decided once, in the order of sending
+  uint64_t next_ = 0;          // number of the next tick
+  uint64_t first_open_ = 0;    // all before it are settled or timed out
   uint64_t waiting_ = 0;
   uint64_t stamps_due_ = 0;
   uint32_t lapped_ = 0;           // became missing when the ring came round, since the last expire()

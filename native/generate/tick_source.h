@@ -6,8 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "strategy/symbol_set.h"
-#include "strategy/threshold.h"
+#include "strategy/runner.h"
 
 namespace carom {
 

@@ -98,30 +98,35 @@ std::string AfXdpIo::probe(const IoConfig& config) {
 // XDP programs and TX metadata give CLOCK_TAI.
 int AfXdpIo::stamp_clock() noexcept { return CLOCK_TAI; }
 
-AfXdpIo::AfXdpIo(const IoConfig& config, IoCounters& counters)
-    : AfXdpIo(config, counters, {redirect_object, sizeof redirect_object, "redirect"},
-              [&](XdpProgram& program) {
+AfXdpIo::AfXdpIo(const IoConfig& config, IoCounters& counters, std::shared_ptr<XdpProgram> program)
+    : AfXdpIo(config, counters, std::move(program), {redirect_object, sizeof redirect_object, "redirect"},
+              [&](XdpProgram& loaded) {
                 const Constants constants{htons(config.local_port),
                                           config.rx_stamps && config.timestamps == Provenance::kernel};
-                program.set_constants(&constants, sizeof constants);
+                loaded.set_constants(&constants, sizeof constants);
               }) {}
 
-AfXdpIo::AfXdpIo(const IoConfig& config, IoCounters& counters, const XdpObject& object,
-                 const XdpProgram::Prepare& prepare)
-    : config_(config), counters_(counters) {
+AfXdpIo::AfXdpIo(const IoConfig& config, IoCounters& counters, std::shared_ptr<XdpProgram> program,
+                 const XdpObject& object, const XdpProgram::Prepare& prepare)
+    : config_(config), program_(std::move(program)), counters_(counters) {
   const std::string operation = operation_text("af_xdp", config.link, "set up");
   int interface = interface_index("af_xdp", config.link);
   if (config.timestamps == Provenance::hardware && (config.rx_stamps || config.tx_stamps)) {
     throw Error(ErrorCode::usage, operation, "af_xdp can't read the NIC's receive time",
                 "use --backend af_packet or udp for hardware timestamps, or --timestamps kernel or tsc");
   }
-  held_port_ = hold_port("af_xdp", config);
+  if (config.queue >= XdpProgram::QUEUES) {
+    throw Error(ErrorCode::usage, operation,
+                "queue " + std::to_string(config.queue) + " is beyond the highest, " +
+                    std::to_string(XdpProgram::QUEUES - 1));
+  }
+  if (!program_) held_port_ = hold_port("af_xdp", config);
   fd_ = Fd(socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0));
   if (!fd_.open()) throw system_error(operation_text("af_xdp", config.link, "open an AF_XDP socket"), errno);
   try {
     make_umem(operation);
     make_rings(operation);
-    program_ = std::make_unique<XdpProgram>(config, interface, object, prepare);
+    if (!program_) program_ = std::make_shared<XdpProgram>(config, interface, object, prepare);
     bind_socket(interface,
                 operation_text("af_xdp", config.link, "bind queue " + std::to_string(config.queue)));
     program_->direct(config.queue, fd_.get());
@@ -132,7 +137,8 @@ AfXdpIo::AfXdpIo(const IoConfig& config, IoCounters& counters, const XdpObject& 
 }
 
 AfXdpIo::~AfXdpIo() {
-  program_.reset();  // no frame is directed here any more
+  program_->withdraw(config_.queue);  // no frame is directed here any more
+  program_.reset();
   fd_ = Fd();
   unmap();
 }
@@ -353,9 +359,12 @@ void AfXdpIo::settle() noexcept {
   xdp_statistics statistics{};
   socklen_t size = sizeof statistics;
   if (getsockopt(fd_.get(), SOL_XDP, XDP_STATISTICS, &statistics, &size) == 0) {
-    counters_.rx_ring_drops.set(statistics.rx_dropped + statistics.rx_ring_full);
+    // The kernel counts a frame for which the fill ring had no buffer among those dropped, too (__xsk_rcv()
+    // in net/xdp/xsk.c): here each is in one counter.
+    uint64_t unfilled = std::min(statistics.rx_fill_ring_empty_descs, statistics.rx_dropped);
+    counters_.rx_ring_drops.set(statistics.rx_dropped - unfilled + statistics.rx_ring_full);
     counters_.tx_invalid.set(statistics.tx_invalid_descs);
-    counters_.fill_ring_empty.set(statistics.rx_fill_ring_empty_descs);
+    counters_.fill_ring_empty.set(unfilled);
   }
 }
 

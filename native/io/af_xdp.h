@@ -31,11 +31,13 @@ class AfXdpIo {
   static constexpr std::string_view NAME = "af_xdp";
 
   static std::string probe(const IoConfig& config);
-  AfXdpIo(const IoConfig& config, IoCounters& counters);
 
-  // With another program in front, which has a map of sockets, too.
-  AfXdpIo(const IoConfig& config, IoCounters& counters, const XdpObject& object,
-          const XdpProgram::Prepare& prepare);
+  // `program` is the one that serves another queue of the interface already, null for none.
+  AfXdpIo(const IoConfig& config, IoCounters& counters, std::shared_ptr<XdpProgram> program = nullptr);
+
+  // The same with another program in front, which has a map of sockets, too.
+  AfXdpIo(const IoConfig& config, IoCounters& counters, std::shared_ptr<XdpProgram> program,
+          const XdpObject& object, const XdpProgram::Prepare& prepare);
   ~AfXdpIo();
   AfXdpIo(const AfXdpIo&) = delete;
   AfXdpIo& operator=(const AfXdpIo&) = delete;
@@ -49,7 +51,7 @@ class AfXdpIo {
   const std::vector<std::string>& notes() const { return notes_; }
   static int stamp_clock() noexcept;
   int descriptor() const noexcept { return fd_.get(); }
-  XdpProgram& program() noexcept { return *program_; }
+  const std::shared_ptr<XdpProgram>& program() const noexcept { return program_; }
 
  private:
   void make_umem(const std::string& operation);
@@ -62,7 +64,7 @@ class AfXdpIo {
   IoConfig config_;
   Fd held_port_;
   Fd fd_;
-  std::unique_ptr<XdpProgram> program_;
+  std::shared_ptr<XdpProgram> program_;
   uint8_t* umem_ = nullptr;
   size_t umem_size_ = 0;
   uint32_t chunk_size_ = 0;

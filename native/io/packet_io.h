@@ -66,9 +66,9 @@ struct TxStamp {
 struct IoCounters {
   Counter tx_full;          // no room for a frame: asked again later
   Counter tx_refused;       // the kernel did not take a frame: asked again later
-  Counter fill_ring_empty;  // af_xdp: the kernel found no buffer to receive into
+  Counter fill_ring_empty;  // af_xdp: frames for us that the kernel had no buffer for
   Counter tx_invalid;       // af_xdp: descriptors that the kernel refused
-  Counter rx_ring_drops;    // the kernel had no room for a frame that was for us
+  Counter rx_ring_drops;    // frames for us that found no room in the ring (af_xdp: none of the above)
   Counter rx_other_host;    // frames for another MAC address
   Counter wakeups;          // system calls that moved frames
   Counter link_errors;      // the interface was down or gone
@@ -86,34 +86,6 @@ concept PacketIo = requires(B b, std::span<Frame> frames, std::span<const Frame>
   { b.tx_stamps(stamps) } noexcept -> std::same_as<uint32_t>;  // when earlier frames left; 0 = none known yet
   { b.settle() } noexcept -> std::same_as<void>;  // reads what the kernel counted; after the loop
   { b.notes() } -> std::convertible_to<const std::vector<std::string>&>;  // what was found out while opening
-};
-// clang-format on
-
-// What a program in the kernel has decided by itself.
-struct KernelTally {
-  uint64_t ticks;
-  uint64_t orders;
-  uint64_t quiet;
-  uint64_t disabled;  // thrown away because the responder was disabled
-};
-
-// What of its settings can change while it runs.
-struct KernelSettings {
-  bool enabled;
-  uint32_t threshold;
-  uint32_t quantity;
-  int32_t price_offset;
-  uint32_t side;
-};
-
-// clang-format off
-// A backend whose main work is done in the kernel: its loop rests, and adds up what was done below.
-template <class B>
-concept KernelAssisted = PacketIo<B> && requires(B b) {
-  { b.rest() } noexcept;
-  { b.take_tally() } noexcept -> std::same_as<KernelTally>;
-  { b.set_epoch_offset() } noexcept;
-  { b.change(KernelSettings{}) } noexcept;
 };
 // clang-format on
 

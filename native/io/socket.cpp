@@ -1,6 +1,8 @@
 #include "io/socket.h"
 
+#include <linux/ethtool.h>
 #include <linux/filter.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
 
@@ -101,6 +103,18 @@ Fd hold_port(const char* backend, const IoConfig& config) {
   set_option(fd.get(), SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program,
              operation_text(backend, config.link, "hold the port (SO_ATTACH_FILTER)"));
   return fd;
+}
+
+uint32_t receive_queues(const Link& link, uint32_t otherwise) {
+  Fd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ethtool_channels channels{};
+  channels.cmd = ETHTOOL_GCHANNELS;
+  ifreq request{};
+  strncpy(request.ifr_name, link.interface_name.c_str(), sizeof request.ifr_name - 1);
+  request.ifr_data = reinterpret_cast<char*>(&channels);
+  if (!fd.open() || ioctl(fd.get(), SIOCETHTOOL, &request) != 0) return otherwise;
+  uint32_t count = channels.rx_count + channels.combined_count;
+  return count == 0 ? otherwise : count;
 }
 
 uint32_t frame_buffer_size(const Link& link) { return std::bit_ceil(link.mtu + FRAME_OVERHEAD); }

@@ -44,6 +44,9 @@ void set_option(int fd, int level, int name, int value, const std::string& opera
 // is down.
 int interface_index(const char* backend, const Link& link);
 
+// How many receive queues the interface has; `otherwise` where the driver does not say.
+uint32_t receive_queues(const Link& link, uint32_t otherwise);
+
 // A UDP socket on the link's interface, bound to a port, with the group joined. Throws Error.
 Fd open_udp_socket(const char* backend, const IoConfig& config, uint16_t port, bool join_group);
 

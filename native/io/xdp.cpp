@@ -4,16 +4,21 @@
 #include <bpf/libbpf.h>
 #include <poll.h>
 
+#include <algorithm>
 #include <array>
 #include <ctime>
 
+#include "core/clock.h"
 #include "core/error.h"
 #include "respond.bpf.h"
+#include "strategy/runner.h"
 
 namespace carom {
 namespace {
 
-constexpr int REST_MS = 2;  // how long a change may have to wait
+constexpr int REST_MS = 2;                        // how long a change may have to wait
+constexpr uint32_t SAMPLE_EVERY = 1023;           // packets between two samples, when nobody traces
+constexpr uint64_t SAMPLE_PACE_NS = 100'000'000;  // how often the pace of samples follows the rate
 constexpr XdpObject OBJECT{respond_object, sizeof respond_object, "respond"};
 
 int64_t epoch_offset_ns() {
@@ -29,48 +34,69 @@ int64_t epoch_offset_ns() {
 std::string XdpIo::probe(const IoConfig& config) {
   try {
     IoCounters counters;
-    AfXdpIo opened(config, counters, OBJECT, nullptr);
+    AfXdpIo opened(config, counters, nullptr, OBJECT, nullptr);
     return "";
   } catch (const Error& error) {
     return error.operation + ": " + error.detail;
   }
 }
 
-XdpIo::XdpIo(const IoConfig& config, IoCounters& counters, const respond_settings& settings,
-             const std::vector<uint64_t>& symbols)
-    : below_(config, counters, OBJECT, nullptr), settings_(settings) {
-  if (symbols.size() > RESPOND_SYMBOLS_MAX) {
-    throw Error(ErrorCode::usage, operation_text("xdp", config.link, "trade the symbols"),
-                "there are more than " + std::to_string(RESPOND_SYMBOLS_MAX));
+XdpIo::XdpIo(const IoConfig& config, IoCounters& counters, std::shared_ptr<XdpProgram> shared,
+             const KernelProgram& wanted)
+    : below_(config, counters, shared, OBJECT,
+             [&](XdpProgram& program) {
+               uint32_t queues = receive_queues(config.link, XdpProgram::QUEUES);
+               const respond_constants& constants = wanted.constants;
+               size_t states =
+                   STRATEGY_STATES[constants.strategy] ? size_t{constants.symbol_limit} * queues : 1;
+               program.set_constants(&constants, sizeof constants);
+               program.resize("symbols", std::max({states, wanted.symbols.size(), size_t{1}}));
+               program.resize("symbols_used", queues);
+               program.resize("limited", queues * ANSWER_LIMIT_SETS);
+             }),
+      owns_program_(!shared),
+      settings_(wanted.settings) {
+  notes_ = below_.notes();
+  if (!owns_program_) return;
+  bool keeps_state = STRATEGY_STATES[wanted.constants.strategy];
+  uint32_t queues = keeps_state ? receive_queues(config.link, XdpProgram::QUEUES) : 1;
+  const symbol_state none{};
+  for (uint32_t queue = 0; queue < queues; queue++) {
+    for (uint64_t symbol : wanted.symbols) {
+      const respond_symbol key{symbol, queue, 0};
+      program()->update("symbols", &key, &none);
+    }
   }
-  const uint8_t traded = 1;
-  for (uint64_t symbol : symbols) below_.program().update("symbols", &symbol, &traded);
-  settings_.has_symbols = symbols.empty() ? 0 : 1;
+  samples_.reset(ring_buffer__new(program()->map("samples"), on_sample, this, nullptr));
+  if (!samples_) throw system_error(operation_text("xdp", config.link, "map the ring of samples"), errno);
+  settings_.sample_every = SAMPLE_EVERY;
   set_epoch_offset();
-  notes_.push_back(std::string("in the kernel, ") + below_.program().mode() +
+  notes_.push_back(std::string("in the kernel, ") + program()->mode() +
                    " XDP, on the core that receives; the thread sleeps and takes what is handed up");
 }
+
+void XdpIo::FreeRing::operator()(ring_buffer* ring) const noexcept { ring_buffer__free(ring); }
 
 void XdpIo::put_in_force() noexcept {
   // Written where no packet looks, then put in force at once: a packet sees one or the other.
   uint32_t zero = 0;
   uint32_t other = 1 - in_force_;
-  bpf_map_update_elem(below_.program().map("settings"), &other, &settings_, BPF_ANY);
-  bpf_map_update_elem(below_.program().map("in_force"), &zero, &other, BPF_ANY);
+  bpf_map_update_elem(program()->map("settings"), &other, &settings_, BPF_ANY);
+  bpf_map_update_elem(program()->map("in_force"), &zero, &other, BPF_ANY);
   in_force_ = other;
 }
 
 void XdpIo::set_epoch_offset() noexcept {
+  if (!owns_program_) return;
   settings_.epoch_offset_ns = static_cast<uint64_t>(epoch_offset_ns());
   put_in_force();
 }
 
 void XdpIo::change(const KernelSettings& wanted) noexcept {
+  if (!owns_program_) return;
   settings_.enabled = wanted.enabled ? 1 : 0;
-  settings_.threshold = wanted.threshold;
-  settings_.quantity = wanted.quantity;
-  settings_.price_offset = wanted.price_offset;
-  settings_.side = wanted.side;
+  settings_.strategy = wanted.strategy;
+  settings_.limit = wanted.limit;
   put_in_force();
 }
 
@@ -80,19 +106,49 @@ void XdpIo::rest() noexcept {
 }
 
 KernelTally XdpIo::take_tally() noexcept {
+  if (!owns_program_) return {};
   // One value for each possible CPU: 1,024 is more than any machine this runs on has.
   static thread_local std::array<uint64_t, 1024> values;
   std::array<uint64_t, RESPOND_COUNTERS> sums{};
   int cpus = libbpf_num_possible_cpus();
   for (uint32_t which = 0; which < RESPOND_COUNTERS && cpus > 0 && cpus <= 1024; which++) {
-    if (bpf_map_lookup_elem(below_.program().map("counters"), &which, values.data()) != 0) continue;
+    if (bpf_map_lookup_elem(program()->map("counters"), &which, values.data()) != 0) continue;
     for (int cpu = 0; cpu < cpus; cpu++) sums[which] += values[static_cast<size_t>(cpu)];
   }
-  KernelTally now{sums[RESPOND_TICKS], sums[RESPOND_ORDERS], sums[RESPOND_QUIET], sums[RESPOND_DISABLED]};
-  KernelTally since{now.ticks - last_.ticks, now.orders - last_.orders, now.quiet - last_.quiet,
-                    now.disabled - last_.disabled};
+  KernelTally now{sums[RESPOND_ORDERS], sums[RESPOND_QUIET], sums[RESPOND_LIMITED], sums[RESPOND_OVER_LIMIT],
+                  sums[RESPOND_DISABLED]};
+  KernelTally since{now.orders - last_.orders, now.quiet - last_.quiet, now.limited - last_.limited,
+                    now.over_limit - last_.over_limit, now.disabled - last_.disabled};
   last_ = now;
   return since;
+}
+
+// Without a trace one packet in 1,024 gives a processing time. With one, the pace follows the rate.
+void XdpIo::sample(uint32_t per_second) noexcept {
+  if (!owns_program_) return;
+  uint64_t now_ns = Clock::get().now_ns();
+  if (per_second != 0 && now_ns - sampled_at_ns_ < SAMPLE_PACE_NS) return;
+  uint64_t decided = last_.orders + last_.quiet + last_.limited + last_.over_limit;
+  uint64_t rate = (decided - sampled_count_) * 1'000'000'000 / (now_ns - sampled_at_ns_ + 1);
+  uint32_t every = per_second == 0 ? SAMPLE_EVERY : static_cast<uint32_t>(rate / per_second);
+  sampled_at_ns_ = now_ns;
+  sampled_count_ = decided;
+  if (every == settings_.sample_every) return;
+  settings_.sample_every = every;
+  put_in_force();
+}
+
+int XdpIo::on_sample(void* self, void* data, size_t size) {
+  auto* io = static_cast<XdpIo*>(self);
+  return io->consumer_ == nullptr ? 0 : io->consumer_(io->consumer_context_, data, size);
+}
+
+void XdpIo::consume(Consumer consumer, void* context) noexcept {
+  if (!samples_) return;
+  consumer_ = consumer;
+  consumer_context_ = context;
+  ring_buffer__consume(samples_.get());
+  consumer_ = nullptr;
 }
 
 }  // namespace carom

@@ -3,18 +3,27 @@
 // everywhere.
 #pragma once
 
-#include "bpf/respond.h"
 #include "io/af_xdp.h"
+#include "io/kernel_assisted.h"
+
+struct ring_buffer;
 
 namespace carom {
+
+// What the program is loaded with.
+struct KernelProgram {
+  respond_constants constants;
+  respond_settings settings;
+  std::vector<uint64_t> symbols;  // empty: all
+};
 
 class XdpIo {
  public:
   static constexpr std::string_view NAME = "xdp";
 
   static std::string probe(const IoConfig& config);
-  XdpIo(const IoConfig& config, IoCounters& counters, const respond_settings& settings,
-        const std::vector<uint64_t>& symbols);
+  XdpIo(const IoConfig& config, IoCounters& counters, std::shared_ptr<XdpProgram> program,
+        const KernelProgram& wanted);
 
   uint32_t rx_peek(std::span<Frame> frames) noexcept { return below_.rx_peek(frames); }
   void rx_release(uint32_t count) noexcept { below_.rx_release(count); }
@@ -23,26 +32,45 @@ class XdpIo {
   uint32_t tx_stamps(std::span<TxStamp> stamps) noexcept { return below_.tx_stamps(stamps); }
   void settle() noexcept { below_.settle(); }
   const std::vector<std::string>& notes() const { return notes_; }
+  const std::shared_ptr<XdpProgram>& program() const noexcept { return below_.program(); }
 
-  // Sleeps until a frame was handed up, 10 ms at the most: the work is done elsewhere.
+  // One program serves all queues: only the thread that brought it controls it and counts for it.
   void rest() noexcept;
-
-  // What the program has done since the last call.
   KernelTally take_tally() noexcept;
-
-  // In force for the next packet, all of it at once.
   void change(const KernelSettings& wanted) noexcept;
-
-  // The kernel's orders carry the time: the clocks drift apart.
   void set_epoch_offset() noexcept;
+  void sample(uint32_t per_second) noexcept;
+
+  template <class Take>
+  void take_samples(Take take) noexcept {
+    auto call = [](void* context, void* data, size_t size) {
+      if (size >= sizeof(respond_sample)) (*static_cast<Take*>(context))(*static_cast<respond_sample*>(data));
+      return 0;
+    };
+    consume(call, &take);
+  }
 
  private:
+  using Consumer = int (*)(void* context, void* data, size_t size);
+
   void put_in_force() noexcept;
+  void consume(Consumer consumer, void* context) noexcept;
+  static int on_sample(void* self, void* data, size_t size);
+
+  struct FreeRing {
+    void operator()(ring_buffer*) const noexcept;
+  };
 
   AfXdpIo below_;
+  bool owns_program_;
   respond_settings settings_;
   uint32_t in_force_ = 0;
   KernelTally last_{};
+  uint64_t sampled_at_ns_ = 0;  // when the pace of samples was last set
+  uint64_t sampled_count_ = 0;  // and how many packets had been decided then
+  std::unique_ptr<ring_buffer, FreeRing> samples_;
+  Consumer consumer_ = nullptr;
+  void* consumer_context_ = nullptr;
   std::vector<std::string> notes_;
 };
 

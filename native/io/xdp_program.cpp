@@ -20,9 +20,14 @@ thread_local std::string libbpf_log;
 
 int keep_log(libbpf_print_level level, const char* format, va_list arguments) {
   if (level == LIBBPF_DEBUG) return 0;
-  char line[512];
-  vsnprintf(line, sizeof line, format, arguments);
-  libbpf_log += line;
+  va_list again;
+  va_copy(again, arguments);
+  int length = vsnprintf(nullptr, 0, format, again);
+  va_end(again);
+  if (length <= 0) return 0;
+  std::string line(static_cast<size_t>(length) + 1, '\0');  // the verifier's whole log is one of them
+  vsnprintf(line.data(), line.size(), format, arguments);
+  libbpf_log.append(line, 0, static_cast<size_t>(length));
   return 0;
 }
 
@@ -58,9 +63,10 @@ void XdpProgram::load(const XdpObject& object, const Prepare& prepare) {
   if (!object_) throw Error(ErrorCode::internal, operation("open the program"), libbpf_log);
   if (prepare) prepare(*this);
   if (int error = bpf_object__load(object_.get()); error != 0) {
-    Error refused = system_error(operation("load the program"), -error);
-    if (error != -EPERM) refused.detail += ": " + last_lines(libbpf_log, 6);
-    throw refused;
+    if (error == -EPERM) throw system_error(operation("load the program"), -error);
+    throw Error(ErrorCode::environment, operation("load the program"),
+                errno_text(-error) + ": " + last_lines(libbpf_log, 6),
+                "the kernel's verifier refuses it: a kernel older than 6.1, or one with other rules");
   }
 }
 
@@ -111,6 +117,12 @@ void XdpProgram::update(const char* name, const void* key, const void* value) {
     throw system_error(operation(std::string("write the map ") + name), errno);
   }
 }
+
+void XdpProgram::resize(const char* name, size_t entries) {
+  bpf_map__set_max_entries(bpf_object__find_map_by_name(object_.get(), name), static_cast<uint32_t>(entries));
+}
+
+void XdpProgram::withdraw(uint32_t queue) noexcept { bpf_map_delete_elem(map("sockets"), &queue); }
 
 void XdpProgram::direct(uint32_t queue, int socket) { update("sockets", &queue, &socket); }
 

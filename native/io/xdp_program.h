@@ -21,6 +21,8 @@ struct XdpObject {
 
 class XdpProgram {
  public:
+  static constexpr uint32_t QUEUES = 64;  // the room in the maps of sockets
+
   // Called before the program is loaded: sets what can't change afterwards.
   using Prepare = std::function<void(XdpProgram&)>;
 
@@ -40,8 +42,14 @@ class XdpProgram {
   // Writes an entry of a map. Throws Error.
   void update(const char* map, const void* key, const void* value);
 
+  // Changes how many entries a map has; in Prepare only.
+  void resize(const char* map, size_t entries);
+
   // Gives the frames of a queue to an AF_XDP socket. Throws Error.
   void direct(uint32_t queue, int socket);
+
+  // From now on to none.
+  void withdraw(uint32_t queue) noexcept;
 
   // "native" or "generic".
   const char* mode() const noexcept { return mode_; }

@@ -17,13 +17,36 @@ void generate(GeneratorRole& role) {
   io.settle();
 }
 
+// The loop of the role's strategy.
+template <PacketIo Io>
+void respond_by_strategy(ResponderRole& role, Io& io) {
+  auto run = [&]<StrategyId ID>() {
+    auto loop = std::make_unique<RespondLoop<Io, ID>>(role, io);
+    if (!role.opened(io.notes())) return;
+    loop->run();
+    io.settle();
+  };
+  switch (role.config.strategy.id) {
+#define CAROM_STRATEGY_LOOP(name, keeps_state) \
+  case STRATEGY_##name:                        \
+    return run.template operator()<STRATEGY_##name>();
+    CAROM_STRATEGIES(CAROM_STRATEGY_LOOP)
+#undef CAROM_STRATEGY_LOOP
+    case STRATEGY_COUNT:
+      break;
+  }
+}
+
 template <PacketIo Io>
 void respond(ResponderRole& role) {
-  Io io(role.io, role.io_counters);
-  auto loop = std::make_unique<RespondLoop<Io, Threshold>>(role, io);
-  if (!role.opened(io.notes())) return;
-  loop->run();
-  io.settle();
+  if constexpr (std::is_constructible_v<Io, const IoConfig&, IoCounters&, std::shared_ptr<XdpProgram>>) {
+    Io io(role.io, role.io_counters, role.program);
+    role.program = io.program();
+    respond_by_strategy(role, io);
+  } else {
+    Io io(role.io, role.io_counters);
+    respond_by_strategy(role, io);
+  }
 }
 
 uint64_t mac_word(const uint8_t* mac) {
@@ -36,10 +59,8 @@ uint64_t mac_word(const uint8_t* mac) {
 respond_settings kernel_settings(const ResponderConfig& config) {
   const IoConfig& io = config.io;
   respond_settings settings{};
-  settings.threshold = config.strategy.threshold;
-  settings.quantity = config.strategy.quantity;
-  settings.price_offset = config.strategy.price_offset;
-  settings.side = config.strategy.side;
+  settings.strategy = config.strategy.settings;
+  settings.limit = config.limit;
   settings.has_address4 = io.link.has_address4;
   settings.has_address6 = io.link.has_address6;
   memcpy(&settings.address4, io.link.address4, 4);
@@ -66,14 +87,14 @@ void respond_in_kernel(ResponderRole& role) {
                 operation_text("xdp", role.io.link, "answer to another host than the sender"),
                 "the program sends a frame back the way it came", "use --backend af_xdp with --response-ip");
   }
-  std::vector<uint64_t> symbols;
-  for (const auto& symbol : role.config.strategy.symbols) symbols.push_back(symbol_word(symbol));
-  XdpIo io(role.io, role.io_counters, kernel_settings(role.config), symbols);
-  auto loop = std::make_unique<RespondLoop<XdpIo, Threshold>>(role, io);
+  const StrategyConfig& strategy = role.config.strategy;
+  KernelProgram program{
+      {strategy.id, !strategy.symbols.empty(), strategy.symbol_limit}, kernel_settings(role.config), {}};
+  for (const auto& symbol : strategy.symbols) program.symbols.push_back(symbol_word(symbol));
+  XdpIo io(role.io, role.io_counters, role.program, program);
+  role.program = io.program();
   role.fixed_symbols = true;
-  if (!role.opened(io.notes())) return;
-  loop->run();
-  io.settle();
+  respond_by_strategy(role, io);
 }
 
 template <PacketIo Io>

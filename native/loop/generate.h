@@ -6,6 +6,8 @@
 #include <ctime>
 
 #include "core/clock.h"
+#include "core/passages.h"
+#include "core/probe.h"
 #include "frame/build.h"
 #include "frame/parse.h"
 #include "generate/ledger.h"
@@ -29,6 +31,7 @@ struct GeneratorConfig {
   TickSourceConfig ticks;
   LedgerConfig ledger;
   uint64_t late_threshold_ns;
+  uint32_t breakdown_every;  // one tick of so many is followed (core/passages.h); 0: none
 };
 
 struct GeneratorCounters {
@@ -46,7 +49,11 @@ struct GeneratorCounters {
 
 struct GeneratorRole : Role {
   explicit GeneratorRole(const GeneratorConfig& config)
-      : Role(config.io), config(config), ledger(config.ledger) {}
+      : Role(config.io),
+        config(config),
+        ledger(config.ledger),
+        sends(config.breakdown_every),
+        answers(config.breakdown_every) {}
   ~GeneratorRole() { close(); }  // before what the thread uses goes
   static constexpr size_t LATEST = 1000;
 
@@ -55,6 +62,8 @@ struct GeneratorRole : Role {
   GeneratorCounters counters;
   Histogram lateness;
   LargestIntervals latest{LATEST};
+  PassageLog sends;
+  PassageLog answers;
 };
 
 template <PacketIo Io>
@@ -144,6 +153,8 @@ class GenerateLoop {
     while (true) {
       uint32_t taken = io_.tx_submit(std::span<const Frame>(tx_.data() + done, used - done));
       for (uint32_t i = done; i < done + taken; i++) account(batch_[i].tick, batch_[i].planned_ns, sent_ns);
+      if (role_.sends.on()) [[unlikely]]
+        log_sends(done, done + taken, sent_ns);
       done += taken;
       if (done == used || role_.command() != Role::Command::run || given_up(sent_ns)) break;
       sent_ns = clock_.now_ns();
@@ -151,6 +162,24 @@ class GenerateLoop {
     }
     for (uint32_t i = done; i < used; i++) dropped_ += batch_[i].planned_ns >= warmup_end_ns_;
     if (used > 1) ++counters_.bursts;
+  }
+
+  void log_sends(uint32_t first, uint32_t end, uint64_t sent_ns) noexcept {
+    uint64_t returned_ns = clock_.now_ns();
+    for (uint32_t i = first; i < end; i++) {
+      uint64_t tick = batch_[i].tick.timestamp;
+      if (batch_[i].planned_ns < warmup_end_ns_ || !role_.sends.wants(tick)) continue;
+      role_.sends.add({tick, batch_[i].planned_ns, sent_ns, returned_ns});
+    }
+  }
+
+  void log_answers(const Datagram& datagram, uint64_t now_ns) noexcept {
+    for (uint32_t at = 0; at + TRADING_ORDER_SIZE <= datagram.payload_length; at += TRADING_ORDER_SIZE) {
+      trading_order order;
+      memcpy(&order, datagram.payload + at, sizeof order);
+      uint64_t tick = read_hex(order.cl_ord_id);
+      if (role_.answers.wants(tick)) role_.answers.add({tick, order.timestamp, now_ns, now_ns});
+    }
   }
 
   // The link takes nothing any more, and the end of the run is past.
@@ -184,6 +213,7 @@ class GenerateLoop {
     } else {
       ledger_.sent_only(measured);
     }
+    CAROM_PROBE3(tick_sent, tick.timestamp, planned_ns, sent_ns);
     if (config_.closed) {
       if (answer_due) {
         free_--;
@@ -239,6 +269,9 @@ class GenerateLoop {
       ++counters_.foreign;
       return 0;
     }
+    CAROM_PROBE2(orders_received, datagram.payload_length / TRADING_ORDER_SIZE, now_ns);
+    if (role_.answers.on()) [[unlikely]]
+      log_answers(datagram, now_ns);
     return ledger_.received(datagram.payload, datagram.payload_length, now_ns, frame.stamp_ns);
   }
 

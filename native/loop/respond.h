@@ -4,38 +4,56 @@
 #include <array>
 #include <atomic>
 #include <ctime>
-#include <functional>
 #include <memory>
-#include <vector>
 
 #include "core/clock.h"
+#include "core/handover.h"
 #include "core/histogram.h"
+#include "core/passages.h"
+#include "core/probe.h"
 #include "frame/build.h"
 #include "frame/parse.h"
+#include "io/kernel_assisted.h"
 #include "io/packet_io.h"
 #include "loop/role.h"
+#include "loop/trace.h"
+#include "order/answer_limit.h"
 #include "order/native_order.h"
-#include "strategy/strategy.h"
+#include "strategy/runner.h"
 
 namespace carom {
+
+// What can change while a responder runs.
+struct ResponderSettings {
+  bool enabled;  // false: everything that comes in is counted and thrown away
+  StrategyConfig strategy;
+  answer_limit limit;  // for each source
+};
 
 struct ResponderConfig {
   IoConfig io;
   StrategyConfig strategy;
+  answer_limit limit;
   bool has_response_address;  // false: the tick's sender is answered
   bool response_ipv6;
-  Endpoint response;  // the port always counts
+  Endpoint response;         // the port always counts
+  uint32_t breakdown_every;  // one tick of so many is followed (core/passages.h); 0: none
 };
 
+// Every tick is in one of orders, quiet_ticks, orders_unsent, orders_limited, symbol_over_limit and
+// undecidable.
 struct ResponderCounters {
-  Counter frames;         // everything that was received
-  Counter disabled;       // of those, thrown away because the responder was disabled
-  Counter datagrams;      // those for us: right address, group and port
-  Counter ticks;          // whole ones
-  Counter orders;         // sent
-  Counter quiet_ticks;    // the strategy wants none
-  Counter partial_ticks;  // datagrams with bytes behind the last whole tick
-  Counter orders_unsent;  // no room to send, however often it was tried
+  Counter frames;             // everything that was received
+  Counter disabled;           // of those, thrown away because the responder was disabled
+  Counter datagrams;          // those for us: right address, group and port
+  Counter ticks;              // whole ones
+  Counter orders;             // sent
+  Counter quiet_ticks;        // the strategy wants none
+  Counter partial_ticks;      // datagrams with bytes behind the last whole tick
+  Counter orders_unsent;      // no room to send, however often it was tried
+  Counter orders_limited;     // not sent: the source has had its answers for now
+  Counter symbol_over_limit;  // ticks of a symbol for whose state there is no room
+  Counter undecidable;        // the strategy's state is in the kernel (xdp), and the tick is not
   Counter wrong_mac;
   Counter wrong_address;
   Counter wrong_group;
@@ -44,41 +62,32 @@ struct ResponderCounters {
   std::array<Counter, static_cast<size_t>(ParseResult::COUNT)> refused;  // by the parser's reason
 };
 
-// What can change while a responder runs.
-struct ResponderSettings {
-  bool enabled;  // false: everything that comes in is counted and thrown away
-  StrategyConfig strategy;
-};
-
 struct ResponderRole : Role {
-  // Settings with the strategy made from them: one object, so that a packet sees all of a change or nothing.
+  // Settings with what is made from them: one object, so that a packet sees all of a change or nothing.
   struct Live {
-    ResponderSettings settings;
-    std::shared_ptr<void> strategy;  // of the loop's own type
+    explicit Live(const ResponderSettings& settings) : settings(settings), rules(settings.strategy) {}
+    const ResponderSettings settings;
+    const StrategyRules rules;
   };
 
-  explicit ResponderRole(const ResponderConfig& config) : Role(config.io), config(config) {}
+  explicit ResponderRole(const ResponderConfig& config)
+      : Role(config.io), config(config), passages(config.breakdown_every) {
+    change({true, config.strategy, config.limit});
+  }
   ~ResponderRole() { close(); }  // before what the thread uses goes
 
-  // Puts settings in force between two packets. Called by one thread that is not the loop's, once opened.
-  // Throws Error for what this backend can't change.
+  // Puts settings in force between two packets. Called by one thread that is not the loop's. Throws Error for
+  // what can't change.
   void change(const ResponderSettings& settings);
-
-  // Called by the loop: what it is to use from now on, and that what it used before may go.
-  const Live* wanted() const noexcept { return wanted_.load(std::memory_order_acquire); }
-  void use(const Live* live) noexcept { in_use_.store(live, std::memory_order_release); }
 
   const ResponderConfig config;
   ResponderCounters counters;
   Histogram processing;  // ns a frame, from its coming to the sending of its orders; once a batch
-  std::function<std::shared_ptr<void>(const StrategyConfig&)> make_strategy;  // set by the loop
-  bool fixed_symbols = false;  // set by the loop's backend: the symbols can't change any more
-
- private:
-  std::vector<std::unique_ptr<Live>>
-      lives_;  // the newest last; those the loop has left go with the next change
-  std::atomic<const Live*> wanted_{nullptr};
-  std::atomic<const Live*> in_use_{nullptr};
+  Handover<Live> live;
+  Trace trace;
+  PassageLog passages;
+  bool fixed_symbols =
+      config.strategy.keeps_state();  // they can't change any more; a backend may say so, too
 };
 
 // Where an IPv4 or IPv6 group's frames go (RFC 1112, 6.4; RFC 2464, 7).
@@ -95,7 +104,7 @@ inline void multicast_mac(const uint8_t* group, bool ipv6, uint8_t* mac) noexcep
   mac[5] = group[3];
 }
 
-template <PacketIo Io, class Strategy>
+template <PacketIo Io, StrategyId ID>
 class RespondLoop {
  public:
   RespondLoop(ResponderRole& role, Io& io)
@@ -104,11 +113,11 @@ class RespondLoop {
         role_(role),
         counters_(role.counters),
         io_(io),
+        strategy_(role.config.strategy),
+        limited_(new answer_limit_set[ANSWER_LIMIT_SETS]{}),
         parse_options_{role.config.io.vlan, true, -1} {
     if (config_.io.has_group) multicast_mac(config_.io.group, config_.io.group_ipv6, group_mac_);
-    role.make_strategy = [](const StrategyConfig& config) { return std::make_shared<Strategy>(config); };
-    role.change({true, role.config.strategy});
-    adopt(role.wanted());
+    adopt(role.live.wanted());
   }
 
   void run() noexcept {
@@ -118,50 +127,73 @@ class RespondLoop {
     epoch_offset_ns_ = clock.offset_to(CLOCK_REALTIME);             // known before the first order is made
     if constexpr (!KernelAssisted<Io>) role_.stalls.begin(now_ns);  // a thread that sleeps can't tell stalls
     while (role_.command() == Role::Command::run) {
-      if (role_.wanted() != live_) [[unlikely]]
-        adopt(role_.wanted());
+      if (role_.live.wanted() != live_) [[unlikely]]
+        adopt(role_.live.wanted());
       uint32_t count = io_.rx_peek(rx_);
       now_ns = clock.now_ns();
       if constexpr (!KernelAssisted<Io>) role_.stalls.turn(now_ns);
       if (count == 0) {
         if constexpr (KernelAssisted<Io>) rest();
-        if (now_ns < next_offset_ns) [[likely]]
-          continue;
-        epoch_offset_ns_ = clock.offset_to(CLOCK_REALTIME);
-        if constexpr (KernelAssisted<Io>) io_.set_epoch_offset();
-        io_.settle();  // what the kernel counted, for whoever asks
-        next_offset_ns = now_ns + OFFSET_PERIOD_NS;
+        if (now_ns >= next_offset_ns) [[unlikely]]
+          next_offset_ns = once_a_second(clock, now_ns);
         continue;
       }
       if constexpr (!KernelAssisted<Io>) role_.stalls.work(count);
       process(count, now_ns);
       role_.processing.record((clock.now_ns() - now_ns) / count);
+      // Without a moment to spare it has to be done all the same, but later.
+      if (now_ns >= next_offset_ns + OFFSET_PERIOD_NS) [[unlikely]]
+        next_offset_ns = once_a_second(clock, now_ns);
     }
     if constexpr (KernelAssisted<Io>) {
-      io_.change({false, 0, 0, 0, 0});  // nothing is answered any more that would not be counted
+      KernelSettings none{};  // nothing is answered any more that would not be counted
+      io_.change(none);
       rest();
     }
+  }
+
+  // Returns when to do it again.
+  [[gnu::noinline]] uint64_t once_a_second(const Clock& clock, uint64_t now_ns) noexcept {
+    epoch_offset_ns_ = clock.offset_to(CLOCK_REALTIME);
+    if constexpr (KernelAssisted<Io>) io_.set_epoch_offset();
+    io_.settle();  // what the kernel counted, for whoever asks
+    return now_ns + OFFSET_PERIOD_NS;
   }
 
   // The kernel works: its thread sleeps, and adds up now and then what was done below.
   void rest() noexcept requires KernelAssisted<Io> {
     io_.rest();
     KernelTally tally = io_.take_tally();
-    counters_.frames.add(tally.ticks);
-    counters_.datagrams.add(tally.ticks);
-    counters_.ticks.add(tally.ticks);
+    uint64_t decided = tally.orders + tally.quiet + tally.limited + tally.over_limit;
+    counters_.frames.add(decided + tally.disabled);
+    counters_.datagrams.add(decided);
+    counters_.ticks.add(decided);
     counters_.orders.add(tally.orders);
     counters_.quiet_ticks.add(tally.quiet);
-    counters_.frames.add(tally.disabled);
+    counters_.orders_limited.add(tally.limited);
+    counters_.symbol_over_limit.add(tally.over_limit);
     counters_.disabled.add(tally.disabled);
+    const TraceRequest* request = role_.trace.follow();
+    io_.sample(request == nullptr ? 0 : request->per_second);
+    uint64_t now_ns = Clock::get().now_ns();
+    io_.take_samples([&](const respond_sample& sample) {
+      role_.processing.record(sample.spent_ns);
+      if (request == nullptr || !request->filter.matches(sample.head, sample.head_length, sample.length))
+        return;
+      role_.trace.put(trace_of(sample), now_ns);
+    });
   }
 
   // One batch of `count` frames in rx(): answers them and gives them back.
   void process(uint32_t count, uint64_t now_ns) noexcept {
+    now_ns_ = now_ns;
     order_time_ns_ = now_ns + static_cast<uint64_t>(epoch_offset_ns_);
     batch_hint_ = count;
     counters_.frames.add(count);
-    if (live_->settings.enabled) [[likely]] {
+    if (role_.trace.follow() != nullptr) [[unlikely]] {
+      for (uint32_t i = 0; i < count; i++) handle_traced(rx_[i]);
+      flush();
+    } else if (live_->settings.enabled) [[likely]] {
       for (uint32_t i = 0; i < count; i++) handle(rx_[i]);
       flush();
     } else {
@@ -174,72 +206,189 @@ class RespondLoop {
 
  private:
   static constexpr uint32_t TX_TRIES = 1000;
+  static constexpr const char* LIMITED = "the source has had its answers for now";
   static constexpr uint64_t OFFSET_PERIOD_NS = 1'000'000'000;  // clocks of the kernel are slewed
+
+  // What became of a frame, for the trace.
+  struct Outcome {
+    const char* name;
+    const char* why = "";
+    uint32_t ticks = 0;
+    uint32_t orders = 0;
+    Tick tick{};
+    Decision decision{};
+  };
+
+  static TraceRecord trace_of(const respond_sample& sample) noexcept {
+    TraceRecord record;
+    record.time_ns = sample.time_ns;
+    record.spent_ns = sample.spent_ns;
+    record.outcome = sample.answered ? "answered" : sample.limited ? "limited" : "quiet";
+    record.why = sample.limited ? LIMITED : DECISION_REASONS[sample.decision.why];
+    record.length = sample.length;
+    record.queue = sample.queue;
+    record.ticks = 1;
+    record.orders = sample.answered;
+    static_cast<tick&>(record.tick) = sample.tick;
+    record.decision = sample.decision;
+    record.head_length = sample.head_length;
+    static_assert(sizeof sample.head <= TraceRecord::HEAD);
+    memcpy(record.head, sample.head, sample.head_length);
+    return record;
+  }
 
   void adopt(const ResponderRole::Live* live) noexcept {
     live_ = live;
-    strategy_ = static_cast<Strategy*>(live->strategy.get());
     if constexpr (KernelAssisted<Io>) {
-      const StrategyConfig& s = live->settings.strategy;
-      io_.change({live->settings.enabled, s.threshold, s.quantity, s.price_offset, s.side});
+      io_.change({live->settings.enabled, live->rules.settings, live->settings.limit});
     }
-    role_.use(live);
+    role_.live.use(live);
   }
 
-  void handle(const Frame& frame) noexcept {
+  [[gnu::noinline]] void handle_traced(const Frame& frame) noexcept {
+    if (!role_.trace.wants(frame.data, frame.length, frame.length, now_ns_)) {
+      if (live_->settings.enabled) {
+        handle(frame);
+      } else {
+        ++counters_.disabled;
+      }
+      return;
+    }
+    uint64_t begin_ns = Clock::get().now_ns();
+    Outcome outcome{"disabled"};
+    if (live_->settings.enabled) {
+      handle(frame, &outcome);
+    } else {
+      ++counters_.disabled;
+    }
+    TraceRecord record;
+    record.spent_ns = Clock::get().now_ns() - begin_ns;
+    record.time_ns = order_time_ns_;
+    record.outcome = outcome.name;
+    record.why = outcome.why;
+    record.length = frame.length;
+    record.queue = config_.io.queue;
+    record.ticks = outcome.ticks;
+    record.orders = outcome.orders;
+    record.tick = outcome.tick;
+    record.decision = outcome.decision;
+    record.head_length = frame.length < TraceRecord::HEAD ? frame.length : TraceRecord::HEAD;
+    memcpy(record.head, frame.data, record.head_length);
+    role_.trace.put(record, now_ns_);
+  }
+
+  // `outcome` is for the trace, null without it.
+  [[gnu::always_inline]] void handle(const Frame& frame, Outcome* outcome = nullptr) noexcept {
     Datagram datagram;
     parse_options_.verify_checksums = !frame.checksums_verified;
     parse_options_.stripped_vlan = frame.stripped_vlan;
     ParseResult result = parse_frame(frame.data, frame.length, parse_options_, datagram);
     if (result != ParseResult::ok) [[unlikely]] {
       ++counters_.refused[static_cast<size_t>(result)];
+      CAROM_PROBE2(frame_refused, PARSE_RESULT_NAMES[static_cast<size_t>(result)], frame.length);
+      if (outcome != nullptr) *outcome = {"refused", PARSE_RESULT_NAMES[static_cast<size_t>(result)]};
       return;
     }
-    if (Counter* reason = refusal(datagram)) [[unlikely]] {
+    if (auto [reason, name] = refusal(datagram); reason != nullptr) [[unlikely]] {
       ++*reason;
+      CAROM_PROBE2(frame_refused, name, frame.length);
+      if (outcome != nullptr) *outcome = {"refused", name};
       return;
     }
     ++counters_.datagrams;
     uint32_t whole = datagram.payload_length / MARKET_DATA_SIZE;
     if (whole * MARKET_DATA_SIZE != datagram.payload_length) [[unlikely]]
       ++counters_.partial_ticks;
+    if (outcome != nullptr) *outcome = {"quiet", whole == 0 ? "no whole tick" : "", whole};
     for (uint32_t i = 0; i < whole; i++) {
       Tick tick = Tick::read(datagram.payload + i * MARKET_DATA_SIZE);
       ++counters_.ticks;
-      Decision decision = strategy_->on_tick(tick);
-      if (decision.order) {
-        answer(datagram, tick, decision);
-      } else {
-        ++counters_.quiet_ticks;
+      Decision decision = decide(tick);
+      CAROM_PROBE4(tick_decided, tick.timestamp, tick.price, decision.order, decision.why);
+      if (outcome != nullptr && i == 0) {
+        outcome->tick = tick;
+        outcome->decision = decision;
+        outcome->why = DECISION_REASONS[decision.why];
+      }
+      if (!decision.order) {
+        ++unanswered(decision);
+        continue;
+      }
+      bool is_allowed = allowed(datagram);
+      bool is_made = is_allowed && answer(datagram, tick, decision);
+      if (role_.passages.on() && is_made && role_.passages.wants(tick.timestamp)) [[unlikely]]
+        role_.passages.add({tick.timestamp, now_ns_, 0, 0});
+      if (outcome == nullptr) continue;
+      if (is_made) {
+        outcome->name = "answered";
+        outcome->orders++;
+      } else if (outcome->orders == 0) {
+        outcome->name = is_allowed ? "unsent" : "limited";
+        outcome->why = is_allowed ? "no room to send" : LIMITED;
       }
     }
   }
 
-  // Why a datagram that parsed is not for us, or null.
-  Counter* refusal(const Datagram& datagram) noexcept {
-    if (datagram.destination_port != config_.io.local_port) return &counters_.wrong_port;
-    const uint8_t* to = datagram.destination_address();
-    bool has_own = datagram.ipv6 ? link_.has_address6 : link_.has_address4;
-    if (!has_own) return &counters_.unanswerable;
-    const uint8_t* own = datagram.ipv6 ? link_.address6 : link_.address4;
-    const uint8_t* mac = datagram.ethernet;
-    if (memcmp(to, own, datagram.address_size()) == 0) {
-      return memcmp(mac, link_.mac, 6) == 0 ? nullptr : &counters_.wrong_mac;
-    }
-    bool multicast = datagram.ipv6 ? to[0] == 0xff : (to[0] & 0xf0) == 0xe0;
-    if (!multicast) return &counters_.wrong_address;
-    bool joined = config_.io.has_group && config_.io.group_ipv6 == datagram.ipv6 &&
-                  memcmp(to, config_.io.group, datagram.address_size()) == 0;
-    if (!joined) return &counters_.wrong_group;
-    // Frames that a kernel socket received have the link's own address in front.
-    bool right_mac = memcmp(mac, group_mac_, 6) == 0 || memcmp(mac, link_.mac, 6) == 0;
-    return right_mac ? nullptr : &counters_.wrong_mac;
+  Decision decide(const Tick& tick) noexcept {
+    // Its memory is in the kernel, where single ticks are decided: another one here would disagree.
+    if constexpr (KernelAssisted<Io> && STRATEGY_STATES[ID]) return no_order(WHY_UNDECIDABLE);
+    return strategy_.template on_tick<ID>(live_->rules, tick);
   }
 
-  void answer(const Datagram& datagram, const Tick& tick, const Decision& decision) noexcept {
+  // The counter of a tick that gets no order.
+  Counter& unanswered(const Decision& decision) noexcept {
+    if (decision.why == WHY_OVER_LIMIT) [[unlikely]]
+      return counters_.symbol_over_limit;
+    if (decision.why == WHY_UNDECIDABLE) [[unlikely]]
+      return counters_.undecidable;
+    return counters_.quiet_ticks;
+  }
+
+  // Whether the datagram's source may have one more answer.
+  bool allowed(const Datagram& datagram) noexcept {
+    const answer_limit& limit = live_->settings.limit;
+    if (limit.interval_ns == 0) [[likely]]
+      return true;
+    answer_source source{};
+    source.words[1] = datagram.ipv6 ? 0 : UINT64_MAX;
+    memcpy(source.words, datagram.source_address(), datagram.address_size());
+    if (answer_allowed(&limited_[answer_limit_set_of(&source)], &source, &limit, now_ns_)) return true;
+    ++counters_.orders_limited;
+    return false;
+  }
+
+  struct Refusal {
+    Counter* counter;
+    const char* name;
+  };
+
+  // Why a datagram that parsed is not for us; null when it is.
+  Refusal refusal(const Datagram& datagram) noexcept {
+    if (datagram.destination_port != config_.io.local_port) return {&counters_.wrong_port, "wrong_port"};
+    const uint8_t* to = datagram.destination_address();
+    bool has_own = datagram.ipv6 ? link_.has_address6 : link_.has_address4;
+    if (!has_own) return {&counters_.unanswerable, "unanswerable"};
+    const uint8_t* own = datagram.ipv6 ? link_.address6 : link_.address4;
+    const uint8_t* mac = datagram.ethernet;
+    const Refusal none{nullptr, ""};
+    const Refusal wrong_mac{&counters_.wrong_mac, "wrong_mac"};
+    if (memcmp(to, own, datagram.address_size()) == 0)
+      return memcmp(mac, link_.mac, 6) == 0 ? none : wrong_mac;
+    bool multicast = datagram.ipv6 ? to[0] == 0xff : (to[0] & 0xf0) == 0xe0;
+    if (!multicast) return {&counters_.wrong_address, "wrong_address"};
+    bool joined = config_.io.has_group && config_.io.group_ipv6 == datagram.ipv6 &&
+                  memcmp(to, config_.io.group, datagram.address_size()) == 0;
+    if (!joined) return {&counters_.wrong_group, "wrong_group"};
+    // Frames that a kernel socket received have the link's own address in front.
+    bool right_mac = memcmp(mac, group_mac_, 6) == 0 || memcmp(mac, link_.mac, 6) == 0;
+    return right_mac ? none : wrong_mac;
+  }
+
+  // False when there is no room to send.
+  bool answer(const Datagram& datagram, const Tick& tick, const Decision& decision) noexcept {
     if (tx_used_ == tx_reserved_ && !reserve()) [[unlikely]] {
       ++counters_.orders_unsent;
-      return;
+      return false;
     }
     address(datagram);
     Frame& frame = tx_[tx_used_++];
@@ -248,6 +397,7 @@ class RespondLoop {
                 tick.timestamp);
     template_.finish(frame.data);
     frame.length = template_.frame_length();
+    return true;
   }
 
   // Headers towards the datagram's sender; most follow one of the same sender.
@@ -284,11 +434,16 @@ class RespondLoop {
 
   void flush() noexcept {
     uint32_t done = 0;
+    if (role_.passages.on()) [[unlikely]]
+      role_.passages.handed(Clock::get().now_ns());
     for (uint32_t i = 0; i < TX_TRIES && done < tx_used_; i++) {
       done += io_.tx_submit(std::span<const Frame>(tx_.data() + done, tx_used_ - done));
     }
     counters_.orders.add(done);
     counters_.orders_unsent.add(tx_used_ - done);
+    if (role_.passages.on()) [[unlikely]]
+      role_.passages.returned(Clock::get().now_ns());
+    CAROM_PROBE2(orders_sent, done, tx_used_);
     tx_used_ = tx_reserved_ = 0;
   }
 
@@ -298,7 +453,8 @@ class RespondLoop {
   ResponderCounters& counters_;
   Io& io_;
   const ResponderRole::Live* live_ = nullptr;
-  Strategy* strategy_ = nullptr;
+  StrategyRunner strategy_;
+  std::unique_ptr<answer_limit_set[]> limited_;
   ParseOptions parse_options_;
   uint8_t group_mac_[6] = {};
   std::array<Frame, MAX_BATCH> rx_;
@@ -307,6 +463,7 @@ class RespondLoop {
   uint32_t tx_reserved_ = 0;
   uint32_t batch_hint_ = 1;
   int64_t epoch_offset_ns_ = 0;
+  uint64_t now_ns_ = 0;  // when the batch was taken up
   uint64_t order_time_ns_ = 0;
   bool addressed_ = false;
   bool peer_ipv6_ = false;

@@ -79,6 +79,7 @@ void Role::raise_command(Command command) noexcept {
 void Role::close() noexcept {
   raise_command(Command::abort);
   if (thread_.joinable()) thread_.join();
+  program.reset();  // detached, unless another queue still uses it
 }
 
 }  // namespace carom

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -16,6 +17,8 @@
 #include "io/packet_io.h"
 
 namespace carom {
+
+class XdpProgram;
 
 class Role {
  public:
@@ -45,6 +48,8 @@ class Role {
   IoCounters io_counters;
   StallDetector stalls;
   std::vector<std::string> notes;  // complete once opened
+  // Of a backend that has one. Set before opening, it is that of another queue, which is served by it, too.
+  std::shared_ptr<XdpProgram> program;
 
  private:
   void raise_command(Command command) noexcept;

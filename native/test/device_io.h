@@ -108,7 +108,7 @@ class DeviceIo {
     expect(tick.timestamp > last_timestamp_, "timestamps grow");
     last_timestamp_ = tick.timestamp;
     sent++;
-    due += tick.price < config.ledger.strategy.threshold;
+    due += tick.price < config.ledger.strategy.settings.threshold;
     options_.on_tick(memory_, tick);
   }
 

@@ -5,14 +5,14 @@
 #include <memory>
 
 #include "loop/respond.h"
-#include "strategy/threshold.h"
+#include "strategy/runner.h"
 #include "test/loop_support.h"
 #include "test/memory_io.h"
 
 namespace carom::test {
 namespace {
 
-using Loop = RespondLoop<MemoryIo, Threshold>;
+using Loop = RespondLoop<MemoryIo, STRATEGY_threshold>;
 
 struct Target {
   explicit Target(uint32_t settings) : role(config(settings)), loop(new Loop(role, io)) {}
@@ -23,7 +23,7 @@ struct Target {
     config.io.vlan = (settings & 2) != 0 ? 100 : -1;
     config.io.has_group = true;
     memcpy(config.io.group, GROUP4, 16);
-    config.strategy = {10000, 100, 1, 0, {}};
+    config.strategy = {STRATEGY_threshold, {10000, 100, 1, 0}, {}, 0};
     config.response.port = ORDER_PORT;
     return config;
   }

@@ -115,8 +115,8 @@ class LedgerModel {
   }
 
   bool order_due(const Tick& tick) const {
-    int64_t price = int64_t{tick.price} + config_.strategy.price_offset;
-    return tick.price < config_.strategy.threshold && traded(tick.symbol) && price >= 0 &&
+    int64_t price = int64_t{tick.price} + config_.strategy.settings.price_offset;
+    return tick.price < config_.strategy.settings.threshold && traded(tick.symbol) && price >= 0 &&
            price <= UINT32_MAX;
   }
 
@@ -129,12 +129,12 @@ class LedgerModel {
     for (auto& [number, sent] : ticks) {
       if (config_.match == Match::clordid) {
         char id[17];
-        snprintf(id, sizeof id, "%016" PRIx64, sent.tick.timestamp);
+        snprintf(id, sizeof id, "%016" PRIx64, uint64_t{sent.tick.timestamp});
         if (memcmp(id, order + 25, 16) == 0) return &sent;
       } else {
         bool fits = waits(sent) && sent.tick.symbol == symbol;
         if (config_.match == Match::price) {
-          fits = fits && int64_t{sent.tick.price} + config_.strategy.price_offset == int64_t{price};
+          fits = fits && int64_t{sent.tick.price} + config_.strategy.settings.price_offset == int64_t{price};
         }
         if (fits) return &sent;  // the oldest
       }
@@ -144,11 +144,11 @@ class LedgerModel {
 
   bool right(const uint8_t* order, const Sent& sent) const {
     uint8_t expected[17];
-    uint32_t price = sent.tick.price + static_cast<uint32_t>(config_.strategy.price_offset);
+    uint32_t price = sent.tick.price + static_cast<uint32_t>(config_.strategy.settings.price_offset);
     memcpy(expected, &sent.tick.symbol, 8);
     memcpy(expected + 8, &price, 4);
-    memcpy(expected + 12, &config_.strategy.quantity, 4);
-    expected[16] = config_.strategy.side;
+    memcpy(expected + 12, &config_.strategy.settings.quantity, 4);
+    expected[16] = static_cast<uint8_t>(config_.strategy.settings.side);
     return memcmp(order, expected, 17) == 0;
   }
 
@@ -169,7 +169,7 @@ class LedgerModel {
       ++(measured ? counts.correct : counts.warmup_answered);
     }
     if (sent->tick.timestamp < newest_answered_) counts.reordered++;
-    newest_answered_ = std::max(newest_answered_, sent->tick.timestamp);
+    newest_answered_ = std::max<uint64_t>(newest_answered_, sent->tick.timestamp);
     sent->state = Sent::ANSWERED;
     sent->received_ns = now_ns;
     sent->rx_stamp_ns = stamp_ns;

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "loop/respond.h"
-#include "strategy/threshold.h"
+#include "strategy/runner.h"
 #include "test/loop_support.h"
 #include "test/memory_io.h"
 
@@ -17,7 +17,7 @@ namespace carom::test {
 inline ResponderConfig responder_config(bool ipv6) {
   ResponderConfig config{};
   config.io = io_config(true, ipv6);
-  config.strategy = {10000, 100, 1, 0, {}};
+  config.strategy = {STRATEGY_threshold, {10000, 100, 1, 0}, {}, 0};
   config.response.port = ORDER_PORT;
   config.io.has_group = true;
   memcpy(config.io.group, GROUP4, 16);
@@ -72,12 +72,12 @@ inline Expected expectation(const Frame& in, const ResponderConfig& config, uint
     uint64_t timestamp;
     memcpy(&price, tick + 8, 4);
     memcpy(&timestamp, tick + 16, 8);
-    if (price >= config.strategy.threshold) continue;
-    price += static_cast<uint32_t>(config.strategy.price_offset);
+    if (price >= config.strategy.settings.threshold) continue;
+    price += static_cast<uint32_t>(config.strategy.settings.price_offset);
     memcpy(order, tick, 8);
     memcpy(order + 8, &price, 4);
-    memcpy(order + 12, &config.strategy.quantity, 4);
-    order[16] = config.strategy.side;
+    memcpy(order + 12, &config.strategy.settings.quantity, 4);
+    order[16] = static_cast<uint8_t>(config.strategy.settings.side);
     memcpy(order + 17, &now_ns, 8);
     char id[17];
     snprintf(id, sizeof id, "%016" PRIx64, timestamp);

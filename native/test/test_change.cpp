@@ -53,11 +53,11 @@ class ChangingIo {
  private:
   uint32_t change() {
     enabled_ = !chance_.one_in(4);
-    config_.strategy.threshold = 9985 + chance_.below(20);
-    config_.strategy.price_offset = static_cast<int32_t>(chance_.below(5));
-    config_.strategy.quantity = chance_.below(1000);
-    config_.strategy.side = static_cast<uint8_t>(chance_.below(2));
-    role_.change({enabled_, config_.strategy});
+    config_.strategy.settings.threshold = 9985 + chance_.below(20);
+    config_.strategy.settings.price_offset = static_cast<int32_t>(chance_.below(5));
+    config_.strategy.settings.quantity = chance_.below(1000);
+    config_.strategy.settings.side = static_cast<uint8_t>(chance_.below(2));
+    role_.change({enabled_, config_.strategy, {}});
     return 0;
   }
 
@@ -103,7 +103,7 @@ void in_force(Chance& chance) {
   std::unique_ptr<ChangingIo> io;
   role.open([&] {
     io = std::make_unique<ChangingIo>(role, chance);
-    auto loop = std::make_unique<RespondLoop<ChangingIo, Threshold>>(role, *io);
+    auto loop = std::make_unique<RespondLoop<ChangingIo, STRATEGY_threshold>>(role, *io);
     if (role.opened({})) loop->run();
   });
   std::atomic<bool> ended = false;
@@ -124,14 +124,14 @@ void hammered(Chance& chance) {
   ResponderRole role(responder_config(false));
   MemoryIo io(MEMORY);
   role.open([&] {
-    auto loop = std::make_unique<RespondLoop<MemoryIo, Threshold>>(role, io);
+    auto loop = std::make_unique<RespondLoop<MemoryIo, STRATEGY_threshold>>(role, io);
     if (role.opened({})) loop->run();
   });
   role.start({});
   StrategyConfig strategy = role.config.strategy;
   for (int i = 0; i < 100'000; i++) {
-    strategy.threshold = chance.below(20'000);
-    role.change({true, strategy});
+    strategy.settings.threshold = chance.below(20'000);
+    role.change({true, strategy, {}});
   }
   role.stop();
   role.close();
@@ -165,27 +165,36 @@ class KernelIo {
   void rest() noexcept {}
   void set_epoch_offset() noexcept {}
   KernelTally take_tally() noexcept {
-    KernelTally since{chance_.below(4), chance_.below(2), 0, chance_.below(2)};
-    since.quiet = since.ticks - std::min(since.ticks, since.orders);
-    since.ticks = since.orders + since.quiet;
-    tally.ticks += since.ticks;
-    tally.orders += since.orders;
-    tally.disabled += since.disabled;
+    KernelTally since{chance_.below(4), chance_.below(4), chance_.below(2), chance_.below(2),
+                      chance_.below(2)};
+    ticks += since.orders + since.quiet + since.limited + since.over_limit;
+    disabled += since.disabled;
     return since;
+  }
+  void sample(uint32_t) noexcept {}
+  template <class Take>
+  void take_samples(Take take) noexcept {
+    if (!chance_.one_in(8)) return;
+    respond_sample sample{};
+    sample.spent_ns = 100;
+    take(sample);
+    samples++;
   }
   void change(const KernelSettings& settings) noexcept {
     in_force = settings;
     if (turns_ > 0 && turns_ < 2000 && chance_.one_in(2)) request();
   }
 
-  KernelTally tally{};
+  uint64_t ticks = 0;
+  uint64_t disabled = 0;
+  uint64_t samples = 0;
   KernelSettings in_force{};
 
  private:
   void request() {
     StrategyConfig strategy = role_.config.strategy;
-    strategy.threshold = 5000 + chance_.below(10'000);
-    role_.change({true, strategy});
+    strategy.settings.threshold = 5000 + chance_.below(10'000);
+    role_.change({true, strategy, {}});
   }
 
   ResponderRole& role_;
@@ -201,7 +210,7 @@ void in_kernel(Chance& chance) {
   std::unique_ptr<KernelIo> io;
   role.open([&] {
     io = std::make_unique<KernelIo>(role, chance);
-    auto loop = std::make_unique<RespondLoop<KernelIo, Threshold>>(role, *io);
+    auto loop = std::make_unique<RespondLoop<KernelIo, STRATEGY_threshold>>(role, *io);
     if (role.opened({})) loop->run();
   });
   std::atomic<bool> ended = false;
@@ -212,9 +221,12 @@ void in_kernel(Chance& chance) {
   uint64_t refused = total(is.refused) + is.wrong_mac.get() + is.wrong_address.get() + is.wrong_group.get() +
                      is.wrong_port.get() + is.unanswerable.get() + is.disabled.get();
   expect_equal(is.frames.get(), is.datagrams.get() + refused, "each frame is counted once, wherever");
-  expect_equal(is.ticks.get(), is.orders.get() + is.quiet_ticks.get(), "each tick is counted once");
-  expect_equal(is.disabled.get(), io->tally.disabled, "what the kernel threw away");
-  expect(is.ticks.get() >= io->tally.ticks && io->tally.ticks > 0, "what the kernel did");
+  expect_equal(is.ticks.get(),
+               is.orders.get() + is.quiet_ticks.get() + is.orders_limited.get() + is.symbol_over_limit.get(),
+               "each tick is counted once");
+  expect_equal(is.disabled.get(), io->disabled, "what the kernel threw away");
+  expect(is.ticks.get() >= io->ticks && io->ticks > 0, "what the kernel did");
+  expect(role.processing.count() > io->samples && io->samples > 0, "its samples are processing times");
   expect(!io->in_force.enabled, "nothing is answered after the end");
 }
 

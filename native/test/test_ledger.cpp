@@ -67,7 +67,7 @@ class Story {
                  0.75,
                  {"AAPL", "MSFT", "GOOG"},
                  match == Match::price ? 80u : 1000u,
-                 config_.strategy.threshold,
+                 config_.strategy.settings.threshold,
                  match == Match::price}) {}
 
   void step() {
@@ -136,8 +136,9 @@ class Story {
   // The order that a tick must have; what isn't in it yet is chance.
   void right_order(const LedgerModel::Sent& sent, uint8_t* order) {
     write_order(order, sent.tick.symbol,
-                sent.tick.price + static_cast<uint32_t>(config_.strategy.price_offset),
-                config_.strategy.quantity, config_.strategy.side, chance_.next(), sent.tick.timestamp);
+                sent.tick.price + static_cast<uint32_t>(config_.strategy.settings.price_offset),
+                config_.strategy.settings.quantity, static_cast<uint8_t>(config_.strategy.settings.side),
+                chance_.next(), sent.tick.timestamp);
   }
 
   void any_order(uint8_t* order) {
@@ -234,8 +235,9 @@ void compare(Chance& chance, Match match, bool stamped, StrategyConfig strategy,
   }
 }
 
-const StrategyConfig DEFAULT{10000, 100, 1, 0, {}};
-const StrategyConfig SOME{5000, 7, -4500, 1, {"AAPL", "GOOG"}};  // prices below 4500 give no order
+const StrategyConfig DEFAULT{STRATEGY_threshold, {10000, 100, 1, 0}, {}, 0};
+const StrategyConfig SOME{
+    STRATEGY_threshold, {5000, 7, -4500, 1}, {"AAPL", "GOOG"}, 0};  // prices below 4500 give no order
 
 void clordid(Chance& chance) {
   compare(chance, Match::clordid, false, DEFAULT, 300'000);
@@ -260,7 +262,7 @@ void window(Chance& chance) {
     uint64_t due = 0, settled = 0;
     Ledger ledger({CAPACITY, TIMEOUT_NS, match, false, DEFAULT});
     for (uint64_t n = 1; n <= 10 * CAPACITY; n++) {
-      Tick tick{symbol_word("AAPL"), static_cast<uint32_t>(n % 2 == 0 ? 9000 + n % 80 : 10000), 100, n};
+      Tick tick{{symbol_word("AAPL"), static_cast<uint32_t>(n % 2 == 0 ? 9000 + n % 80 : 10000), 100, n}};
       due += n % 2 == 0;
       ledger.sent(tick, n, n, true);
       if (n % 100 == 0) settled += ledger.expire(n);  // nothing is late: the ring comes round too early

@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "order/native_order.h"
-#include "strategy/strategy.h"
+#include "strategy/runner.h"
 #include "test/test.h"
 
 namespace carom::test {
@@ -93,7 +93,7 @@ void order_bytes(Chance& chance) {
 
 void tick_bytes(Chance& chance) {
   for (int i = 0; i < 10'000; i++) {
-    Tick tick{chance.next(), chance.word(), chance.word(), chance.next()};
+    Tick tick{{chance.next(), chance.word(), chance.word(), chance.next()}};
     uint8_t bytes[MARKET_DATA_SIZE];
     tick.write(bytes);
     uint32_t price = 0;

@@ -8,7 +8,7 @@
 namespace carom::test {
 namespace {
 
-using Loop = RespondLoop<MemoryIo, Threshold>;
+using Loop = RespondLoop<MemoryIo, STRATEGY_threshold>;
 
 constexpr uint64_t NOW_NS = 123'456'789;
 constexpr MemoryIoOptions MEMORY{64, 1024, MAX_FRAME, FrameTemplate::MIN_BUFFER, true};
@@ -107,8 +107,8 @@ void by_chance6(Chance& chance) {
   ResponderConfig config = responder_config(true);
   config.io.group_ipv6 = true;
   memcpy(config.io.group, GROUP6, 16);
-  config.strategy = {9995, 77, -9990, 1, {}};
-  config.strategy.price_offset = 3;
+  config.strategy = {STRATEGY_threshold, {9995, 77, -9990, 1}, {}, 0};
+  config.strategy.settings.price_offset = 3;
   run(chance, config, 700'000);
 }
 

@@ -1,12 +1,13 @@
 // Symbols, the threshold strategy, the content of ticks and the schedule.
 #include <cmath>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "generate/tick_source.h"
 #include "loop/respond.h"
-#include "strategy/threshold.h"
+#include "strategy/runner.h"
 #include "test/test.h"
 
 namespace carom::test {
@@ -17,9 +18,7 @@ std::string numbered(uint32_t number) {
   return name.append(std::to_string(number));
 }
 
-void symbol_set(Chance& chance) {
-  expect(SymbolSet({}).contains(symbol_word("ANY")), "no symbols means all");
-  expect(SymbolSet({}).contains(0), "and that is all words");
+void symbol_table(Chance& chance) {
   expect_equal(symbol_word("AAPL"), 0x202020204c504141ull, "a symbol as a word");
   expect_equal(symbol_word("ABCDEFGHIJ"), symbol_word("ABCDEFGH"), "eight bytes of it");
   for (size_t size : {1u, 2u, 3u, 8u, 100u, 5000u}) {
@@ -27,14 +26,36 @@ void symbol_set(Chance& chance) {
     while (names.size() < size) names.insert(numbered(chance.below(100'000)));
     std::vector<std::string> list(names.begin(), names.end());
     list.push_back(list.front());  // given twice
-    SymbolSet set(list);
-    for (const std::string& name : names) expect(set.contains(symbol_word(name)), "what is in it");
-    expect(!set.contains(0), "an empty place is no symbol");
+    SymbolTable table(list, 0);
+    expect_equal(table.size(), size, "each symbol once");
+    for (size_t i = 0; i < size; i++) expect_equal(table.find(symbol_word(list[i])), i, "numbered in order");
+    expect_equal(table.find(0), SymbolTable::NONE, "zeros are no symbol of it");
     for (int i = 0; i < 20'000; i++) {
       std::string name = numbered(chance.below(100'000));
-      expect(set.contains(symbol_word(name)) == names.contains(name), "a name by chance");
-      expect(!set.contains(chance.next() | 0x80), "a word by chance: not ASCII");
+      expect((table.find(symbol_word(name)) != SymbolTable::NONE) == names.contains(name),
+             "a name by chance");
+      expect_equal(table.find(chance.next() | 0x80), SymbolTable::NONE, "a word by chance: not ASCII");
     }
+  }
+}
+
+void growing_symbol_table(Chance& chance) {
+  for (size_t limit : {1u, 2u, 7u, 1000u}) {
+    SymbolTable table({}, limit);
+    std::map<uint64_t, uint32_t> model;
+    for (int i = 0; i < 20'000; i++) {
+      uint64_t word = chance.one_in(50) ? chance.below(2) : chance.below(3000);  // eight zero bytes, too
+      uint32_t expected = SymbolTable::NONE;
+      if (auto found = model.find(word); found != model.end()) {
+        expected = found->second;
+      } else if (model.size() < limit) {
+        expected = static_cast<uint32_t>(model.size());
+        model[word] = expected;
+      }
+      expect_equal(table.add(word), expected, "the number of a symbol, or that there is no room");
+      expect_equal(table.find(word), expected, "and again");
+    }
+    expect_equal(table.size(), model.size(), "symbols");
   }
 }
 
@@ -62,21 +83,25 @@ void threshold(Chance& chance) {
       {UINT32_MAX, 0x7fffffffu, INT32_MIN, false, 0},
   };
   for (const Case& c : CASES) {
-    Threshold strategy({c.threshold, 7, c.offset, 1, {}});
-    Decision decision = strategy.on_tick({symbol_word("AAPL"), c.price, 500, 1});
-    expect(decision.order == c.order, "an order or none");
+    StrategyConfig config{STRATEGY_threshold, {c.threshold, 7, c.offset, 1}, {}, 0};
+    StrategyRunner strategy(config);
+    Decision decision = strategy.on_tick(StrategyRules(config), {{symbol_word("AAPL"), c.price, 500, 1}});
+    expect((decision.order != 0) == c.order, "an order or none");
     if (!decision.order) continue;
     expect_equal(decision.price, c.order_price, "its price");
     expect_equal(decision.quantity, 7, "its quantity");
     expect_equal(decision.side, 1, "its side");
   }
-  Threshold some({10000, 100, 1, 0, {"AAPL", "MSFT"}});
+  StrategyConfig config{STRATEGY_threshold, {10000, 100, 1, 0}, {"AAPL", "MSFT"}, 0};
+  StrategyRunner some(config);
+  StrategyRules rules(config);
   for (int i = 0; i < 100'000; i++) {
     uint32_t price = chance.below(20'000);
     const char* names[] = {"AAPL", "MSFT", "GOOG", "AAPLX"};
     uint32_t name = chance.below(4);
-    Decision decision = some.on_tick({symbol_word(names[name]), price, 1, 1});
-    expect(decision.order == (price < 10000 && name < 2), "only below the threshold, only these symbols");
+    Decision decision = some.on_tick(rules, {{symbol_word(names[name]), price, 1, 1}});
+    expect((decision.order != 0) == (price < 10000 && name < 2),
+           "only below the threshold, only these symbols");
   }
 }
 
@@ -213,7 +238,8 @@ void group_macs(Chance&) {
 }
 
 const Tests TESTS{
-    {"strategy: a set of symbols holds what is in it", symbol_set},
+    {"strategy: a table of symbols holds what is in it", symbol_table},
+    {"strategy: a table of symbols grows to its limit", growing_symbol_table},
     {"strategy: threshold, offset, overflow, symbols", threshold},
     {"strategy: MAC addresses of groups", group_macs},
     {"ticks: the same seed gives the same ticks", seeds},

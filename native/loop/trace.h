@@ -1,0 +1,105 @@
+// The trace of a responder: what became of single packets, sampled into a ring that the control plane
+// empties. While nobody asks for it, it costs one comparison a batch.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/counters.h"
+#include "core/handover.h"
+#include "filter/packet_filter.h"
+#include "io/packet_io.h"
+#include "strategy/runner.h"
+
+namespace carom {
+
+struct TraceRecord {
+  static constexpr uint32_t HEAD = 128;
+
+  uint64_t time_ns;   // when it was taken up, since the epoch
+  uint64_t spent_ns;  // on this packet, until its order was made; without the batch's system call
+  const char* outcome;
+  const char* why;  // "" when the outcome says all
+  uint32_t length;
+  uint32_t queue;
+  uint32_t ticks;
+  uint32_t orders;
+  Tick tick;  // the first one
+  Decision decision;
+  uint32_t head_length;
+  uint8_t head[HEAD];  // the first bytes of the frame
+};
+
+// What a tracer wants: at most so many packets a second, and only those of a filter.
+struct TraceRequest {
+  uint64_t interval_ns;
+  uint32_t per_second;
+  PacketFilter filter;
+};
+
+class Trace {
+ public:
+  static constexpr size_t CAPACITY = 4096;  // records, a power of two
+
+  // By the control plane. Null ends it.
+  void request(std::unique_ptr<const TraceRequest> request) {
+    if (request && records_.empty()) records_.resize(CAPACITY);
+    requests_.offer(std::move(request));
+  }
+
+  // Takes out what is there, oldest first.
+  std::vector<TraceRecord> take() {
+    std::vector<TraceRecord> taken;
+    uint64_t head = head_.load(std::memory_order_acquire);
+    uint64_t tail = tail_.load(std::memory_order_relaxed);
+    for (; tail != head; tail++) taken.push_back(records_[tail & (CAPACITY - 1)]);
+    tail_.store(tail, std::memory_order_release);
+    return taken;
+  }
+
+  const TraceRequest* wanted() const noexcept { return requests_.wanted(); }
+
+  // By the loop: follows a change of the request; null while there is none.
+  const TraceRequest* follow() noexcept {
+    const TraceRequest* now = requests_.wanted();
+    if (now != current_) [[unlikely]] {
+      current_ = now;
+      requests_.use(now);
+    }
+    return now;
+  }
+
+  // Whether this frame is to be traced now.
+  bool wants(const uint8_t* frame, uint32_t captured, uint32_t length, uint64_t now_ns) noexcept {
+    if (now_ns + BURST * current_->interval_ns < due_ns_) return false;
+    return current_->filter.matches(frame, captured, length);
+  }
+
+  void put(const TraceRecord& record, uint64_t now_ns) noexcept {
+    due_ns_ = std::max(due_ns_, now_ns) + current_->interval_ns;
+    uint64_t head = head_.load(std::memory_order_relaxed);
+    if (head - tail_.load(std::memory_order_acquire) == CAPACITY) {
+      ++lost;
+      return;
+    }
+    records_[head & (CAPACITY - 1)] = record;
+    head_.store(head + 1, std::memory_order_release);
+  }
+
+  Counter lost;  // records for which the ring had no room
+
+ private:
+  static constexpr uint64_t BURST = 32;  // packets that may be traced back to back
+
+  Handover<TraceRequest> requests_;
+  const TraceRequest* current_ = nullptr;  // the loop's
+  uint64_t due_ns_ = 0;
+  std::vector<TraceRecord> records_;
+  std::atomic<uint64_t> head_{0};
+  std::atomic<uint64_t> tail_{0};
+};
+
+}  // namespace carom
