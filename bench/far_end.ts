@@ -19,10 +19,10 @@ export interface Cores {
 
 /** @throws CaromError (environment) when there are no two */
 export function twoCores(): Cores {
-  const { generator, responder } = chooseCores(2);
+  const { generator, responder } = chooseCores(1);
   if (generator < 0)
     throw new CaromError("environment", "choose a core for each end", "there is only one", "it takes two");
-  return { near: generator, far: responder };
+  return { near: generator, far: responder[0]! };
 }
 
 export interface Responder {

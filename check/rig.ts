@@ -10,11 +10,10 @@ import {
   type FrameSocket,
   type Link,
   openFrameSocket,
-  openResponder,
-  type Responder,
   type ResponderConfig,
 } from "../native/index.js";
 import { responderConfig, responderOptions } from "../responder/config.js";
+import { openResponder, type ResponderThreads } from "../responder/threads.js";
 import { isIp6 } from "../wire/address.js";
 import { type Inbox, openInbox } from "./inbox.js";
 import type { Wiring } from "./outgoing.js";
@@ -82,7 +81,7 @@ class LabRig implements Rig {
   private detachPass: (() => void) | undefined;
   private mtu = 0;
   private current:
-    | { key: string; responder: Responder; station: Station; attachment: Attachment }
+    | { key: string; responder: ResponderThreads; station: Station; attachment: Attachment }
     | undefined;
 
   constructor(

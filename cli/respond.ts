@@ -5,12 +5,13 @@ import { optionGroup } from "../config/option.js";
 import { duration, filePath, flag, interfaceName, name } from "../config/values.js";
 import { openLab, resolveLink } from "../lab/lab.js";
 import { CaromError } from "../native/error.js";
-import { attachXdpPass, type Counters, openResponder } from "../native/index.js";
+import { attachXdpPass, type Counters } from "../native/index.js";
 import { responderConfig, responderOptions } from "../responder/config.js";
 import { isAnswered, serveControl } from "../responder/control.js";
 import { RunningResponder } from "../responder/running.js";
+import { openResponder, type ResponderThreads } from "../responder/threads.js";
 import { chooseCores } from "../run/cores.js";
-import { coreStalls } from "../run/interference.js";
+import { responderStalls } from "../run/interference.js";
 import { type Context, defineCommand } from "./command.js";
 import { formatTable } from "./table.js";
 
@@ -60,7 +61,11 @@ export const command = defineCommand({
         ? resolveLink(values.interface!, values.namespace)
         : openLab(values.lab).responder;
     // Not the core that a generator on the same machine would take.
-    const config = responderConfig(link, values, chooseCores(2).responder);
+    const config = responderConfig(
+      link,
+      values,
+      chooseCores(values.queues.length, values.backend === "xdp").responder,
+    );
     if (values.plainClients && (values.lab === undefined || values.backend !== "xdp")) {
       const detail = "it is about the other end of a lab's veth, and the answers of xdp";
       throw new CaromError(
@@ -84,9 +89,9 @@ export const command = defineCommand({
         `answering ticks to ${link.address4 || link.address6}${group}, UDP port ${config.io.localPort}, by ${config.io.backend} on ${link.interfaceName}; Ctrl-C stops`,
       );
       await untilStopped(responder, values.duration, context);
-      const { counters, stalls, notes } = responder.result();
+      const { counters, threads, notes } = responder.result();
       const elapsed_s = (performance.now() - started) / 1000;
-      const interference = coreStalls("responder", config.io.cpu, stalls);
+      const interference = responderStalls(threads);
       for (const line of counterLines(counters)) context.say(line);
       context.result({
         schema: "carom.responder",
@@ -149,11 +154,7 @@ async function detach(name: string, context: Context): Promise<number> {
   throw new CaromError("environment", operation, `it does not answer within ${DETACH_MS / 1000} s`);
 }
 
-function untilStopped(
-  responder: ReturnType<typeof openResponder>,
-  duration_ns: number | undefined,
-  context: Context,
-) {
+function untilStopped(responder: ResponderThreads, duration_ns: number | undefined, context: Context) {
   return new Promise<void>((resolve, reject) => {
     const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
     let previous = 0;

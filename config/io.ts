@@ -3,7 +3,7 @@
 import { CaromError } from "../native/error.js";
 import type { IoConfig, Link } from "../native/index.js";
 import { optionGroup, type Values } from "./option.js";
-import { choice, core, duration, integer, powerOfTwo } from "./values.js";
+import { choice, core, duration, integer, MAX_QUEUE, powerOfTwo } from "./values.js";
 
 const io = optionGroup("How frames move");
 
@@ -17,7 +17,7 @@ export const ioOptions = {
     "name",
     "af_xdp",
   ),
-  queue: io(integer(0, 63), "queue of the interface (af_xdp)", "number", "0"),
+  queue: io(integer(0, MAX_QUEUE), "queue of the interface (af_xdp)", "number", "0"),
   cpu: io(core(), "core to which the thread is pinned: a number, auto or none", "core", "auto"),
   ringSize: io(powerOfTwo(64, 65536), "frames in each ring, a power of two", "frames", "4096"),
   vlan: io(integer(1, 4094), "VLAN identifier of every frame, in and out; untagged without it", "id"),

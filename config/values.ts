@@ -13,6 +13,9 @@ const NS: Readonly<Record<string, number>> = {
   min: 60e9,
   h: 3600e9,
 };
+/** The XDP programs have room for the sockets of so many. */
+export const MAX_QUEUE = 63;
+
 const SCALE: Readonly<Record<string, number>> = { "": 1, k: 1e3, M: 1e6, G: 1e9 };
 
 function fromText<T>(allowed: string, read: (text: string) => T | undefined) {
@@ -58,6 +61,36 @@ export function core() {
     if (text === "auto" || text === "none") return text;
     return /^\d{1,4}$/.test(text) ? Number(text) : undefined;
   });
+}
+
+/** Cores by their numbers, one for each thread ("2-4,7"); or auto or none. */
+export function cores() {
+  return fromText(
+    "cores' numbers such as 2-4,7, or auto or none",
+    (text): number[] | "auto" | "none" | undefined =>
+      text === "auto" || text === "none" ? text : readRanges(text, 9999),
+  );
+}
+
+/** Queues of an interface: "0", "0-3", "0,2". */
+export function queues() {
+  return fromText(`different queues from 0 to ${MAX_QUEUE} such as 0, 0-3 or 0,2`, (text) => {
+    const numbers = readRanges(text, MAX_QUEUE);
+    return numbers !== undefined && new Set(numbers).size === numbers.length ? numbers : undefined;
+  });
+}
+
+/** "0-2,5" as [0, 1, 2, 5]. */
+function readRanges(text: string, max: number): number[] | undefined {
+  const result: number[] = [];
+  for (const part of text.split(",")) {
+    const match = /^(\d{1,4})(?:-(\d{1,4}))?$/.exec(part.trim());
+    if (match === null) return undefined;
+    const [first, last] = [Number(match[1]), Number(match[2] ?? match[1])];
+    if (first > last || last > max) return undefined;
+    for (let number = first; number <= last; number++) result.push(number);
+  }
+  return result;
 }
 
 /** A power of two. */

@@ -55,6 +55,12 @@ export const sendOptions = {
   targetMac: where(macAddress(), "where frames to it go (default: the link is asked)", "address"),
   targetPort: where(integer(1, 65_535), "UDP port that ticks are sent to", "port", "8080"),
   sourcePort: where(integer(1, 65_535), "UDP port that ticks come from (default: the response port)", "port"),
+  flows: where(
+    integer(1, 1024),
+    "source ports of the ticks, each symbol's from one: a NIC spreads flows over its queues",
+    "ports",
+    "1",
+  ),
 } as const;
 
 const answers = optionGroup("Answers");
@@ -106,7 +112,7 @@ export interface Circumstances {
   readonly breakdownEvery: number;
 }
 
-const DEFAULT_DURATION_NS = 5e9;
+export const DEFAULT_DURATION_NS = 5e9;
 const BRIDGED_S = 0.05;
 const SMALLEST_RING = 1024; // frames
 const LARGEST_RING = 32_768;
@@ -144,6 +150,7 @@ export function generatorConfig(link: Link, values: GeneratorValues, found: Circ
     priceSpan: values.priceSpan,
     match: values.match,
     strategy: strategyConfig(values),
+    flows: values.flows,
     lateThresholdNs: values.lateThreshold,
     breakdownEvery: found.breakdownEvery,
   };
@@ -170,6 +177,13 @@ function refuseContradictions(values: GeneratorValues): void {
       "a run is either open loop, at a rate, or closed loop, with a window",
       "give one of them",
     );
+  }
+  const firstPort = values.sourcePort ?? values.responsePort;
+  if (firstPort + values.flows > 65_536) {
+    refuse("--flows", `from port ${firstPort} on there are not so many`, "lower it, or --source-port");
+  }
+  if (values.flows > 1 && values.backend === "udp") {
+    refuse("--flows", "udp sends from one socket, so from one port", "use --backend af_packet or af_xdp");
   }
   if (values.match === "price" && values.strategy !== "threshold") {
     const detail = `only threshold answers ticks whose prices differ, the strategy is ${values.strategy}`;

@@ -92,6 +92,25 @@ export function logarithmicBins(
   return bins;
 }
 
+/** All samples of several histograms together. */
+export function addHistograms(all: readonly HistogramData[]): HistogramData {
+  if (all.length === 1) return all[0]!;
+  const counts = new Float64Array(all[0]?.counts.length ?? 0);
+  for (const { counts: more } of all) {
+    for (let index = 0; index < more.length; index++) counts[index]! += more[index]!;
+  }
+  const filled = all.filter(({ count }) => count > 0);
+  const sum = (pick: (data: HistogramData) => number) => all.reduce((total, data) => total + pick(data), 0);
+  return {
+    counts,
+    count: sum(({ count }) => count),
+    min: filled.length === 0 ? 0 : Math.min(...filled.map(({ min }) => min)),
+    max: Math.max(0, ...filled.map(({ max }) => max)),
+    sum: sum((data) => data.sum),
+    sumOfSquares: sum(({ sumOfSquares }) => sumOfSquares),
+  };
+}
+
 function valueAt(data: HistogramData, part: number): number {
   const rank = Math.max(1, Math.ceil(part * data.count));
   let seen = 0;

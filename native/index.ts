@@ -86,6 +86,7 @@ export interface GeneratorConfig {
   readonly priceSpan: number; // cents on either side of the threshold
   readonly match: "clordid" | "price" | "fifo";
   readonly strategy: StrategyConfig;
+  readonly flows: number; // source ports, from io.sendPort on; each symbol's ticks come from one
   readonly lateThresholdNs: number; // a send later than this is a late send
   readonly breakdownEvery: number; // one tick of so many, a power of two, is followed; 0 for none
 }

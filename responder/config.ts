@@ -3,11 +3,22 @@
 import { ioConfig, ioOptions, RESPONDER_BACKENDS } from "../config/io.js";
 import { optionGroup, type Values } from "../config/option.js";
 import { strategyConfig, strategyOptions } from "../config/strategy.js";
-import { choice, flag, integer, ipAddress, macAddress, multicastGroup } from "../config/values.js";
+import {
+  choice,
+  cores,
+  flag,
+  integer,
+  ipAddress,
+  macAddress,
+  multicastGroup,
+  queues,
+} from "../config/values.js";
 import { CaromError } from "../native/error.js";
 import type { Link, ResponderConfig } from "../native/index.js";
 
 const where = optionGroup("Where ticks come and orders go");
+
+const { queue: _, ...perThread } = ioOptions;
 
 export const responderOptions = {
   protocol: where(choice("udp"), "transport of ticks and orders", "name", "udp"),
@@ -28,22 +39,49 @@ export const responderOptions = {
     "orders/s",
   ),
   ...strategyOptions,
-  ...ioOptions,
+  ...perThread,
   backend: {
     ...ioOptions.backend,
     type: choice(...RESPONDER_BACKENDS),
     description:
       "af_xdp (user space), xdp (in the kernel, answers from the driver), af_packet or udp (any interface)",
   },
+  queues: {
+    ...ioOptions.queue,
+    type: queues(),
+    description: "queues of the interface, a thread for each (af_xdp, xdp): 0-3",
+    value: "list",
+  },
+  cpu: {
+    ...ioOptions.cpu,
+    type: cores(),
+    description: "cores to which the threads are pinned: numbers such as 2-4, auto or none",
+    value: "cores",
+  },
 } as const;
 
 export type ResponderValues = Values<typeof responderOptions>;
 
+/** One queue, served by one thread on its core. */
+export interface ResponderThread {
+  readonly queue: number;
+  readonly cpu: number; // -1: not pinned
+}
+
+/** The configuration of the thread of the first queue; the others differ from it in queue and core alone. */
+export interface ResponderPlan extends ResponderConfig {
+  readonly threads: readonly ResponderThread[];
+}
+
 /**
- * @param autoCpu the core for --cpu auto; -1 for none
+ * @param autoCores the cores for --cpu auto, one for each queue; -1 for none
  * @throws CaromError (usage) for options that contradict each other
  */
-export function responderConfig(link: Link, values: ResponderValues, autoCpu = -1): ResponderConfig {
+export function responderConfig(
+  link: Link,
+  values: ResponderValues,
+  autoCores: readonly number[] = [],
+): ResponderPlan {
   if ((values.responseIp === undefined) !== (values.responseMac === undefined)) {
     const detail = "one says where orders go, the other how to get there";
     throw new CaromError("usage", "--response-ip and --response-mac", detail, "give both or none");
@@ -58,8 +96,11 @@ export function responderConfig(link: Link, values: ResponderValues, autoCpu = -
       "leave it out, or choose another interface",
     );
   }
+  const threads = threadsOf(values, autoCores);
+  const first = threads[0]!;
   return {
-    io: ioConfig(link, values, autoCpu, {
+    threads,
+    io: ioConfig(link, { ...values, queue: first.queue, cpu: first.cpu < 0 ? "none" : first.cpu }, -1, {
       localPort: values.targetPort,
       sendPort: values.targetPort,
       receives: true,
@@ -75,4 +116,21 @@ export function responderConfig(link: Link, values: ResponderValues, autoCpu = -
     responseMac: values.responseMac ?? "",
     responsePort: values.responsePort,
   };
+}
+
+function threadsOf(values: ResponderValues, autoCores: readonly number[]): ResponderThread[] {
+  const { queues: wanted, cpu } = values;
+  if (typeof cpu === "object" && cpu.length !== wanted.length) {
+    const detail = `${cpu.length} cores for the ${wanted.length} threads of --queues`;
+    throw new CaromError("usage", "--cpu", detail, "give a core for each queue, auto or none");
+  }
+  const isQueued = values.backend === "af_xdp" || values.backend === "xdp";
+  if (!isQueued && (wanted.length > 1 || wanted[0] !== 0)) {
+    const detail = `only af_xdp and xdp have them, the backend is ${values.backend}`;
+    throw new CaromError("usage", "--queues", detail, "leave it out, or add --backend af_xdp");
+  }
+  return wanted.map((queue, index) => ({
+    queue,
+    cpu: cpu === "none" ? -1 : cpu === "auto" ? (autoCores[index] ?? -1) : cpu[index]!,
+  }));
 }

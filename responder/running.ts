@@ -6,15 +6,10 @@ import { keyName } from "../config/option.js";
 import { keepsState, strategyConfig, strategyOptions } from "../config/strategy.js";
 import { CaromError } from "../native/error.js";
 import { summarize } from "../native/histogram.js";
-import {
-  type Counters,
-  type HistogramData,
-  type Responder,
-  type ResponderConfig,
-  refusalReasons,
-} from "../native/index.js";
-import { type ResponderValues, responderOptions } from "./config.js";
+import { type Counters, type HistogramData, refusalReasons } from "../native/index.js";
+import { type ResponderPlan, type ResponderValues, responderOptions } from "./config.js";
 import type { Command } from "./control.js";
+import type { ResponderThreads } from "./threads.js";
 
 const WATCH_MS = 1000;
 
@@ -49,8 +44,8 @@ export class RunningResponder {
 
   constructor(
     private readonly name: string,
-    private readonly responder: Responder,
-    private readonly config: ResponderConfig,
+    private readonly responder: ResponderThreads,
+    private readonly config: ResponderPlan,
     private values: ResponderValues,
   ) {
     this.watch = setInterval(() => this.noteErrors(), WATCH_MS).unref();
@@ -150,7 +145,7 @@ export class RunningResponder {
       enabled: this.enabled,
       interface: io.link.interfaceName,
       namespace: io.link.namespace,
-      queue: io.queue,
+      queues: this.config.threads.map(({ queue }) => queue),
       addresses: [io.link.address4, io.link.address6].filter((address) => address !== ""),
       port: io.localPort,
       protocol: this.values.protocol,

@@ -1,6 +1,7 @@
 /** The machine's noise told apart from the path's: which of the slowest samples overlapped a stall of a core. */
 
 import type { Intervals, StallLog } from "../native/index.js";
+import type { ThreadFindings } from "../responder/threads.js";
 
 export interface CoreStalls {
   readonly role: string;
@@ -21,6 +22,14 @@ export interface Overlap {
 export function coreStalls(role: string, cpu: number, log: StallLog): CoreStalls {
   const { count, total_ns, max_ns, threshold_ns } = log;
   return { role, cpu, count, total_ns, max_ns, threshold_ns, share: total_ns / Math.max(1, log.observed_ns) };
+}
+
+/** Of the threads of a responder that spin; one that sleeps can't tell stalls. */
+export function responderStalls(threads: readonly ThreadFindings[]): CoreStalls[] {
+  const name = (queue: number) => (threads.length === 1 ? "responder" : `responder, queue ${queue}`);
+  return threads
+    .filter(({ stalls }) => stalls.observed_ns > 0)
+    .map(({ queue, cpu, stalls }) => coreStalls(name(queue), cpu, stalls));
 }
 
 /** How many of the intervals overlap a stall in one of the logs. */

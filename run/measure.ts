@@ -1,13 +1,8 @@
 /** One measured run: opens both sides, starts them, waits, and collects what they found. */
 
 import { asCaromError, type CaromError } from "../native/error.js";
-import {
-  type Counters,
-  type GeneratorResult,
-  openGenerator,
-  openResponder,
-  type ResponderResult,
-} from "../native/index.js";
+import { type Counters, type GeneratorResult, openGenerator } from "../native/index.js";
+import { openResponder, type ResponderFindings } from "../responder/threads.js";
 import type { Plan } from "./plan.js";
 import { type InterfaceCounters, readInterface, since } from "./statistics.js";
 
@@ -34,7 +29,7 @@ export interface Measurement {
   readonly elapsed_s: number;
   readonly interrupted: boolean;
   readonly generator: GeneratorResult;
-  readonly responder: ResponderResult | null;
+  readonly responder: ResponderFindings | null;
   /** What the interfaces counted during the run; null when they could not be read any more. */
   readonly interfaces: {
     readonly generator: InterfaceCounters | null;

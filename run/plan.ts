@@ -2,9 +2,10 @@
 
 import { ioOptions, RESPONDER_BACKENDS } from "../config/io.js";
 import { optionGroup, type Values } from "../config/option.js";
-import { choice, core, filePath, flag, interfaceName, name } from "../config/values.js";
+import { choice, filePath, flag, interfaceName, name } from "../config/values.js";
 import {
   closedLoopRing,
+  DEFAULT_DURATION_NS,
   type Destination,
   generatorConfig,
   generatorOptions,
@@ -13,14 +14,8 @@ import {
 import { createLab, type Lab, openLab, resolveLink } from "../lab/lab.js";
 import { resolveMac } from "../lab/neighbor.js";
 import { CaromError } from "../native/error.js";
-import {
-  attachXdpPass,
-  type GeneratorConfig,
-  type Link,
-  openFrameSocket,
-  type ResponderConfig,
-} from "../native/index.js";
-import { responderConfig } from "../responder/config.js";
+import { attachXdpPass, type GeneratorConfig, type Link, openFrameSocket } from "../native/index.js";
+import { type ResponderPlan, responderConfig, responderOptions } from "../responder/config.js";
 import { isIp6, multicastMac } from "../wire/address.js";
 import { type ChosenCores, chooseCores } from "./cores.js";
 import { hasXdpProgram } from "./statistics.js";
@@ -36,8 +31,11 @@ export const linkOptions = {
   lab: where(name(), "a lab that carom lab up made, instead of one for this run alone", "name"),
 } as const;
 
+const shown = optionGroup("Output");
+
 export const runOptions = {
   ...linkOptions,
+  breakdown: shown(flag(), "split the round trip into its parts, with the lab's responder", "", "false"),
   responder: far(
     flag(),
     "start carom's own responder in the lab; off when your program answers there",
@@ -49,7 +47,8 @@ export const runOptions = {
     "its backend (default: the same as --backend)",
     "name",
   ),
-  responderCpu: far(core(), "the core of its thread: a number, auto or none", "core", "auto"),
+  responderCpu: { ...responderOptions.cpu, group: far(flag(), "").group },
+  queues: { ...responderOptions.queues, group: far(flag(), "").group },
   ...generatorOptions,
   ringSize: {
     ...ioOptions.ringSize,
@@ -62,7 +61,7 @@ export type RunValues = Values<typeof runOptions>;
 
 export interface Plan {
   readonly generator: GeneratorConfig;
-  readonly responder: ResponderConfig | null; // null: somebody else's device answers
+  readonly responder: ResponderPlan | null; // null: somebody else's device answers
   readonly lab: Lab | null;
   readonly timestamps: ChosenTimestamps;
   /** Gives back what planning took: the lab, if it was made for this run. */
@@ -77,7 +76,11 @@ export interface Plan {
 export async function planRun(values: RunValues, expectAnswers: boolean): Promise<Plan> {
   refuseContradictions(values);
   const lab =
-    values.interface === undefined ? (values.lab === undefined ? createLab() : openLab(values.lab)) : null;
+    values.interface !== undefined
+      ? null
+      : values.lab === undefined
+        ? createLab({ queues: Math.max(...values.queues, values.queue) + 1 })
+        : openLab(values.lab);
   try {
     return await complete(values, lab, expectAnswers);
   } catch (error) {
@@ -93,7 +96,7 @@ async function complete(given: RunValues, lab: Lab | null, expectAnswers: boolea
   const values = { ...given, ringSize: ring };
   const link = lab?.generator ?? resolveLink(values.interface!, values.namespace);
   const withResponder = lab !== null && values.responder && expectAnswers;
-  const cores = chooseCores(withResponder ? 2 : 1);
+  const cores = chooseCores(withResponder ? values.queues.length : 0, values.responderBackend === "xdp");
   const timestamps = chooseTimestamps(values.timestamps, values.backend, link);
   const destination = await findDestination(values, link, lab?.responder);
   const circumstances = {
@@ -101,7 +104,7 @@ async function complete(given: RunValues, lab: Lab | null, expectAnswers: boolea
     autoCpu: cores.generator,
     timestamps: timestamps.provenance,
     expectAnswers,
-    breakdownEvery: 0,
+    breakdownEvery: breakdownEvery(values),
   };
   const generator = generatorConfig(link, values, circumstances);
   const responder = withResponder ? responderPlan(lab.responder, values, cores) : null;
@@ -117,7 +120,7 @@ function responderPlan(
   link: Link,
   values: RunValues & { ringSize: number },
   cores: ChosenCores,
-): ResponderConfig {
+): ResponderPlan {
   const own = {
     ...values,
     backend: values.responderBackend ?? values.backend,
@@ -127,15 +130,22 @@ function responderPlan(
     responseMac: undefined,
     answerLimit: undefined,
   };
-  return responderConfig(link, own, cores.responder);
+  return { ...responderConfig(link, own, cores.responder), breakdownEvery: breakdownEvery(values) };
+}
+
+const BREAKDOWN_TICKS = 50_000; // wanted; the native logs hold more than twice as many
+const CLOSED_LOOP_TICKS_PER_S = 500_000; // about what one window sends
+
+/** One tick of how many is followed, a power of two: all of them in a short run. 0: none. */
+function breakdownEvery(values: RunValues): number {
+  if (!values.breakdown) return 0;
+  const seconds = (values.duration ?? (values.count === undefined ? DEFAULT_DURATION_NS : Infinity)) / 1e9;
+  const ticks = Math.min(values.count ?? Infinity, (values.rate ?? CLOSED_LOOP_TICKS_PER_S) * seconds);
+  return 2 ** Math.min(20, Math.max(0, Math.ceil(Math.log2(ticks / BREAKDOWN_TICKS))));
 }
 
 /** Whether the lab's near end needs a program of its own to see what one at the far end sends back. */
-function takesXdpBack(
-  lab: Lab | null,
-  generator: GeneratorConfig,
-  responder: ResponderConfig | null,
-): boolean {
+function takesXdpBack(lab: Lab | null, generator: GeneratorConfig, responder: ResponderPlan | null): boolean {
   if (lab === null || generator.io.backend === "af_xdp") return false;
   return responder === null ? hasXdpProgram(lab.responder) : responder.io.backend === "xdp";
 }
@@ -177,6 +187,25 @@ function refuseContradictions(values: RunValues): void {
   }
   if (values.namespace !== undefined && values.interface === undefined) {
     refuse("--namespace", "it says where --interface is", "give --interface, too");
+  }
+  if (values.breakdown && (values.interface !== undefined || !values.responder)) {
+    refuse(
+      "--breakdown",
+      "only the lab's own responder tells when a tick came to it",
+      "leave out --interface and --no-responder",
+    );
+  }
+  if (
+    values.queues.length > 1 &&
+    values.backend === "af_xdp" &&
+    values.responder &&
+    values.interface === undefined
+  ) {
+    refuse(
+      "--queues",
+      "each thread answers by its own queue, and the generator on af_xdp takes what comes by one",
+      "add --backend af_packet --responder-backend af_xdp",
+    );
   }
   if (
     values.multicast &&

@@ -5,7 +5,8 @@ import type { CaromError } from "../native/error.js";
 import { type Distribution, summarize } from "../native/histogram.js";
 import { type ClockInfo, type Counters, clockInfo, type Example, type Provenance } from "../native/index.js";
 import { decodeOrder, decodeTick, type Order, type Tick } from "../wire/codec.js";
-import { type CoreStalls, coreStalls, type Overlap, overlap } from "./interference.js";
+import { type Breakdown, breakdownOf } from "./breakdown.js";
+import { type CoreStalls, coreStalls, type Overlap, overlap, responderStalls } from "./interference.js";
 import type { Measurement } from "./measure.js";
 import type { Plan } from "./plan.js";
 import type { InterfaceCounters } from "./statistics.js";
@@ -15,6 +16,15 @@ export interface Balance {
   readonly name: string;
   readonly equation: string;
   readonly holds: boolean;
+}
+
+/** What one thread of the responder counted; with xdp, where the program counts, the first thread has it all. */
+export interface ThreadCounters {
+  readonly queue: number;
+  readonly cpu: number; // -1: not pinned
+  readonly frames: number;
+  readonly ticks: number;
+  readonly orders: number;
 }
 
 export interface ReportExample {
@@ -72,7 +82,9 @@ export interface Report {
     readonly slowest: Overlap;
     readonly latest: Overlap;
   };
+  readonly breakdown: Breakdown | null; // with --breakdown
   readonly counters: { readonly generator: Counters; readonly responder: Counters | null };
+  readonly threads: readonly ThreadCounters[]; // of the responder
   readonly interfaces: Measurement["interfaces"];
   readonly notes: readonly string[];
   readonly examples: readonly ReportExample[];
@@ -89,7 +101,7 @@ export function makeReport(command: "run" | "generate", plan: Plan, found: Measu
   const answered = n("correct") + n("wrong") + n("late");
   const expectsAnswers = plan.generator.io.receives;
   const measured_s = Math.max(1e-9, n("measured_ns") / 1e9);
-  const logs = [generator.stalls, ...(responder === null ? [] : [responder.stalls])];
+  const logs = [generator.stalls, ...(responder?.threads ?? []).map(({ stalls }) => stalls)];
   const balances = balancesOf(n, answered, plan, found);
   const draft = {
     schema: "carom.report",
@@ -142,14 +154,23 @@ export function makeReport(command: "run" | "generate", plan: Plan, found: Measu
     interference: {
       cores: [
         coreStalls("generator", plan.generator.io.cpu, generator.stalls),
-        ...(responder === null || responder.stalls.observed_ns === 0 // it sleeps, and its work is done in the kernel
-          ? []
-          : [coreStalls("responder", plan.responder?.io.cpu ?? -1, responder.stalls)]),
+        ...responderStalls(responder?.threads ?? []),
       ],
       slowest: overlap(generator.slowest, logs),
       latest: overlap(generator.latest, logs),
     },
+    breakdown:
+      responder !== null && plan.generator.breakdownEvery > 0
+        ? breakdownOf(generator, responder, plan.generator.breakdownEvery)
+        : null,
     counters: { generator: generator.counters, responder: responder?.counters ?? null },
+    threads: (responder?.threads ?? []).map(({ queue, cpu, counters: { frames, ticks, orders } }) => ({
+      queue,
+      cpu,
+      frames: frames ?? 0,
+      ticks: ticks ?? 0,
+      orders: orders ?? 0,
+    })),
     interfaces: found.interfaces,
     notes: [
       ...generator.notes.map((note) => `generator: ${note}`),

@@ -4,6 +4,7 @@ import pc from "picocolors";
 import { formatNs } from "../config/values.js";
 import { type Distribution, logarithmicBins, type Percentile } from "../native/histogram.js";
 import type { HistogramData } from "../native/index.js";
+import type { Part } from "./breakdown.js";
 import type { Overlap } from "./interference.js";
 import type { Measurement } from "./measure.js";
 import type { Plan } from "./plan.js";
@@ -22,6 +23,7 @@ export function reportLines(report: Report, plan: Plan, found: Measurement): str
     ...figureLines(report),
     ...(report.latency === null ? [] : ["", ...pictureLines(found.generator.latencyActual)]),
     "",
+    ...breakdownLines(report),
     ...clockLines(report),
     ...interferenceLines(report),
     ...noteLines(report),
@@ -68,6 +70,12 @@ function trafficLines(report: Report): string[] {
     });
     lines.push(row("verdicts", shown.join("   ")));
     if (ticks.reordered > 0) lines.push(row("reordered", `${count(ticks.reordered)} answers`));
+  }
+  if (report.threads.length > 1) {
+    const shown = report.threads.map(
+      ({ queue, ticks: t, orders }) => `${queue}: ${count(t)} → ${count(orders)}`,
+    );
+    lines.push(row("queues", `ticks → orders   ${shown.join("   ")}`));
   }
   for (const [index, { equation, holds }] of report.balances.entries()) {
     const mark = holds ? pc.green("✓") : pc.red("✗ does not hold");
@@ -135,6 +143,29 @@ function bar(part: number): string {
   const eighths = Math.round(part * BAR_WIDTH * 8);
   const text = "█".repeat(Math.floor(eighths / 8)) + (BLOCKS[eighths % 8] ?? "");
   return text === "" && part > 0 ? "▏" : text;
+}
+
+/** Where the round trip goes: a line for each part, with its share of the mean. */
+function breakdownLines({ breakdown }: Report): string[] {
+  if (breakdown === null) return [];
+  const { round_trip, parts, within, one_in } = breakdown;
+  const of = one_in === 1 ? "each tick" : `one tick in ${count(one_in)}`;
+  const cell = (value_ns: number | null) => (value_ns === null ? "–" : formatNs(value_ns)).padStart(10);
+  const line = (part: Part, share: string) =>
+    `  ${part.name.padEnd(20)}${cell(part.mean_ns)}${share.padStart(8)}${cell(part.p50_ns)}${cell(part.p99_ns)}  ${pc.dim(part.description)}`;
+  const share = (part: Part) =>
+    round_trip.mean_ns === 0 ? "" : `${((100 * part.mean_ns) / round_trip.mean_ns).toFixed(1)} %`;
+  const head = ["mean", "share", "p50", "p99"].map((text, index) => text.padStart(index === 1 ? 8 : 10));
+  const sources = [...new Set(parts.map(({ provenance }) => provenance))].join("; ");
+  return [
+    pc.dim(`  where the round trip goes (${count(round_trip.samples)} ticks, ${of}; by ${sources})`),
+    pc.dim(`  ${"".padEnd(20)}${head.join("")}`),
+    ...parts.map((part) => line(part, share(part))),
+    line(round_trip, "100 %"),
+    pc.dim("  within these"),
+    ...within.map((part) => line(part, "")),
+    "",
+  ];
 }
 
 function clockLines({ clock }: Report): string[] {

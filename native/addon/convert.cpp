@@ -269,6 +269,8 @@ GeneratorConfig read_generator(const Napi::Object& object) {
   config.duration_ns = integer<uint64_t>(object, "durationNs", 0, 1e18);
   config.warmup_ns = integer<uint64_t>(object, "warmupNs", 0, 1e15);
   config.quiet_ns = integer<uint64_t>(object, "quietNs", 0, 1e12);
+  config.flows = integer<uint32_t>(object, "flows", 1, 1024);
+  if (config.io.send_port + config.flows > 65536) refuse("flows", "a number of ports up to 65535");
   config.late_threshold_ns = integer<uint64_t>(object, "lateThresholdNs", 0, 1e12);
   config.breakdown_every = read_breakdown(object);
   bool lossless = false;

@@ -321,8 +321,9 @@ static __always_inline void begin_sample(struct xdp_md* context, struct respond_
   record->head_length = 0;
   asm volatile("" : "+r"(head));  // the bounds are checked in one register, for the verifier to see
   if (head > RESPOND_SAMPLE_HEAD) head = RESPOND_SAMPLE_HEAD;
-  if (head < sizeof(struct ethhdr) || bpf_xdp_load_bytes(context, 0, record->head, head) != 0) return;
-  record->head_length = head;
+  if (head >= sizeof(struct ethhdr) && bpf_xdp_load_bytes(context, 0, record->head, head) == 0)
+    record->head_length = head;
+  record->time_ns = bpf_ktime_get_ns();  // what is above is no part of the time spent
 }
 
 static __always_inline void end_sample(struct respond_sample* record, int verdict,
@@ -332,8 +333,8 @@ static __always_inline void end_sample(struct respond_sample* record, int verdic
     bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
     return;
   }
+  record->spent_ns = bpf_ktime_get_ns() - record->time_ns;
   record->time_ns = now_ns + s->epoch_offset_ns;
-  record->spent_ns = bpf_ktime_get_ns() - now_ns;
   record->answered = verdict == XDP_TX;
   record->limited = outcome->limited;
   record->tick = outcome->tick;

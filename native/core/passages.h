@@ -10,9 +10,9 @@ namespace carom {
 
 // In ns; by the timeline of core/clock.h where nothing else is said.
 struct Passage {
-  uint64_t tick;         // its timestamp
-  uint64_t begin_ns;     // taken up; for an answer at the generator, the order's own timestamp
-  uint64_t handed_ns;    // handed to the backend
+  uint64_t tick;       // its timestamp
+  uint64_t begin_ns;   // taken up; for an answer at the generator, when the order was made, by its timestamp
+  uint64_t handed_ns;  // handed to the backend
   uint64_t returned_ns;  // the backend is done with it
 };
 

@@ -73,7 +73,8 @@ class TickSource {
     bool triggers = always_ || random_.next() < trigger_below_;
     if (low_span_ == 0) triggers = false;
     uint64_t bits = random_.next();
-    tick.symbol = words_[static_cast<uint32_t>(((bits >> 32) * words_.size()) >> 32)];
+    symbol_ = static_cast<uint32_t>(((bits >> 32) * words_.size()) >> 32);
+    tick.symbol = words_[symbol_];
     tick.quantity =
         100 * (1 + static_cast<uint32_t>((bits & 0xffff) * 10 >> 16));  // round lots, 100 to 1,000
     if (!triggers) {
@@ -88,8 +89,12 @@ class TickSource {
     return tick;
   }
 
+  // Which of the symbols the last tick was of.
+  uint32_t symbol() const noexcept { return symbol_; }
+
  private:
   Random random_;
+  uint32_t symbol_ = 0;
   uint64_t trigger_below_;
   bool always_;
   uint32_t threshold_;

@@ -22,11 +22,8 @@ constexpr uint64_t SAMPLE_PACE_NS = 100'000'000;  // how often the pace of sampl
 constexpr XdpObject OBJECT{respond_object, sizeof respond_object, "respond"};
 
 int64_t epoch_offset_ns() {
-  timespec epoch{};
-  timespec monotonic{};
-  clock_gettime(CLOCK_REALTIME, &epoch);
-  clock_gettime(CLOCK_MONOTONIC, &monotonic);
-  return (epoch.tv_sec - monotonic.tv_sec) * 1'000'000'000 + epoch.tv_nsec - monotonic.tv_nsec;
+  const Clock& clock = Clock::get();
+  return clock.offset_to(CLOCK_REALTIME) - clock.offset_to(CLOCK_MONOTONIC);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <ctime>
+#include <vector>
 
 #include "core/clock.h"
 #include "core/passages.h"
@@ -31,6 +32,7 @@ struct GeneratorConfig {
   TickSourceConfig ticks;
   LedgerConfig ledger;
   uint64_t late_threshold_ns;
+  uint32_t flows;            // source ports that the ticks come from, each symbol's from one of them
   uint32_t breakdown_every;  // one tick of so many is followed (core/passages.h); 0: none
 };
 
@@ -81,9 +83,11 @@ class GenerateLoop {
     Endpoint from{};
     memcpy(from.mac, link.mac, 6);
     memcpy(from.address, config_.ipv6 ? link.address6 : link.address4, config_.ipv6 ? 16 : 4);
-    from.port = config_.io.send_port;
-    template_ = FrameTemplate(from, config_.destination, config_.ipv6, config_.io.vlan, config_.io.ttl,
+    for (uint32_t flow = 0; flow < config_.flows; flow++) {
+      from.port = static_cast<uint16_t>(config_.io.send_port + flow);
+      templates_.emplace_back(from, config_.destination, config_.ipv6, config_.io.vlan, config_.io.ttl,
                               MARKET_DATA_SIZE);
+    }
   }
 
   void run() noexcept {
@@ -125,6 +129,7 @@ class GenerateLoop {
   // Content and planned time of the next tick; in the closed loop the time is known when the window has room.
   void plan() noexcept {
     next_tick_ = source_.next();
+    next_flow_ = config_.flows == 1 ? 0 : source_.symbol() % config_.flows;
     next_planned_ns_ = config_.closed ? allowed_ns_ : schedule_.planned_ns(number_);
   }
 
@@ -141,7 +146,7 @@ class GenerateLoop {
     uint32_t used = 0;
     do {
       batch_[used] = {next_tick_, next_planned_ns_};
-      write(tx_[used], batch_[used].tick, next_planned_ns_);
+      write(tx_[used], batch_[used].tick, next_planned_ns_, templates_[next_flow_]);
       used++;
       number_++;
       plan();
@@ -173,12 +178,16 @@ class GenerateLoop {
     }
   }
 
+  // An order's timestamp is by the clock of the day, which is slewed: the two are tied together anew for each
+  // tick that is followed.
   void log_answers(const Datagram& datagram, uint64_t now_ns) noexcept {
     for (uint32_t at = 0; at + TRADING_ORDER_SIZE <= datagram.payload_length; at += TRADING_ORDER_SIZE) {
       trading_order order;
       memcpy(&order, datagram.payload + at, sizeof order);
       uint64_t tick = read_hex(order.cl_ord_id);
-      if (role_.answers.wants(tick)) role_.answers.add({tick, order.timestamp, now_ns, now_ns});
+      if (!role_.answers.wants(tick)) continue;
+      uint64_t made_ns = order.timestamp - static_cast<uint64_t>(clock_.offset_to(CLOCK_REALTIME));
+      role_.answers.add({tick, made_ns, now_ns, now_ns});
     }
   }
 
@@ -195,14 +204,14 @@ class GenerateLoop {
     return count;
   }
 
-  void write(Frame& frame, Tick& tick, uint64_t planned_ns) noexcept {
+  void write(Frame& frame, Tick& tick, uint64_t planned_ns, FrameTemplate& headers) noexcept {
     // The planned time since the epoch, made unique where two ticks are planned for the same ns.
     uint64_t timestamp = planned_ns + static_cast<uint64_t>(epoch_offset_ns_);
     last_timestamp_ = timestamp > last_timestamp_ ? timestamp : last_timestamp_ + 1;
     tick.timestamp = last_timestamp_;
-    tick.write(template_.begin(frame.data));
-    template_.finish(frame.data);
-    frame.length = template_.frame_length();
+    tick.write(headers.begin(frame.data));
+    headers.finish(frame.data);
+    frame.length = headers.frame_length();
   }
 
   void account(const Tick& tick, uint64_t planned_ns, uint64_t sent_ns) noexcept {
@@ -336,12 +345,13 @@ class GenerateLoop {
   Io& io_;
   TickSource source_;
   ParseOptions parse_options_;
-  FrameTemplate template_;
+  std::vector<FrameTemplate> templates_;  // of each flow
   ConstantSchedule schedule_{0, 1};
   std::array<Frame, RECEIVE_BATCH> rx_;
   std::array<Frame, SEND_BATCH> tx_;
   std::array<Planned, SEND_BATCH> batch_;
   Tick next_tick_{};
+  uint32_t next_flow_ = 0;
   uint64_t next_planned_ns_ = 0;
   uint64_t number_ = 0;  // of the next tick
   uint64_t start_ns_ = 0;

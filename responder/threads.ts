@@ -1,0 +1,122 @@
+/**
+ * A responder of one or several threads, each with a queue, a core, rings, counters and a strategy's memory of its
+ * own: nothing that two of them write is shared, and what they counted is added up when it is read
+ * (docs/responder.md).
+ */
+
+import { addHistograms } from "../native/histogram.js";
+import {
+  type Counters,
+  type HistogramData,
+  openResponder as openThread,
+  type Responder,
+  type ResponderResult,
+  type ResponderSettings,
+  type StallLog,
+  type TraceRecord,
+  type TraceRequest,
+} from "../native/index.js";
+import type { ResponderPlan, ResponderThread } from "./config.js";
+
+export interface ThreadFindings extends ResponderThread {
+  readonly counters: Counters;
+  readonly stalls: StallLog;
+}
+
+export interface ResponderFindings {
+  readonly counters: Counters; // of all threads together, as everything but threads
+  readonly processing: HistogramData;
+  readonly passages: readonly BigUint64Array[];
+  readonly notes: readonly string[];
+  readonly threads: readonly ThreadFindings[];
+}
+
+/**
+ * Opens all threads of a responder. Nothing is answered before start.
+ * @throws CaromError; then none is open
+ */
+export function openResponder(plan: ResponderPlan): ResponderThreads {
+  return new ResponderThreads(plan);
+}
+
+export class ResponderThreads {
+  readonly threads: readonly Responder[];
+
+  constructor(private readonly plan: ResponderPlan) {
+    const opened: Responder[] = [];
+    try {
+      for (const { queue, cpu } of plan.threads) {
+        opened.push(openThread({ ...plan, io: { ...plan.io, queue, cpu } }, opened[0]));
+      }
+    } catch (error) {
+      for (const thread of opened) thread.close();
+      throw error;
+    }
+    this.threads = opened;
+  }
+
+  /** onEnd is called once, when all threads have ended, with what ended the first one early or null. */
+  start(onEnd: (error: unknown) => void): void {
+    let running = this.threads.length;
+    let failure: unknown = null;
+    const ended = (error: unknown) => {
+      failure ??= error;
+      if (error !== null) this.stop();
+      if (--running === 0) onEnd(failure);
+    };
+    for (const thread of this.threads) thread.start(ended);
+  }
+
+  stop(): void {
+    for (const thread of this.threads) thread.stop();
+  }
+
+  counters(): Counters {
+    return sumOf(this.threads.map((thread) => thread.counters()));
+  }
+
+  processing(): HistogramData {
+    return addHistograms(this.threads.map((thread) => thread.processing()));
+  }
+
+  change(settings: ResponderSettings): void {
+    for (const thread of this.threads) thread.change(settings);
+  }
+
+  trace(request: TraceRequest | null): void {
+    for (const thread of this.threads) thread.trace(request);
+  }
+
+  takeTrace(): { records: TraceRecord[]; lost: number } {
+    const taken = this.threads.map((thread) => thread.takeTrace());
+    const records = taken
+      .flatMap((part) => part.records)
+      .sort((a, b) => (a.time_ns < b.time_ns ? -1 : a.time_ns > b.time_ns ? 1 : 0));
+    return { records, lost: taken.reduce((sum, { lost }) => sum + lost, 0) };
+  }
+
+  result(): ResponderFindings {
+    const results: ResponderResult[] = this.threads.map((thread) => thread.result());
+    const { threads } = this.plan;
+    return {
+      counters: sumOf(results.map(({ counters }) => counters)),
+      processing: addHistograms(results.map(({ processing }) => processing)),
+      passages: results.map(({ passages }) => passages),
+      notes: results.flatMap(({ notes }) => notes),
+      threads: results.map(({ counters, stalls }, index) => ({ ...threads[index]!, counters, stalls })),
+    };
+  }
+
+  /** May be called at any time and more than once. */
+  close(): void {
+    for (const thread of this.threads) thread.close();
+  }
+}
+
+function sumOf(all: readonly Counters[]): Counters {
+  const sum: Record<string, number> = {};
+  for (const counters of all) {
+    for (const [name, value] of Object.entries(counters)) sum[name] = (sum[name] ?? 0) + value;
+  }
+  return sum;
+}
