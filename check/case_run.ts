@@ -179,7 +179,7 @@ class CaseRun {
       side: expected.side ?? strategy.side,
       timestamp: expected.timestamp,
       clOrdId: expected.clOrdId ?? tick.clOrdId,
-      vlan: expected.vlan ?? vlans[0]?.id ?? -1,
+      vlan: expected.vlan ?? (vlans[0]?.id || -1), // identifier 0 is that of no VLAN
       sourceMac: wiring.device.mac || undefined,
       destinationMac: config.responseMac || ethernet?.source,
       source: named(expected.source) ?? (device || undefined),

@@ -1,4 +1,5 @@
 // A frame to its UDP payload: Ethernet, one VLAN tag, IPv4 (RFC 791) or IPv6 (RFC 8200), UDP (RFC 768).
+// A tag with identifier 0 carries a priority alone: the frame counts as untagged (IEEE 802.1Q, 6.9.3).
 // Nothing outside the frame is read, whatever it holds. Every frame that is refused has one reason.
 #pragma once
 
@@ -11,18 +12,21 @@ namespace carom {
 
 enum class ParseResult : uint8_t {
   ok,
-  truncated,            // a header, or a length in it, goes beyond the frame
-  wrong_ethertype,      // neither IPv4 nor IPv6, or a second VLAN tag
-  wrong_vlan,           // tagged when untagged is wanted, or the other way, or another identifier
-  bad_ip_header,        // version, header length or total length make no sense
-  ip_options,           // IPv4 options
-  fragment,             // part of a datagram
-  bad_ip_checksum,      //
-  ttl_zero,             //
-  zero_source,          // 0.0.0.0 or ::
-  wrong_protocol,       // not UDP (or an IPv6 extension header)
-  bad_udp_length,       //
-  bad_udp_checksum,     //
+  truncated,         // a header, or a length in it, goes beyond the frame
+  wrong_ethertype,   // neither IPv4 nor IPv6, or a second VLAN tag
+  wrong_vlan,        // tagged when untagged is wanted, or the other way, or another identifier
+  bad_ip_header,     // version, header length or total length make no sense
+  ip_options,        // IPv4 options
+  fragment,          // part of a datagram
+  bad_ip_checksum,   //
+  ttl_zero,          //
+  zero_source,       // 0.0.0.0 or ::
+  multicast_source,  // 224.0.0.0/4 or ff00::/8: nobody has such an address (RFC 1122, 3.2.1.3; RFC 4291, 2.7)
+  broadcast_source,  // 255.255.255.255
+  group_source_mac,  // from a MAC address with the group bit
+  wrong_protocol,    // not UDP (or an IPv6 extension header)
+  bad_udp_length,    //
+  bad_udp_checksum,  //
   unfinished_checksum,  // the sender left it to a NIC that never was: "ethtool -K … tx off" on a virtual link
   COUNT
 };
@@ -38,6 +42,9 @@ constexpr const char* PARSE_RESULT_NAMES[] = {
     "bad_ip_checksum",
     "ttl_zero",
     "zero_source",
+    "multicast_source",
+    "broadcast_source",
+    "group_source_mac",
     "wrong_protocol",
     "bad_udp_length",
     "bad_udp_checksum",
@@ -100,6 +107,20 @@ inline ParseResult parse_udp(const uint8_t* udp, uint32_t ip_payload_length, boo
   return verify ? check_udp_checksum(out, udp, udp_length) : ParseResult::ok;
 }
 
+// Whether somebody can have an address: who answers any other sends to a group, or to everybody.
+inline ParseResult check_source4(const uint8_t* source) noexcept {
+  if (source[0] < 0xe0) [[likely]]
+    return all_zero(source, 4) ? ParseResult::zero_source : ParseResult::ok;
+  if (source[0] < 0xf0) return ParseResult::multicast_source;
+  return load_be16(source) == 0xffff && load_be16(source + 2) == 0xffff ? ParseResult::broadcast_source
+                                                                        : ParseResult::ok;
+}
+
+inline ParseResult check_source6(const uint8_t* source) noexcept {
+  if (source[0] == 0xff) return ParseResult::multicast_source;
+  return all_zero(source, 16) ? ParseResult::zero_source : ParseResult::ok;
+}
+
 inline ParseResult parse_ipv4(const uint8_t* ip, uint32_t length, bool verify, Datagram& out) noexcept {
   if (length < IPV4_SIZE) return ParseResult::truncated;
   uint32_t header_length = (ip[0] & 0x0fu) * 4;
@@ -111,7 +132,8 @@ inline ParseResult parse_ipv4(const uint8_t* ip, uint32_t length, bool verify, D
   if (verify && checksum_fold(checksum_add(0, ip, IPV4_SIZE)) != 0xffff) return ParseResult::bad_ip_checksum;
   if ((load_be16(ip + 6) & 0x3fff) != 0) return ParseResult::fragment;  // MF, or an offset
   if (ip[8] == 0) return ParseResult::ttl_zero;
-  if (all_zero(ip + 12, 4)) return ParseResult::zero_source;
+  if (ParseResult source = check_source4(ip + 12); source != ParseResult::ok) [[unlikely]]
+    return source;
   if (ip[9] != PROTOCOL_UDP) return ParseResult::wrong_protocol;
   out.ip = ip;
   out.ipv6 = false;
@@ -125,7 +147,8 @@ inline ParseResult parse_ipv6(const uint8_t* ip, uint32_t length, bool verify, D
   if (payload_length > length - IPV6_SIZE) return ParseResult::truncated;
   if (ip[6] == 44) return ParseResult::fragment;  // RFC 8200, 4.5
   if (ip[7] == 0) return ParseResult::ttl_zero;
-  if (all_zero(ip + 8, 16)) return ParseResult::zero_source;
+  if (ParseResult source = check_source6(ip + 8); source != ParseResult::ok) [[unlikely]]
+    return source;
   if (ip[6] != PROTOCOL_UDP) return ParseResult::wrong_protocol;
   out.ip = ip;
   out.ipv6 = true;
@@ -146,7 +169,10 @@ inline ParseResult parse_frame(const uint8_t* frame, uint32_t length, const Pars
     ethertype = load_be16(frame + 16);
     offset += VLAN_SIZE;
   }
+  if (vlan == 0) vlan = -1;
   if (vlan != options.vlan) return ParseResult::wrong_vlan;
+  if ((frame[6] & 1) != 0) [[unlikely]]
+    return ParseResult::group_source_mac;
   out.ethernet = frame;
   if (ethertype == ETHERTYPE_IPV4) [[likely]] {
     return parse_ipv4(frame + offset, length - offset, options.verify_checksums, out);

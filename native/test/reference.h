@@ -73,6 +73,9 @@ inline void read_ipv4(const uint8_t* frame, uint32_t length, bool verify, Readin
   if (more_fragments || be16(ip + 6) % 0x2000 != 0) out.add(ParseResult::fragment);
   if (ip[8] == 0) out.add(ParseResult::ttl_zero);
   if (ip[12] == 0 && ip[13] == 0 && ip[14] == 0 && ip[15] == 0) out.add(ParseResult::zero_source);
+  if (ip[12] >= 224 && ip[12] <= 239) out.add(ParseResult::multicast_source);
+  if (ip[12] == 255 && ip[13] == 255 && ip[14] == 255 && ip[15] == 255)
+    out.add(ParseResult::broadcast_source);
   if (ip[9] != 17) out.add(ParseResult::wrong_protocol);
   if (out.has(ParseResult::fragment) || ip[9] != 17) return;
   out.udp = out.ip + 20;
@@ -90,6 +93,7 @@ inline void read_ipv6(const uint8_t* frame, uint32_t length, bool verify, Readin
   if (ip[6] == 44) out.add(ParseResult::fragment);
   if (ip[7] == 0) out.add(ParseResult::ttl_zero);
   if (any == 0) out.add(ParseResult::zero_source);
+  if (ip[8] == 255) out.add(ParseResult::multicast_source);
   if (ip[6] != 17 && ip[6] != 44) out.add(ParseResult::wrong_protocol);
   if (ip[6] != 17) return;
   out.udp = out.ip + 40;
@@ -113,7 +117,9 @@ inline Reading read_frame(const uint8_t* frame, uint32_t length, const ParseOpti
     type = be16(frame + 16);
     out.ip = 18;
   }
-  if (vlan != options.vlan) out.add(ParseResult::wrong_vlan);
+  bool tagged = vlan > 0;  // identifier 0 is that of no VLAN
+  if (tagged ? vlan != options.vlan : options.vlan >= 0) out.add(ParseResult::wrong_vlan);
+  if (frame[6] % 2 == 1) out.add(ParseResult::group_source_mac);  // the bit that is sent first
   if (type == 0x0800) {
     read_ipv4(frame, length - out.ip, options.verify_checksums, out);
   } else if (type == 0x86dd) {

@@ -104,6 +104,10 @@ inline uint32_t tick_frame(Chance& chance, const ResponderConfig& config, uint8_
   if (where == 5) fields.destination[chance.below(fields.ipv6 ? 16 : 4)] ^= 1;
   if (chance.one_in(4)) fields.source[fields.ipv6 ? 15 : 3] = static_cast<uint8_t>(1 + chance.below(254));
   if (chance.one_in(4)) fields.source_mac[5] = chance.byte();
+  if (chance.one_in(32)) fields.source[0] = chance.one_in(2) ? 0xe0 : 0xff;
+  if (chance.one_in(32)) memset(fields.source, 0xff, 4);
+  if (chance.one_in(32)) fields.source_mac[0] |= 1;
+  if (config.io.vlan < 0 && chance.one_in(16)) fields.vlan = 0;
   if (chance.one_in(16)) fields.destination_mac[5] ^= 1;
   if (chance.one_in(16)) fields.destination_port = static_cast<uint16_t>(chance.next());
   fields.source_port = static_cast<uint16_t>(chance.next());

@@ -54,7 +54,8 @@ Endpoint random_endpoint(Chance& chance) {
   Endpoint endpoint;
   chance.fill(endpoint.mac, 6);
   chance.fill(endpoint.address, 16);
-  endpoint.address[0] |= 1;  // not all zero
+  endpoint.mac[0] &= 0xfe;
+  endpoint.address[0] = static_cast<uint8_t>(1 + chance.below(223));  // somebody can have it
   endpoint.port = static_cast<uint16_t>(chance.next());
   return endpoint;
 }
@@ -89,7 +90,7 @@ void templates(Chance& chance) {
   constexpr uint32_t SIZES[] = {0, 1, 7, 8, 24, 41, 64, 1400, 1464};
   for (int i = 0; i < 30'000; i++) {
     bool ipv6 = chance.one_in(2);
-    int32_t vlan = chance.one_in(2) ? -1 : static_cast<int32_t>(chance.below(4095));
+    int32_t vlan = chance.one_in(2) ? -1 : static_cast<int32_t>(1 + chance.below(4094));
     uint8_t ttl = static_cast<uint8_t>(1 + chance.below(255));
     uint32_t size = chance.one_in(2) ? SIZES[chance.below(9)] : chance.below(200);
     Endpoint from = random_endpoint(chance);

@@ -86,7 +86,8 @@ void run(Chance& chance, const ResponderConfig& config, int frames) {
       if (chance.one_in(2)) length = mutate(chance, bytes[2], length, bytes[1 - at], lengths[1 - at]);
       Frame frame{bytes[2], length, -1, chance.one_in(4), 0};
       if (chance.one_in(16))
-        frame.stripped_vlan = static_cast<int32_t>(chance.one_in(2) ? 100 : chance.below(4096));
+        frame.stripped_vlan =
+            static_cast<int32_t>(chance.one_in(2) ? 100 * chance.below(2) : chance.below(4096));
       expected.push_back(expectation(frame, config, NOW_NS));
       expect(responder.io.push(frame), "room in the ring");
     }
@@ -98,6 +99,9 @@ void run(Chance& chance, const ResponderConfig& config, int frames) {
   expect(is.wrong_mac.get() > 100 && is.wrong_address.get() > 100 && is.wrong_group.get() > 100 &&
              is.wrong_port.get() > 100 && (config.io.link.has_address6 || is.unanswerable.get() > 100),
          "chance reached every reason to refuse a datagram");
+  for (ParseResult source : {ParseResult::multicast_source, ParseResult::group_source_mac}) {
+    expect(is.refused[static_cast<size_t>(source)].get() > 100, "chance reached the sources that can't be");
+  }
   expect_equal(is.refused[0].get(), 0, "no frame is refused for being good");
 }
 
