@@ -234,7 +234,10 @@ void AfXdpIo::bind_socket(int interface, const std::string& operation) {
   if (result != 0) {
     std::string hint;
     if (errno == EBUSY)
-      hint = "the queue already has a socket; stop the other program or pass another --queue";
+      hint =
+          "the queue already has a socket: ss --xdp -ap says whose, where the kernel can tell; end that "
+          "program or "
+          "pass another --queue";
     if (errno == EINVAL)
       hint = "is there such a queue? ethtool -l " + config_.link.interface_name + " shows how many there are";
     if (errno == EOPNOTSUPP) hint = "the driver has no zero-copy: use --copy-mode auto or copy";

@@ -5,6 +5,7 @@
 #include <linux/if_link.h>
 
 #include "core/error.h"
+#include "io/xdp_holder.h"
 
 namespace carom {
 
@@ -19,8 +20,11 @@ Fd attach_xdp_pass(const Link& link) {
     throw system_error(operation_text("XDP", link, "load a program that lets all pass"), errno);
   LIBBPF_OPTS(bpf_link_create_opts, options, .flags = XDP_FLAGS_DRV_MODE);
   Fd attached(bpf_link_create(program.get(), interface, BPF_XDP, &options));
-  if (!attached.open())
-    throw system_error(operation_text("XDP", link, "attach a program that lets all pass"), errno);
+  if (!attached.open()) {
+    const std::string attempt = operation_text("XDP", link, "attach a program that lets all pass");
+    if (errno == EBUSY || errno == EEXIST) throw xdp_held_error(attempt, errno, link, interface);
+    throw system_error(attempt, errno);
+  }
   return attached;
 }
 

@@ -11,6 +11,7 @@
 
 #include "core/error.h"
 #include "io/socket.h"
+#include "io/xdp_holder.h"
 
 namespace carom {
 namespace {
@@ -96,16 +97,15 @@ void XdpProgram::attach(const IoConfig& config, int interface, int program) {
     link_fd_ = try_attach(XDP_FLAGS_SKB_MODE);
   }
   if (link_fd_ >= 0) return;
+  const std::string attempt = operation(std::string("attach the program (") + mode_ + ")");
+  if (link_fd_ == -EBUSY || link_fd_ == -EEXIST) throw xdp_held_error(attempt, -link_fd_, link_, interface);
   std::string hint;
-  if (link_fd_ == -EBUSY || link_fd_ == -EEXIST) {
-    hint = "another XDP program is attached: ip link show " + link_.interface_name +
-           " names it; detach it with ip link set " + link_.interface_name + " xdp off";
-  } else if (link_fd_ == -EOPNOTSUPP || link_fd_ == -EINVAL) {
+  if (link_fd_ == -EOPNOTSUPP || link_fd_ == -EINVAL) {
     hint =
         "the driver has no native XDP, or the MTU is too large for it: try --xdp-mode generic, or a smaller "
         "MTU";
   }
-  throw system_error(operation(std::string("attach the program (") + mode_ + ")"), -link_fd_, hint);
+  throw system_error(attempt, -link_fd_, hint);
 }
 
 int XdpProgram::map(const char* name) const {
