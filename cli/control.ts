@@ -151,13 +151,17 @@ function textOf(result: unknown): string[] {
   return formatTable(rows("", result));
 }
 
+/** Keys of numbers that count nothing: they are written without separators. */
+const IDENTIFIER = /(^|_)(pid|port|id|namespace)$/;
+
 function rows(prefix: string, value: object): string[][] {
   return Object.entries(value).flatMap(([key, item]: [string, unknown]) => {
     const name = prefix + key.replace(/_ns$/, "").replaceAll("_", " ");
     if (Array.isArray(item)) return [[`  ${name}`, item.join(", ")]];
     if (typeof item === "object" && item !== null) return rows(`${name}: `, item);
     if (typeof item === "number" && key.endsWith("_ns")) return [[`  ${name}`, formatNs(item)]];
-    const text = typeof item === "number" ? item.toLocaleString("en-US") : item === null ? "–" : String(item);
+    const isCount = typeof item === "number" && !IDENTIFIER.test(key);
+    const text = isCount ? item.toLocaleString("en-US") : item === null ? "–" : String(item);
     return [[`  ${name}`, text]];
   });
 }

@@ -202,6 +202,8 @@ export interface Responder extends Role<ResponderResult> {
   trace(request: TraceRequest | null): void;
   /** What was traced since the last call, oldest first, and how many records ever found no room. */
   takeTrace(): { readonly records: TraceRecord[]; readonly lost: number };
+  /** The kernel's number of its thread: /proc/self/task/ID tells what that did. */
+  threadId(): number;
 }
 
 /** Frames in and out of an interface one by one, for the scripted test: not a hot path. */

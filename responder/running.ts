@@ -1,6 +1,5 @@
 /** A responder while it runs: its settings, what it has counted, and the commands that it obeys. */
 
-import { readFileSync } from "node:fs";
 import { parseConfig, resolveValues } from "../config/file.js";
 import { keyName } from "../config/option.js";
 import { keepsState, strategyConfig, strategyOptions } from "../config/strategy.js";
@@ -10,6 +9,7 @@ import { type Counters, type HistogramData, refusalReasons } from "../native/ind
 import { type ResponderPlan, type ResponderValues, responderOptions } from "./config.js";
 import type { Command } from "./control.js";
 import type { ResponderThreads } from "./threads.js";
+import { lockedMemoryKib, namespaceOfThread, threadUsage } from "./usage.js";
 
 const WATCH_MS = 1000;
 
@@ -37,6 +37,8 @@ export class RunningResponder {
   private enabled = true;
   private base: Counters = {}; // what was counted when it was last reset
   private readonly started = new Date();
+  private readonly begun_ms = performance.now();
+  private readonly network: number | null;
   private lastError: { reason: string; time: string } | null = null;
   private seen: Counters = {};
   private readonly reasons: readonly string[] = [...refusalReasons(), ...OWN_REASONS];
@@ -48,6 +50,7 @@ export class RunningResponder {
     private readonly config: ResponderPlan,
     private values: ResponderValues,
   ) {
+    this.network = namespaceOfThread(responder.threads[0]!.threadId());
     this.watch = setInterval(() => this.noteErrors(), WATCH_MS).unref();
   }
 
@@ -137,18 +140,20 @@ export class RunningResponder {
     const { counters, processing } = this.stats();
     const n = (key: string) => counters[key] ?? 0;
     const { io } = this.config;
-    const usage = process.resourceUsage();
     return {
       name: this.name,
       pid: process.pid,
       started: this.started.toISOString(),
+      uptime_s: Math.round(performance.now() - this.begun_ms) / 1000,
       enabled: this.enabled,
       interface: io.link.interfaceName,
       namespace: io.link.namespace,
+      network_namespace: this.network,
       queues: this.config.threads.map(({ queue }) => queue),
       addresses: [io.link.address4, io.link.address6].filter((address) => address !== ""),
       port: io.localPort,
       protocol: this.values.protocol,
+      connections: 0, // UDP has none
       group: io.group === "" ? null : io.group,
       backend: io.backend,
       settings: this.settings(),
@@ -167,13 +172,18 @@ export class RunningResponder {
       queue_full: { tx_full: n("tx_full"), tx_refused: n("tx_refused"), rx_ring_drops: n("rx_ring_drops") },
       fill_ring_empty: n("fill_ring_empty"),
       stalls: n("stalls"),
-      memory_pinned_kib: pinnedKib(),
-      context_switches: {
-        voluntary: usage.voluntaryContextSwitches,
-        involuntary: usage.involuntaryContextSwitches,
-      },
-      page_faults: { minor: usage.minorPageFault, major: usage.majorPageFault },
+      memory_locked_kib: lockedMemoryKib(),
+      threads: this.threads(),
     };
+  }
+
+  /** What each thread has taken and been through. */
+  private threads() {
+    return this.responder.threads.map((thread, index) => {
+      const { frames, ticks, orders } = thread.counters();
+      const id = thread.threadId();
+      return { ...this.config.threads[index]!, id, frames, ticks, orders, ...threadUsage(id) };
+    });
   }
 
   private noteErrors(): void {
@@ -189,11 +199,4 @@ function processingOf(data: HistogramData) {
   const value = (wanted: number) =>
     percentiles.find(({ percentile }) => percentile === wanted)?.value_ns ?? null;
   return { batches: count, min_ns, mean_ns, p50_ns: value(50), p99_ns: value(99), max_ns };
-}
-
-/** Memory that can't be swapped out: the frames and rings of AF_XDP, and what is locked. */
-function pinnedKib(): number {
-  const text = readFileSync("/proc/self/status", "utf8");
-  const field = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(text)?.[1] ?? 0);
-  return field("VmLck") + field("VmPin");
 }

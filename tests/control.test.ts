@@ -1,7 +1,7 @@
 /** Control of a running responder: from another process, while packets flow, with nonsense, and after a kill -9. */
 
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { existsSync, rmSync, statSync } from "node:fs";
+import { existsSync, readFileSync, rmSync, statSync } from "node:fs";
 import { createConnection } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -176,7 +176,14 @@ test("status names each reason for which a frame was refused", async () => {
       });
     const socket = openFrameSocket({ link: from, holdPort: 0 });
     try {
-      for (const bytes of [frame({ checksum: "bad" }, {}), frame({}, { ttl: 0 }), frame({}, { ttl: 0 })])
+      for (const bytes of [
+        frame({ checksum: "bad" }, {}),
+        frame({}, { ttl: 0 }),
+        frame({}, { ttl: 0 }),
+        frame({}, { source: "224.0.0.1" }),
+        frame({}, { source: "255.255.255.255" }),
+        Buffer.concat([frame({}, {}).subarray(0, 6), Buffer.alloc(6, 0xff), frame({}, {}).subarray(12)]),
+      ])
         socket.send(bytes);
       await sleep(1500); // the last error is looked for once a second
       const { errors, last_error, packets } = (await ask(name, "status")) as {
@@ -184,14 +191,87 @@ test("status names each reason for which a frame was refused", async () => {
         last_error: { reason: string } | null;
         packets: { processed: number; answered: number };
       };
-      assert.equal(errors, { bad_udp_checksum: 1, ttl_zero: 2 });
+      assert.equal(errors, {
+        bad_udp_checksum: 1,
+        ttl_zero: 2,
+        multicast_source: 1,
+        broadcast_source: 1,
+        group_source_mac: 1,
+      });
       assert.ok(Object.hasOwn(errors, last_error!.reason));
-      assert.equal([packets.processed, packets.answered], [3, 0]);
+      assert.equal([packets.processed, packets.answered], [6, 0]);
     } finally {
       socket.close();
     }
   });
 });
+
+interface Status {
+  readonly pid: number;
+  readonly started: string;
+  readonly uptime_s: number;
+  readonly network_namespace: number;
+  readonly connections: number;
+  readonly processing: Record<string, number>;
+  readonly memory_locked_kib: { readonly process: number; readonly bpf: number };
+  readonly thread: {
+    readonly id: number;
+    readonly context_switches: { readonly voluntary: number; readonly involuntary: number };
+    readonly page_faults: { readonly minor: number; readonly major: number };
+  };
+}
+
+/** A field of a thread's file in /proc/PID/task/TID. */
+function ofThread({ pid, thread }: Status, file: string, pattern: RegExp): number {
+  return Number(pattern.exec(readFileSync(`/proc/${pid}/task/${thread.id}/${file}`, "utf8"))?.[1]);
+}
+
+for (const backend of ["af_xdp", "xdp", "af_packet", "udp"]) {
+  test(`${backend}: status tells what interrupted the responder's thread, and what memory is locked`, async () => {
+    await withResponder(backend, async ({ lab, name, process: { pid } }) => {
+      assert.is(run(lab, "--count", "500").status, 0);
+      const { stdout } = carom("status", "--name", name, "--json");
+      const status = JSON.parse(stdout) as Status;
+      assert.is(status.pid, pid);
+      assert.is.not(status.thread.id, pid, "a thread of its own");
+      assert.is(status.network_namespace, statSync(lab.responder.namespace).ino);
+      const age_s = (Date.now() - Date.parse(status.started)) / 1000;
+      assert.ok(status.uptime_s > 0 && status.uptime_s <= age_s + 0.1, `${status.uptime_s} s up`);
+      assert.is(status.connections, 0);
+      const { batches, min_ns, mean_ns, p50_ns, p99_ns, max_ns } = status.processing;
+      if (backend !== "xdp") assert.ok(batches! > 0 && min_ns! > 0 && mean_ns! > 0 && p50_ns! > 0);
+      assert.ok(p99_ns === null || p99_ns! <= max_ns!);
+      // What has been counted since: never less than what was told.
+      const { context_switches, page_faults } = status.thread;
+      const { voluntary, involuntary } = context_switches;
+      assert.ok(
+        voluntary > 0 && voluntary <= ofThread(status, "status", /^voluntary_ctxt_switches:\s+(\d+)/m),
+      );
+      assert.ok(involuntary <= ofThread(status, "status", /^nonvoluntary_ctxt_switches:\s+(\d+)/m));
+      assert.ok(
+        page_faults.minor > 0 && page_faults.minor <= ofThread(status, "stat", /\) \S(?: \S+){6} (\d+)/),
+      );
+      assert.ok(page_faults.major <= ofThread(status, "stat", /\) \S(?: \S+){8} (\d+)/));
+      const inXdp = backend === "af_xdp" || backend === "xdp";
+      assert.is(status.memory_locked_kib.bpf > 0, inXdp, "maps and programs");
+      assert.is(status.memory_locked_kib.process, 0, "nothing is locked by mlock");
+      const text = carom("status", "--name", name).stdout;
+      for (const line of [
+        new RegExp(`^ +pid +${pid}$`, "m"),
+        /^ +uptime s +[\d.]+$/m,
+        /^ +connections +0$/m,
+        /^ +memory locked kib: process +0$/m,
+        /^ +memory locked kib: bpf +[\d,]+$/m,
+        new RegExp(`^ +thread: id +${status.thread.id}$`, "m"),
+        /^ +thread: context switches: voluntary +[\d,]+$/m,
+        /^ +thread: context switches: involuntary +[\d,]+$/m,
+        /^ +thread: page faults: minor +[\d,]+$/m,
+        /^ +thread: page faults: major +[\d,]+$/m,
+      ])
+        assert.match(text, line);
+    });
+  });
+}
 
 test("nonsense on the socket is refused, and the next client served", async () => {
   await withResponder("af_packet", async ({ name }) => {

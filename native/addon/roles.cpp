@@ -53,6 +53,7 @@ class RoleObject : public Napi::ObjectWrap<RoleObject<Traits>> {
       methods.push_back(RoleObject::InstanceMethod("processing", &RoleObject::processing));
       methods.push_back(RoleObject::InstanceMethod("trace", &RoleObject::trace));
       methods.push_back(RoleObject::InstanceMethod("takeTrace", &RoleObject::take_trace));
+      methods.push_back(RoleObject::InstanceMethod("threadId", &RoleObject::thread_id));
     }
     exports.Set(Traits::NAME, RoleObject::DefineClass(env, Traits::NAME, methods));
   }
@@ -143,6 +144,10 @@ class RoleObject : public Napi::ObjectWrap<RoleObject<Traits>> {
     object.Set("records", write_trace(info.Env(), role_->trace.take()));
     object.Set("lost", static_cast<double>(role_->trace.lost.get()));
     return object;
+  }
+
+  Napi::Value thread_id(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), role_->thread_id());
   }
 
   void close(const Napi::CallbackInfo&) { role_->close(); }

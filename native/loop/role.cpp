@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include "core/thread.h"
 
@@ -14,6 +15,7 @@ void Role::open(std::function<void()> body) {
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
   thread_ = std::thread([this, body = std::move(body)] {
+    thread_id_.store(gettid(), std::memory_order_relaxed);
     try {
       if (!io.link.network_namespace.empty()) enter_network_namespace(io.link.network_namespace);
       if (io.cpu >= 0) pin_to_cpu(io.cpu);

@@ -41,6 +41,9 @@ class Role {
   void stop() noexcept { raise_command(Command::stop); }
   void close() noexcept;  // idempotent
 
+  // The kernel's number of the thread, 0 before it runs: /proc/self/task/ID/ tells what it did.
+  int thread_id() const noexcept { return thread_id_.load(std::memory_order_relaxed); }
+
   // In the hot loop.
   Command command() const noexcept { return command_.load(std::memory_order_relaxed); }
 
@@ -55,6 +58,7 @@ class Role {
   void raise_command(Command command) noexcept;
 
   std::atomic<Command> command_{Command::wait};
+  std::atomic<int> thread_id_{0};
   std::mutex mutex_;
   std::condition_variable changed_;
   bool opened_ = false;
