@@ -10,6 +10,7 @@ import { responderConfig, responderOptions } from "../responder/config.js";
 import { isAnswered, serveControl } from "../responder/control.js";
 import { RunningResponder } from "../responder/running.js";
 import { openResponder, type ResponderThreads } from "../responder/threads.js";
+import { refuseSecond } from "../responder/second.js";
 import { chooseCores } from "../run/cores.js";
 import { responderStalls } from "../run/interference.js";
 import { type Context, defineCommand } from "./command.js";
@@ -76,6 +77,7 @@ export const command = defineCommand({
       );
     }
     if (values.detach) return detach(values.name, context);
+    await refuseSecond(values.name, config.io);
     const responder = openResponder(config);
     const running = new RunningResponder(values.name, responder, config, values);
     let endControl = () => {};

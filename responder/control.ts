@@ -85,11 +85,20 @@ async function removeStale(name: string, operation: string): Promise<void> {
   for (const other of socketNames()) {
     if (await isAnswered(other)) {
       if (other !== name) continue;
-      const hint = `carom stop --name ${name} ends it, or choose another --name`;
-      throw new CaromError("environment", operation, "a responder of that name is running", hint);
+      throw takenName(name, operation);
     }
     if (other === name || ageMs(socketPath(other)) > STARTING_MS) removeSocket(socketPath(other));
   }
+}
+
+function takenName(name: string, operation: string): CaromError {
+  const hint = `carom stop --name ${name} ends it, or choose another --name`;
+  return new CaromError("environment", operation, `a responder of the name ${name} is running`, hint);
+}
+
+/** @throws CaromError (environment) when a running responder has the name */
+export async function refuseTakenName(name: string, operation: string): Promise<void> {
+  if (await isAnswered(name)) throw takenName(name, operation);
 }
 
 /** How long ago a file was made; 0 when it is gone. */
@@ -166,15 +175,16 @@ export function ask(
   name: string,
   command: Command,
   settings: Readonly<Record<string, string>> = {},
+  timeout_ms = ANSWER_MS,
 ): Promise<unknown> {
   const operation = `${command} of the responder ${name}`;
   return new Promise((resolve, reject) => {
     const socket = createConnection(socketPath(name));
     let text = "";
     socket.setEncoding("utf8");
-    socket.setTimeout(ANSWER_MS, () => {
+    socket.setTimeout(timeout_ms, () => {
       socket.destroy();
-      reject(new CaromError("environment", operation, `no answer within ${ANSWER_MS / 1000} s`));
+      reject(new CaromError("environment", operation, `no answer within ${timeout_ms / 1000} s`));
     });
     socket.on("error", (error: NodeJS.ErrnoException) => reject(unreachable(operation, error)));
     socket.on("connect", () => socket.write(`${JSON.stringify({ command, settings })}\n`));
@@ -182,7 +192,7 @@ export function ask(
       text += part;
       if (!text.includes("\n")) return;
       socket.end();
-      const parsed = answer.safeParse(JSON.parse(text));
+      const parsed = answer.safeParse(parseJson(text));
       if (!parsed.success) reject(new CaromError("internal", operation, "its answer makes no sense"));
       else if ("error" in parsed.data) reject(asCaromError(parsed.data.error, operation));
       else resolve(parsed.data.result);
@@ -191,6 +201,15 @@ export function ask(
       reject(new CaromError("environment", operation, "it ended before it had answered")),
     );
   });
+}
+
+/** undefined for what is no JSON. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 function unreachable(operation: string, error: NodeJS.ErrnoException): CaromError {
