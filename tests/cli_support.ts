@@ -121,3 +121,55 @@ export function backendTest(
   if (unusable === undefined) labTest(name, action);
   else test.skip(`${name} (${unusable.name}: ${unusable.reason})`);
 }
+
+// Rings that hold what comes while a core is taken away for long: other programs may run beside the tests.
+export const ROOMY = ["--ring-size", "16384", "--json"];
+
+/** Everything that had to be answered was, rightly, and nothing else. */
+export function assertAllRight(report: Report): void {
+  const { verdicts, ticks, faults } = report;
+  assert.equal(faults, []);
+  assert.ok(ticks.sent > 0 && verdicts.correct > 0, `${ticks.sent} were sent, ${verdicts.correct} correct`);
+  assert.equal(verdicts, {
+    correct: ticks.answered,
+    wrong: 0,
+    missing: 0,
+    duplicate: 0,
+    unexpected: 0,
+    late: 0,
+  });
+  assert.is(ticks.sent, ticks.answered + ticks.quiet);
+  assert.is(ticks.unsent, 0);
+}
+
+/** The figures of a report agree with each other. */
+export function assertFigures(report: Report): void {
+  const { latency, lateness, ticks, interference } = report;
+  assert.ok(latency !== null);
+  for (const { count, missing, min_ns, mean_ns, max_ns, jitter_ns, percentiles } of [
+    latency!.planned,
+    latency!.actual,
+  ]) {
+    assert.is(count, ticks.answered);
+    assert.is(missing, 0);
+    assert.ok(
+      min_ns > 100 && min_ns <= mean_ns && mean_ns <= max_ns && max_ns < 1e9,
+      `${min_ns} to ${max_ns} ns`,
+    );
+    assert.is(jitter_ns, max_ns - min_ns);
+    assert.equal(
+      percentiles.map(({ percentile }) => percentile),
+      [50, 90, 95, 99, 99.9, 99.99],
+    );
+    const values = percentiles.map(({ value_ns }) => value_ns ?? Number.NaN);
+    const ordered = [min_ns, ...values, max_ns];
+    for (const [index, value] of values.entries()) assert.ok(value >= ordered[index]!, `${ordered} ascend`);
+  }
+  assert.ok(latency!.planned.mean_ns >= latency!.actual.mean_ns, "a tick is never sent before its time");
+  assert.is(lateness.count, ticks.sent);
+  assert.is(interference.slowest.examined, Math.min(1000, ticks.answered));
+  for (const { role, count, share } of interference.cores) {
+    assert.ok(role === "generator" || role === "responder");
+    assert.ok(count >= 0 && share >= 0 && share <= 1);
+  }
+}

@@ -17,6 +17,8 @@ export const NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--cle
 /** Before a command: takes every privilege away, but not the right to read this checkout, wherever it is. */
 export const UNPRIVILEGED = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all", "--"] as const;
 
+const TIMEOUT_MS = 60_000; // far beyond what any command takes
+
 const lacking = missingCapabilities(["CAP_NET_ADMIN", "CAP_SYS_ADMIN", "CAP_NET_RAW"]);
 
 /** A test that needs a lab; skipped, with the reason, where there can be none. */
@@ -49,6 +51,14 @@ export function assertThere(lab: string): void {
   assert.ok(existsSync(recordPath(lab)), `the file of ${lab} is there`);
 }
 
+/** A lab for all tests of a file, which goes after them; undefined where there can be none. */
+export function labForTests(options: LabOptions): Lab | undefined {
+  if (lacking.length > 0) return undefined;
+  const lab = createLab(options);
+  test.after(() => lab.down());
+  return lab;
+}
+
 /** Runs an action with a lab that goes whatever happens. */
 export async function withLab(
   options: LabOptions,
@@ -64,7 +74,8 @@ export async function withLab(
 
 /** Runs carom's command line to its end. */
 export function carom(...args: string[]) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], { encoding: "utf8" });
+  const options = { encoding: "utf8", maxBuffer: 1 << 26, timeout: TIMEOUT_MS } as const;
+  const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, ...args], options);
   return { status, stdout, stderr };
 }
 
