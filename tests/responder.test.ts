@@ -11,6 +11,7 @@ import { decodeFrame } from "../wire/decode.js";
 import { buildFrame, type FrameFields } from "../wire/frame.js";
 
 const GROUP = "239.1.1.1";
+const NOBODYS = ["224.0.0.1", "255.255.255.255"] as const; // addresses that no sender has
 const FRAMES = 400;
 const SETTLE_MS = 400;
 
@@ -35,16 +36,17 @@ function stream(lab: Lab, seed: number): Buffer[] {
         quantity: 1 + next(1000),
         timestamp: 1_700_000_000_000_000_000n + BigInt(index * 10 + extra),
       });
-    const kind = next(12);
+    const kind = next(14);
     const ticks = kind === 0 ? [tick(0), tick(1), tick(2)] : [tick(0)];
     const payload = Buffer.concat(kind === 1 ? [...ticks, Buffer.alloc(7, 1)] : ticks);
     const isMulticast = next(2) === 0 && kind !== 2;
     const v6 = kind === 2;
     const fields: FrameFields = {
       ethernet: { source: from.mac, destination: isMulticast ? "01:00:5e:01:01:01" : to.mac },
+      vlans: kind === 7 ? [{ id: 0, priority: next(8) }] : [],
       ip: {
         version: v6 ? 6 : 4,
-        source: v6 ? from.address6 : from.address4,
+        source: kind === 8 ? NOBODYS[next(2)]! : v6 ? from.address6 : from.address4,
         destination: v6 ? to.address6 : isMulticast ? GROUP : to.address4,
         ttl: 16,
         ...(kind === 3 && !isMulticast && { checksum: "bad" as const }),

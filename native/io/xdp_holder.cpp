@@ -99,8 +99,8 @@ std::optional<Process> holder_of(uint32_t program) {
   return std::nullopt;
 }
 
-// Whether a link attaches the program. One that is held by nobody who can be seen is pinned, or of a
-// container.
+// Whether a link attaches the program, or may: not everybody may look. One that is held by nobody who can be
+// seen is pinned, or of a container.
 bool is_linked(uint32_t program) {
   for (uint32_t id = 0; bpf_link_get_next_id(id, &id) == 0;) {
     Fd link(bpf_link_get_fd_by_id(id));
@@ -110,7 +110,7 @@ bool is_linked(uint32_t program) {
         info.type == BPF_LINK_TYPE_XDP && info.prog_id == program)
       return true;
   }
-  return false;
+  return errno != ENOENT;  // which says that there are no more
 }
 
 std::string program_text(uint32_t program) {
