@@ -157,6 +157,11 @@ const IDENTIFIER = /(^|_)(pid|port|id|namespace)$/;
 function rows(prefix: string, value: object): string[][] {
   return Object.entries(value).flatMap(([key, item]: [string, unknown]) => {
     const name = prefix + key.replace(/_ns$/, "").replaceAll("_", " ");
+    if (Array.isArray(item) && typeof item[0] === "object") {
+      // "threads" of two are "thread 0" and "thread 1".
+      const each = (index: number) => name.replace(/s$/, item.length === 1 ? "" : ` ${index}`);
+      return item.flatMap((element: object, index) => rows(`${each(index)}: `, element));
+    }
     if (Array.isArray(item)) return [[`  ${name}`, item.join(", ")]];
     if (typeof item === "object" && item !== null) return rows(`${name}: `, item);
     if (typeof item === "number" && key.endsWith("_ns")) return [[`  ${name}`, formatNs(item)]];

@@ -16,7 +16,7 @@ const other = z.object({
   backend: z.string(),
   interface: z.string(),
   network_namespace: z.number().nullable(),
-  queue: z.number(),
+  queues: z.array(z.number()),
   addresses: z.array(z.string()),
   port: z.number(),
 });
@@ -34,10 +34,12 @@ export async function refuseSecond(name: string, io: IoConfig): Promise<void> {
       found?.interface === io.link.interfaceName && found.network_namespace === here && collide(io, found),
   );
   if (holder === undefined) return;
-  const { name: held, pid, started, backend, queue, port } = holder;
-  const where = isXdp(backend) ? `${backend}, queue ${queue}` : backend;
+  const { name: held, pid, started, backend, queues, port } = holder;
+  const where = isXdp(backend)
+    ? `${backend}, ${queues.length > 1 ? "queues" : "queue"} ${queues.join(", ")}`
+    : backend;
   const otherwise = bothXdp(io, holder)
-    ? "; an interface has one XDP program, whatever the queue"
+    ? "; one process serves several queues of an interface: --queues 0-1"
     : ", or choose another --target-port";
   throw new CaromError(
     "environment",

@@ -79,7 +79,7 @@ export async function planRun(values: RunValues, expectAnswers: boolean): Promis
     values.interface !== undefined
       ? null
       : values.lab === undefined
-        ? createLab({ queues: Math.max(...values.queues, values.queue) + 1 })
+        ? createLab({ queues: Math.max(...values.queues) + 1 })
         : openLab(values.lab);
   try {
     return await complete(values, lab, expectAnswers);
@@ -193,18 +193,6 @@ function refuseContradictions(values: RunValues): void {
       "--breakdown",
       "only the lab's own responder tells when a tick came to it",
       "leave out --interface and --no-responder",
-    );
-  }
-  if (
-    values.queues.length > 1 &&
-    values.backend === "af_xdp" &&
-    values.responder &&
-    values.interface === undefined
-  ) {
-    refuse(
-      "--queues",
-      "each thread answers by its own queue, and the generator on af_xdp takes what comes by one",
-      "add --backend af_packet --responder-backend af_xdp",
     );
   }
   if (

@@ -214,16 +214,19 @@ interface Status {
   readonly connections: number;
   readonly processing: Record<string, number>;
   readonly memory_locked_kib: { readonly process: number; readonly bpf: number };
-  readonly thread: {
+  readonly threads: readonly {
+    readonly queue: number;
+    readonly cpu: number;
     readonly id: number;
+    readonly frames: number;
     readonly context_switches: { readonly voluntary: number; readonly involuntary: number };
     readonly page_faults: { readonly minor: number; readonly major: number };
-  };
+  }[];
 }
 
 /** A field of a thread's file in /proc/PID/task/TID. */
-function ofThread({ pid, thread }: Status, file: string, pattern: RegExp): number {
-  return Number(pattern.exec(readFileSync(`/proc/${pid}/task/${thread.id}/${file}`, "utf8"))?.[1]);
+function ofThread({ pid, threads }: Status, file: string, pattern: RegExp): number {
+  return Number(pattern.exec(readFileSync(`/proc/${pid}/task/${threads[0]!.id}/${file}`, "utf8"))?.[1]);
 }
 
 for (const backend of ["af_xdp", "xdp", "af_packet", "udp"]) {
@@ -233,7 +236,11 @@ for (const backend of ["af_xdp", "xdp", "af_packet", "udp"]) {
       const { stdout } = carom("status", "--name", name, "--json");
       const status = JSON.parse(stdout) as Status;
       assert.is(status.pid, pid);
-      assert.is.not(status.thread.id, pid, "a thread of its own");
+      assert.is(status.threads.length, 1);
+      const [thread] = status.threads;
+      assert.is.not(thread!.id, pid, "a thread of its own");
+      assert.is(thread!.queue, 0);
+      assert.ok(thread!.frames >= 500, `${thread!.frames} frames`);
       assert.is(status.network_namespace, statSync(lab.responder.namespace).ino);
       const age_s = (Date.now() - Date.parse(status.started)) / 1000;
       assert.ok(status.uptime_s > 0 && status.uptime_s <= age_s + 0.1, `${status.uptime_s} s up`);
@@ -242,7 +249,7 @@ for (const backend of ["af_xdp", "xdp", "af_packet", "udp"]) {
       if (backend !== "xdp") assert.ok(batches! > 0 && min_ns! > 0 && mean_ns! > 0 && p50_ns! > 0);
       assert.ok(p99_ns === null || p99_ns! <= max_ns!);
       // What has been counted since: never less than what was told.
-      const { context_switches, page_faults } = status.thread;
+      const { context_switches, page_faults } = thread!;
       const { voluntary, involuntary } = context_switches;
       assert.ok(
         voluntary > 0 && voluntary <= ofThread(status, "status", /^voluntary_ctxt_switches:\s+(\d+)/m),
@@ -262,7 +269,7 @@ for (const backend of ["af_xdp", "xdp", "af_packet", "udp"]) {
         /^ +connections +0$/m,
         /^ +memory locked kib: process +0$/m,
         /^ +memory locked kib: bpf +[\d,]+$/m,
-        new RegExp(`^ +thread: id +${status.thread.id}$`, "m"),
+        new RegExp(`^ +thread: id +${thread!.id}$`, "m"),
         /^ +thread: context switches: voluntary +[\d,]+$/m,
         /^ +thread: context switches: involuntary +[\d,]+$/m,
         /^ +thread: page faults: minor +[\d,]+$/m,

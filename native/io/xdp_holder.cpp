@@ -140,7 +140,7 @@ Error xdp_held_error(const std::string& operation, int number, const Link& link,
     error.detail += " by process " + holder->pid + " (" + holder->command + ")";
     error.hint = holder->responder.empty() ? "end that process, or use another interface"
                                            : "carom stop --name " + holder->responder + " ends it";
-    error.hint += "; an interface has one XDP program, whatever the queue";
+    error.hint += "; one process serves several queues of an interface: --queues 0-1";
   } else if (is_linked(found.prog_id)) {
     error.detail += " by a link whose holder can't be seen from here";
     error.hint = "it is pinned below /sys/fs/bpf, or a process in a container holds it: bpftool link show";

@@ -22,6 +22,7 @@ GeneratorConfig generator_config(Match match, bool ipv6 = false) {
   config.rate_millihertz = 1000;
   config.quiet_ns = 200;
   config.ticks = {7, 0.9, {"AAPL", "MSFT", "GOOG", "AMZN"}, 1000, 10000, match == Match::price};
+  config.flows = 1;
   config.ledger = {4096, 1'000'000'000, match, false, {STRATEGY_threshold, {10000, 100, 1, 0}, {}, 0}};
   config.late_threshold_ns = 3000;
   return config;
