@@ -1,5 +1,6 @@
 /** carom status, enable, disable, config, stats, reset, stop: control of a running responder. */
 
+import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { optionGroup } from "../config/option.js";
 import { duration, flag, formatNs, name } from "../config/values.js";
@@ -132,10 +133,10 @@ const stop = defineCommand({
   },
 });
 
+/** Whether there is such a process; one that has ended and that its parent has not asked after is none. */
 function isRunning(pid: number): boolean {
   try {
-    process.kill(pid, 0);
-    return true;
+    return !/^\d+ \(.*\) [ZX] /s.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
   } catch {
     return false;
   }

@@ -163,6 +163,7 @@ export class RunningResponder {
         answered: n("orders"),
         quiet: n("quiet_ticks"),
         disabled: n("disabled"),
+        passed_on: n("passed_on"),
       },
       errors: Object.fromEntries(
         this.reasons.filter((reason) => n(reason) > 0).map((reason) => [reason, n(reason)]),

@@ -167,6 +167,7 @@ void put_io(Napi::Object& object, const Role& role) {
   put(object, "fill_ring_empty", role.io_counters.fill_ring_empty);
   put(object, "tx_invalid", role.io_counters.tx_invalid);
   put(object, "rx_ring_drops", role.io_counters.rx_ring_drops);
+  put(object, "passed_on", role.io_counters.passed_on);
   put(object, "rx_other_host", role.io_counters.rx_other_host);
   put(object, "wakeups", role.io_counters.wakeups);
   put(object, "link_errors", role.io_counters.link_errors);

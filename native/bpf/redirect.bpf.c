@@ -15,9 +15,22 @@ struct {
   __type(value, __u32);
 } sockets SEC(".maps");
 
+// How many frames went on to the kernel.
+struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, __u64);
+} passed_on SEC(".maps");
+
 SEC("xdp")
 int redirect(struct xdp_md* context) {
-  if (!is_for_port((void*)(long)context->data, (void*)(long)context->data_end, port)) return XDP_PASS;
+  if (!is_for_port((void*)(long)context->data, (void*)(long)context->data_end, port)) {
+    __u32 zero = 0;
+    __u64* count = bpf_map_lookup_elem(&passed_on, &zero);
+    if (count) (*count)++;
+    return XDP_PASS;
+  }
   if (stamp) {
     __u64 now = bpf_ktime_get_tai_ns();
     if (bpf_xdp_adjust_meta(context, -(int)sizeof(now)) == 0) {

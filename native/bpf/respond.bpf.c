@@ -22,20 +22,7 @@ struct {
   __type(value, __u32);
 } sockets SEC(".maps");
 
-struct {
-  __uint(type, BPF_MAP_TYPE_ARRAY);
-  __uint(max_entries, 2);
-  __type(key, __u32);
-  __type(value, struct respond_settings);
-} settings SEC(".maps");
-
-// The number of the settings in force.
-struct {
-  __uint(type, BPF_MAP_TYPE_ARRAY);
-  __uint(max_entries, 1);
-  __type(key, __u32);
-  __type(value, __u32);
-} in_force SEC(".maps");
+struct respond_shared shared = {};
 
 // Those traded, of a strategy without state; the state of each, of one that keeps it.
 struct {
@@ -62,18 +49,10 @@ struct {
 
 struct {
   __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-  __uint(max_entries, RESPOND_COUNTERS);
-  __type(key, __u32);
-  __type(value, __u64);
-} counters SEC(".maps");
-
-// How many packets from now the next one is to be looked at closely.
-struct {
-  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
   __uint(max_entries, 1);
   __type(key, __u32);
-  __type(value, __u32);
-} until_sample SEC(".maps");
+  __type(value, struct respond_own);
+} owns SEC(".maps");
 
 struct {
   __uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -81,11 +60,6 @@ struct {
 } samples SEC(".maps");
 
 const volatile struct respond_constants constants = {};
-
-static __always_inline void count(__u32 which) {
-  __u64* counter = bpf_map_lookup_elem(&counters, &which);
-  if (counter) (*counter)++;
-}
 
 // 16 bits of a one's complement sum (RFC 1071), in memory order.
 static __always_inline __u16 fold(__u64 sum) {
@@ -233,11 +207,11 @@ static __always_inline void make_order(union order_bytes* out, const struct tick
   __builtin_memcpy(out->order.cl_ord_id + 8, &low, 8);
 }
 
-// What became of a tick that was decided here.
+// What became of a packet that was decided here.
 struct outcome {
+  enum respond_counter counter;
   struct tick tick;
   struct decision decision;
-  int limited;
 };
 
 // `l2` bytes in front of the IP header; both are constants where this is called, so that all offsets are.
@@ -266,12 +240,11 @@ static __always_inline int answer(struct xdp_md* context, const struct respond_s
   outcome->tick = tick;
   outcome->decision = decision;
   if (!decision.order) {
-    count(decision.why == WHY_OVER_LIMIT ? RESPOND_OVER_LIMIT : RESPOND_QUIET);
+    outcome->counter = decision.why == WHY_OVER_LIMIT ? RESPOND_OVER_LIMIT : RESPOND_QUIET;
     return XDP_DROP;
   }
   if (!allowed(context, s, from, ipv6, now_ns)) {
-    outcome->limited = 1;
-    count(RESPOND_LIMITED);
+    outcome->counter = RESPOND_LIMITED;
     return XDP_DROP;
   }
   if (bpf_xdp_adjust_tail(context, payload_offset + TRADING_ORDER_SIZE - (int)(end - data)) != 0)
@@ -294,7 +267,7 @@ static __always_inline int answer(struct xdp_md* context, const struct respond_s
   __u16 checksum = ~fold(sum);
   header[3] = checksum == 0 ? 0xffff : checksum;
   __builtin_memcpy(data + payload_offset, &order.order, TRADING_ORDER_SIZE);
-  count(RESPOND_ORDERS);
+  outcome->counter = RESPOND_ORDERS;
   return XDP_TX;
 }
 
@@ -337,7 +310,7 @@ static __always_inline void end_sample(struct respond_sample* record, int verdic
   record->spent_ns = bpf_ktime_get_ns() - record->time_ns;
   record->time_ns = now_ns + s->epoch_offset_ns;
   record->answered = verdict == XDP_TX;
-  record->limited = outcome->limited;
+  record->limited = outcome->counter == RESPOND_LIMITED;
   record->tick = outcome->tick;
   record->decision = outcome->decision;
   bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
@@ -346,29 +319,31 @@ static __always_inline void end_sample(struct respond_sample* record, int verdic
 SEC("xdp")
 int respond(struct xdp_md* context) {
   __u32 zero = 0;
-  __u32* number = bpf_map_lookup_elem(&in_force, &zero);
-  if (!number) return XDP_PASS;
-  struct respond_settings* s = bpf_map_lookup_elem(&settings, number);
-  if (!s || s->local_port == 0) return XDP_PASS;
-  if (!is_for_port((void*)(long)context->data, (void*)(long)context->data_end, s->local_port))
+  struct respond_own* own = bpf_map_lookup_elem(&owns, &zero);
+  if (!own) return XDP_PASS;
+  const struct respond_settings* s = &shared.settings[*(volatile __u32*)&shared.in_force % RESPOND_SLOTS];
+  void* data = (void*)(long)context->data;
+  if (s->local_port == 0 || !is_for_port(data, (void*)(long)context->data_end, s->local_port)) {
+    own->counters[RESPOND_PASSED_ON]++;
     return XDP_PASS;
+  }
   if (!s->enabled) {
-    count(RESPOND_DISABLED);
+    own->counters[RESPOND_DISABLED]++;
     return XDP_DROP;
   }
   __u64 now_ns = bpf_ktime_get_ns();
-  struct outcome outcome = {};
-  __u32* left = bpf_map_lookup_elem(&until_sample, &zero);
+  struct outcome outcome = {.counter = RESPOND_COUNTERS};
   struct respond_sample* record = 0;
-  if (left && (*left)-- == 0) {
-    *left = s->sample_every;
+  if (own->until_sample-- == 0) {
+    own->until_sample = s->sample_every;
     record = bpf_ringbuf_reserve(&samples, sizeof *record, 0);
     if (record) begin_sample(context, record);
   }
   int verdict = dispatch(context, s, now_ns, &outcome);
   if (record) end_sample(record, verdict, &outcome, s, now_ns);
-  if (verdict != HAND_UP) return verdict;
-  return bpf_redirect_map(&sockets, context->rx_queue_index, XDP_PASS);
+  if (verdict == HAND_UP) return bpf_redirect_map(&sockets, context->rx_queue_index, XDP_PASS);
+  if (outcome.counter < RESPOND_COUNTERS) own->counters[outcome.counter]++;
+  return verdict;
 }
 
 char LICENSE[] SEC("license") = "GPL";

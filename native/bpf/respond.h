@@ -16,8 +16,6 @@ struct respond_constants {
   __u32 symbol_limit; /* of each queue, for a strategy that keeps state */
 };
 
-/* Two of these lie in a map, with the number of the one in force: a change is written to the other one and
- * then put in force at once, so that every packet sees all of it or nothing. */
 struct respond_settings {
   __u64 epoch_offset_ns; /* CLOCK_REALTIME - CLOCK_MONOTONIC */
   struct strategy_settings strategy;
@@ -41,14 +39,31 @@ struct respond_settings {
   __u8 enabled; /* 0: what is for the port is counted and dropped */
 };
 
-/* Of each CPU. All but the last: single ticks that were decided here, right to the last bit. */
+/* The program's memory that both sides see. A change is written to the next slot and then put in force at
+ * once, so that every packet sees all of it or nothing: a packet would have to take as long as 63 changes to
+ * see its own settings change, and there are two milliseconds at least between two. */
+#define RESPOND_SLOTS 64
+
+struct respond_shared {
+  struct respond_settings settings[RESPOND_SLOTS];
+  __u32 in_force; /* the number of a slot */
+};
+
+/* All but the last two: single ticks that were decided here, right to the last bit. */
 enum respond_counter {
   RESPOND_ORDERS,
   RESPOND_QUIET,
   RESPOND_LIMITED,
   RESPOND_OVER_LIMIT,
-  RESPOND_DISABLED, /* for the port, while the responder was disabled */
+  RESPOND_DISABLED,  /* for the port, while the responder was disabled */
+  RESPOND_PASSED_ON, /* not for the port: they went on to the kernel */
   RESPOND_COUNTERS,
+};
+
+/* What each CPU keeps for itself. */
+struct respond_own {
+  __u64 counters[RESPOND_COUNTERS];
+  __u64 until_sample; /* packets until the next one is looked at closely */
 };
 
 /* The state of a symbol belongs to one queue: no two CPUs ever meet in it. */

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <ctime>
 
@@ -100,7 +101,8 @@ int AfXdpIo::stamp_clock() noexcept { return CLOCK_TAI; }
 
 AfXdpIo::AfXdpIo(const IoConfig& config, IoCounters& counters, std::shared_ptr<XdpProgram> program)
     : AfXdpIo(config, counters, std::move(program), {redirect_object, sizeof redirect_object, "redirect"},
-              [&](XdpProgram& loaded) {
+              [&, this](XdpProgram& loaded) {
+                owns_redirect_ = true;
                 const Constants constants{htons(config.local_port),
                                           config.rx_stamps && config.timestamps == Provenance::kernel};
                 loaded.set_constants(&constants, sizeof constants);
@@ -368,6 +370,11 @@ void AfXdpIo::settle() noexcept {
     counters_.rx_ring_drops.set(statistics.rx_dropped - unfilled + statistics.rx_ring_full);
     counters_.tx_invalid.set(statistics.tx_invalid_descs);
     counters_.fill_ring_empty.set(unfilled);
+  }
+  if (owns_redirect_) {
+    std::array<uint64_t, 1> passed_on{};
+    program_->sum_cpus("passed_on", passed_on);
+    counters_.passed_on.set(passed_on[0]);
   }
 }
 

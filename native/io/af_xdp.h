@@ -82,6 +82,7 @@ class AfXdpIo {
   uint32_t tx_count_ = 0;        // frames submitted
   uint32_t tx_outstanding_ = 0;  // submitted, not completed
   bool busy_poll_ = false;
+  bool owns_redirect_ = false;  // the program is its own, and the one that only redirects
   IoCounters& counters_;
   std::vector<std::string> notes_;
 };

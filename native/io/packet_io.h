@@ -69,6 +69,7 @@ struct IoCounters {
   Counter fill_ring_empty;  // af_xdp: frames for us that the kernel had no buffer for
   Counter tx_invalid;       // af_xdp: descriptors that the kernel refused
   Counter rx_ring_drops;    // frames for us that found no room in the ring (af_xdp: none of the above)
+  Counter passed_on;        // af_xdp, xdp: frames that are not for us and went on to the kernel
   Counter rx_other_host;    // frames for another MAC address
   Counter wakeups;          // system calls that moved frames
   Counter link_errors;      // the interface was down or gone

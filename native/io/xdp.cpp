@@ -1,6 +1,5 @@
 #include "io/xdp.h"
 
-#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <poll.h>
 
@@ -52,6 +51,7 @@ XdpIo::XdpIo(const IoConfig& config, IoCounters& counters, std::shared_ptr<XdpPr
                program.resize("limited", queues * ANSWER_LIMIT_SETS);
              }),
       owns_program_(!shared),
+      counters_(counters),
       settings_(wanted.settings) {
   notes_ = below_.notes();
   if (!owns_program_) return;
@@ -66,6 +66,7 @@ XdpIo::XdpIo(const IoConfig& config, IoCounters& counters, std::shared_ptr<XdpPr
   }
   samples_.reset(ring_buffer__new(program()->map("samples"), on_sample, this, nullptr));
   if (!samples_) throw system_error(operation_text("xdp", config.link, "map the ring of samples"), errno);
+  shared_ = static_cast<respond_shared*>(program()->memory(".bss", sizeof(respond_shared)));
   settings_.sample_every = SAMPLE_EVERY;
   set_epoch_offset();
   notes_.push_back(std::string("in the kernel, ") + program()->mode() +
@@ -76,11 +77,9 @@ void XdpIo::FreeRing::operator()(ring_buffer* ring) const noexcept { ring_buffer
 
 void XdpIo::put_in_force() noexcept {
   // Written where no packet looks, then put in force at once: a packet sees one or the other.
-  uint32_t zero = 0;
-  uint32_t other = 1 - in_force_;
-  bpf_map_update_elem(program()->map("settings"), &other, &settings_, BPF_ANY);
-  bpf_map_update_elem(program()->map("in_force"), &zero, &other, BPF_ANY);
-  in_force_ = other;
+  in_force_ = (in_force_ + 1) % RESPOND_SLOTS;
+  shared_->settings[in_force_] = settings_;
+  __atomic_store_n(&shared_->in_force, in_force_, __ATOMIC_RELEASE);
 }
 
 void XdpIo::set_epoch_offset() noexcept {
@@ -104,14 +103,9 @@ void XdpIo::rest() noexcept {
 
 KernelTally XdpIo::take_tally() noexcept {
   if (!owns_program_) return {};
-  // One value for each possible CPU: 1,024 is more than any machine this runs on has.
-  static thread_local std::array<uint64_t, 1024> values;
   std::array<uint64_t, RESPOND_COUNTERS> sums{};
-  int cpus = libbpf_num_possible_cpus();
-  for (uint32_t which = 0; which < RESPOND_COUNTERS && cpus > 0 && cpus <= 1024; which++) {
-    if (bpf_map_lookup_elem(program()->map("counters"), &which, values.data()) != 0) continue;
-    for (int cpu = 0; cpu < cpus; cpu++) sums[which] += values[static_cast<size_t>(cpu)];
-  }
+  program()->sum_cpus("owns", sums);
+  counters_.passed_on.set(sums[RESPOND_PASSED_ON]);
   KernelTally now{sums[RESPOND_ORDERS], sums[RESPOND_QUIET], sums[RESPOND_LIMITED], sums[RESPOND_OVER_LIMIT],
                   sums[RESPOND_DISABLED]};
   KernelTally since{now.orders - last_.orders, now.quiet - last_.quiet, now.limited - last_.limited,

@@ -63,7 +63,9 @@ class XdpIo {
 
   AfXdpIo below_;
   bool owns_program_;
+  IoCounters& counters_;
   respond_settings settings_;
+  respond_shared* shared_ = nullptr;
   uint32_t in_force_ = 0;
   KernelTally last_{};
   uint64_t sampled_at_ns_ = 0;  // when the pace of samples was last set

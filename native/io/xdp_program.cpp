@@ -3,8 +3,11 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <linux/if_link.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
@@ -51,6 +54,7 @@ XdpProgram::XdpProgram(const IoConfig& config, int interface, const XdpObject& o
 
 XdpProgram::~XdpProgram() {
   if (link_fd_ >= 0) close(link_fd_);
+  if (memory_ != nullptr) munmap(memory_, memory_size_);
 }
 
 std::string XdpProgram::operation(const std::string& what) const {
@@ -115,6 +119,30 @@ int XdpProgram::map(const char* name) const {
 void XdpProgram::update(const char* name, const void* key, const void* value) {
   if (bpf_map_update_elem(map(name), key, value, BPF_ANY) != 0) {
     throw system_error(operation(std::string("write the map ") + name), errno);
+  }
+}
+
+void* XdpProgram::memory(const char* name, size_t size) {
+  size_t page = static_cast<size_t>(getpagesize());
+  memory_size_ = (size + page - 1) / page * page;
+  void* mapped = mmap(nullptr, memory_size_, PROT_READ | PROT_WRITE, MAP_SHARED, map(name), 0);
+  if (mapped == MAP_FAILED) throw system_error(operation("map the program's memory"), errno);
+  memory_ = mapped;
+  return memory_;
+}
+
+void XdpProgram::sum_cpus(const char* name, std::span<uint64_t> sums) const noexcept {
+  // One value for each possible CPU: 1,024 of them are more than any machine this runs on has.
+  static thread_local std::array<uint64_t, 1024 * 8> values;
+  std::fill(sums.begin(), sums.end(), 0);
+  const bpf_map* found = bpf_object__find_map_by_name(object_.get(), name);
+  size_t stride = (bpf_map__value_size(found) + 7) / 8;
+  int cpus = libbpf_num_possible_cpus();
+  uint32_t zero = 0;
+  if (cpus <= 0 || static_cast<size_t>(cpus) * stride > values.size()) return;
+  if (bpf_map_lookup_elem(bpf_map__fd(found), &zero, values.data()) != 0) return;
+  for (size_t cpu = 0; cpu < static_cast<size_t>(cpus); cpu++) {
+    for (size_t i = 0; i < sums.size(); i++) sums[i] += values[cpu * stride + i];
   }
 }
 

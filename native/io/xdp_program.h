@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "io/packet_io.h"
@@ -42,6 +43,13 @@ class XdpProgram {
   // Writes an entry of a map. Throws Error.
   void update(const char* map, const void* key, const void* value);
 
+  // The memory of a map of one value, shared with the program: the name of one of its sections (".bss").
+  // Throws Error.
+  void* memory(const char* map, size_t size);
+
+  // The sum over all CPUs of each of the 64-bit numbers at the beginning of a map's first value.
+  void sum_cpus(const char* map, std::span<uint64_t> sums) const noexcept;
+
   // Changes how many entries a map has; in Prepare only.
   void resize(const char* map, size_t entries);
 
@@ -65,6 +73,8 @@ class XdpProgram {
 
   Link link_;
   std::unique_ptr<bpf_object, CloseObject> object_;
+  void* memory_ = nullptr;
+  size_t memory_size_ = 0;
   int link_fd_ = -1;
   const char* mode_ = "";
 };
