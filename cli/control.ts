@@ -79,7 +79,9 @@ const config = defineCommand({
     }
     const result = await ask(values.name, "config", settings);
     context.result(result);
-    for (const line of textOf(result)) context.say(line);
+    const { settings: now, changeable } = result as { settings: object; changeable: string[] };
+    for (const line of textOf(now)) context.say(line);
+    context.say(`${changeable.join(", ")} can change while it runs, the others need a restart`);
     return 0;
   },
 });

@@ -157,6 +157,8 @@ interface Role<Result> {
   /** Asks the thread to end; a generator first waits for what is still in flight. */
   stop(): void;
   counters(): Counters;
+  /** What the backend found out at open: mode, queue, stamps. */
+  notes(): string[];
   result(): Result;
   /** Stops, waits for the thread and gives everything back. May be called at any time and more than once. */
   close(): void;

@@ -71,7 +71,7 @@ export class RunningResponder {
         return { enabled: this.enabled };
       case "config":
         if (Object.keys(settings).length > 0) this.configure(settings);
-        return this.settings();
+        return { settings: this.settings(), changeable: this.changeable().map(keyName) };
       case "reset":
         this.base = this.responder.counters();
         this.lastError = null;
@@ -96,9 +96,7 @@ export class RunningResponder {
   private configure(settings: Readonly<Record<string, string>>): void {
     const lines = Object.entries(settings).map(([key, value]) => `${key}=${value}`);
     const texts = parseConfig(lines.join("\n"), "carom config", responderOptions);
-    const names = Object.keys(changeable).filter(
-      (name) => name !== "symbols" || !keepsState(this.values.strategy),
-    );
+    const names = this.changeable();
     const fixed = [...texts.keys()].find((name) => !names.includes(name));
     if (fixed !== undefined) {
       const detail = "it can't change while the responder runs";
@@ -114,6 +112,12 @@ export class RunningResponder {
       [...texts.keys()].map((name) => [name, given[name as keyof typeof given]]),
     );
     this.change(this.enabled, { ...this.values, ...changed } as ResponderValues);
+  }
+
+  /** What can change without a restart. */
+  private changeable(): string[] {
+    const isFixed = keepsState(this.values.strategy) || this.config.io.backend === "xdp"; // memory made at start
+    return Object.keys(changeable).filter((name) => name !== "symbols" || !isFixed);
   }
 
   private settings(): Record<string, unknown> {
@@ -156,6 +160,7 @@ export class RunningResponder {
       connections: 0, // UDP has none
       group: io.group === "" ? null : io.group,
       backend: io.backend,
+      mode: this.responder.notes(),
       settings: this.settings(),
       packets: {
         processed: n("frames"),

@@ -75,6 +75,10 @@ export class ResponderThreads {
     return sumOf(this.threads.map((thread) => thread.counters()));
   }
 
+  notes(): string[] {
+    return this.threads.flatMap((thread) => thread.notes());
+  }
+
   processing(): HistogramData {
     return addHistograms(this.threads.map((thread) => thread.processing()));
   }

@@ -91,7 +91,12 @@ for (const backend of ["af_xdp", "xdp"]) {
         "price_offset=-7",
         "--json",
       );
-      const settings = JSON.parse(stdout) as Record<string, unknown>;
+      const { settings, changeable } = JSON.parse(stdout) as {
+        settings: Record<string, unknown>;
+        changeable: string[];
+      };
+      assert.ok(changeable.includes("threshold") && !changeable.includes("target_port"));
+      assert.is(changeable.includes("symbols"), backend === "af_xdp");
       assert.equal([settings.threshold, settings.side, settings.price_offset], [5000, "sell", -7]);
       const changed = ["--threshold", "5000", "--side", "sell", "--price-offset", "-7"];
       assert.is(run(lab, "--count", "500", ...changed).verdicts.correct! > 400, true);

@@ -47,6 +47,7 @@ class RoleObject : public Napi::ObjectWrap<RoleObject<Traits>> {
         RoleObject::InstanceMethod("counters", &RoleObject::counters),
         RoleObject::InstanceMethod("result", &RoleObject::result),
         RoleObject::InstanceMethod("close", &RoleObject::close),
+        RoleObject::InstanceMethod("notes", &RoleObject::notes),
     };
     if constexpr (std::is_same_v<Traits, ResponderTraits>) {
       methods.push_back(RoleObject::InstanceMethod("change", &RoleObject::change));
@@ -110,6 +111,8 @@ class RoleObject : public Napi::ObjectWrap<RoleObject<Traits>> {
   }
 
   void stop(const Napi::CallbackInfo&) { role_->stop(); }
+
+  Napi::Value notes(const Napi::CallbackInfo& info) { return write_strings(info.Env(), role_->notes); }
 
   Napi::Value counters(const Napi::CallbackInfo& info) { return write_counters(info.Env(), *role_); }
 

@@ -95,7 +95,8 @@ void XdpProgram::attach(const IoConfig& config, int interface, int program) {
     mode_ = "native";
     link_fd_ = try_attach(XDP_FLAGS_DRV_MODE);
   }
-  bool no_native = link_fd_ == -EOPNOTSUPP || link_fd_ == -EINVAL;
+  // ERANGE: veth's word for an MTU that is too large.
+  bool no_native = link_fd_ == -EOPNOTSUPP || link_fd_ == -EINVAL || link_fd_ == -ERANGE;
   if (config.xdp_mode == "generic" || (config.xdp_mode == "auto" && no_native)) {
     mode_ = "generic";
     link_fd_ = try_attach(XDP_FLAGS_SKB_MODE);
@@ -104,7 +105,7 @@ void XdpProgram::attach(const IoConfig& config, int interface, int program) {
   const std::string attempt = operation(std::string("attach the program (") + mode_ + ")");
   if (link_fd_ == -EBUSY || link_fd_ == -EEXIST) throw xdp_held_error(attempt, -link_fd_, link_, interface);
   std::string hint;
-  if (link_fd_ == -EOPNOTSUPP || link_fd_ == -EINVAL) {
+  if (no_native) {
     hint =
         "the driver has no native XDP, or the MTU is too large for it: try --xdp-mode generic, or a smaller "
         "MTU";
