@@ -8,6 +8,7 @@
 #include <string>
 
 #include "generate/ledger.h"
+#include "test/strategy_model.h"
 #include "test/test.h"
 
 namespace carom::test {
@@ -19,13 +20,13 @@ struct Counts {
 
 class LedgerModel {
  public:
-  explicit LedgerModel(const LedgerConfig& config) : config_(config) {}
+  explicit LedgerModel(const LedgerConfig& config) : config_(config), strategy_(config.strategy) {}
 
   struct Sent {
     Tick tick;
     uint64_t planned_ns, sent_ns;
     bool measured;
-    bool due;  // must be answered
+    Decision due;  // what must come back
     enum { OPEN, MISSING, ANSWERED } state = OPEN;
     uint64_t received_ns = 0;
     uint64_t rx_stamp_ns = 0;
@@ -45,12 +46,12 @@ class LedgerModel {
 
   void sent(const Tick& tick, uint64_t planned_ns, uint64_t sent_ns, bool measured) {
     if (ticks.size() == config_.capacity) forget_oldest();
-    bool due = order_due(tick);
+    Decision due = strategy_.decide(tick);
     ticks[next] = {tick, planned_ns, sent_ns, measured, due};
     next++;
     if (config_.stamped) stamps_due++;
     ++(measured ? counts.sent : counts.warmup_sent);
-    if (!due && measured) counts.quiet++;
+    if (!due.order && measured) counts.quiet++;
   }
 
   uint32_t received(const uint8_t* payload, uint32_t length, uint64_t now_ns, uint64_t stamp_ns) {
@@ -102,23 +103,7 @@ class LedgerModel {
   Figures planned, actual, warmup;
 
  private:
-  static bool waits(const Sent& sent) { return sent.due && sent.state == Sent::OPEN; }
-
-  bool traded(uint64_t symbol) const {
-    if (config_.strategy.symbols.empty()) return true;
-    std::string text(reinterpret_cast<const char*>(&symbol), 8);
-    for (std::string name : config_.strategy.symbols) {
-      name.resize(8, ' ');
-      if (name == text) return true;
-    }
-    return false;
-  }
-
-  bool order_due(const Tick& tick) const {
-    int64_t price = int64_t{tick.price} + config_.strategy.settings.price_offset;
-    return tick.price < config_.strategy.settings.threshold && traded(tick.symbol) && price >= 0 &&
-           price <= UINT32_MAX;
-  }
+  static bool waits(const Sent& sent) { return sent.due.order && sent.state == Sent::OPEN; }
 
   // Which tick an order answers, or null.
   Sent* find(const uint8_t* order) {
@@ -133,9 +118,7 @@ class LedgerModel {
         if (memcmp(id, order + 25, 16) == 0) return &sent;
       } else {
         bool fits = waits(sent) && sent.tick.symbol == symbol;
-        if (config_.match == Match::price) {
-          fits = fits && int64_t{sent.tick.price} + config_.strategy.settings.price_offset == int64_t{price};
-        }
+        if (config_.match == Match::price) fits = fits && sent.due.price == price;
         if (fits) return &sent;  // the oldest
       }
     }
@@ -144,11 +127,10 @@ class LedgerModel {
 
   bool right(const uint8_t* order, const Sent& sent) const {
     uint8_t expected[17];
-    uint32_t price = sent.tick.price + static_cast<uint32_t>(config_.strategy.settings.price_offset);
     memcpy(expected, &sent.tick.symbol, 8);
-    memcpy(expected + 8, &price, 4);
-    memcpy(expected + 12, &config_.strategy.settings.quantity, 4);
-    expected[16] = static_cast<uint8_t>(config_.strategy.settings.side);
+    memcpy(expected + 8, &sent.due.price, 4);
+    memcpy(expected + 12, &sent.due.quantity, 4);
+    expected[16] = sent.due.side;
     return memcmp(order, expected, 17) == 0;
   }
 
@@ -157,7 +139,7 @@ class LedgerModel {
     bool measured = sent == nullptr || sent->measured;
     if (measured) counts.received++;
     auto fault = [&](uint64_t& counter) { ++(measured ? counter : counts.warmup_faults); };
-    if (sent == nullptr || !sent->due) return fault(counts.unexpected), false;
+    if (sent == nullptr || !sent->due.order) return fault(counts.unexpected), false;
     if (sent->state == Sent::ANSWERED) return fault(counts.duplicate), false;
     bool was_missing = sent->state == Sent::MISSING;
     if (was_missing) --(measured ? counts.missing : counts.warmup_faults);
@@ -219,6 +201,7 @@ class LedgerModel {
   }
 
   LedgerConfig config_;
+  StrategyModel strategy_;
   uint64_t newest_answered_ = 0;
 };
 

@@ -11,6 +11,7 @@
 #include "strategy/runner.h"
 #include "test/loop_support.h"
 #include "test/memory_io.h"
+#include "test/strategy_model.h"
 
 namespace carom::test {
 
@@ -24,9 +25,19 @@ inline ResponderConfig responder_config(bool ipv6) {
   return config;
 }
 
+// What a responder remembers from frame to frame.
+struct ResponderModel {
+  explicit ResponderModel(const ResponderConfig& config) : strategy(config.strategy), limit(config.limit) {}
+  StrategyModel strategy;
+  answer_limit limit;
+  LimitModel limited;
+};
+
 // For one frame.
 struct Expected {
   uint64_t ticks = 0;
+  uint64_t limited = 0;
+  uint64_t over_limit = 0;
   bool for_us = false;
   bool partial = false;
   std::vector<std::array<uint8_t, 256>> orders;  // whole frames, but for the checksums
@@ -45,7 +56,14 @@ inline bool wanted(const uint8_t* frame, const Reading& reading, const IoConfig&
   return own_mac || memcmp(frame, reading.ipv6 ? GROUP6_MAC : GROUP4_MAC, 6) == 0;
 }
 
-inline Expected expectation(const Frame& in, const ResponderConfig& config, uint64_t now_ns) {
+inline answer_source source_of(const uint8_t* frame, const Reading& reading) {
+  answer_source source{{0, reading.ipv6 ? 0 : UINT64_MAX}};
+  memcpy(source.words, frame + reading.ip + (reading.ipv6 ? 8 : 12), reading.ipv6 ? 16 : 4);
+  return source;
+}
+
+inline Expected expectation(const Frame& in, const ResponderConfig& config, uint64_t now_ns,
+                            ResponderModel& model) {
   Expected expected;
   Reading reading =
       read_frame(in.data, in.length, {config.io.vlan, !in.checksums_verified, in.stripped_vlan});
@@ -67,20 +85,21 @@ inline Expected expectation(const Frame& in, const ResponderConfig& config, uint
   fields.payload = order;
   fields.payload_length = sizeof order;
   for (uint64_t i = 0; i < expected.ticks; i++) {
-    const uint8_t* tick = in.data + reading.payload() + 24 * i;
-    uint32_t price;
-    uint64_t timestamp;
-    memcpy(&price, tick + 8, 4);
-    memcpy(&timestamp, tick + 16, 8);
-    if (price >= config.strategy.settings.threshold) continue;
-    price += static_cast<uint32_t>(config.strategy.settings.price_offset);
-    memcpy(order, tick, 8);
-    memcpy(order + 8, &price, 4);
-    memcpy(order + 12, &config.strategy.settings.quantity, 4);
-    order[16] = static_cast<uint8_t>(config.strategy.settings.side);
+    Tick tick = Tick::read(in.data + reading.payload() + 24 * i);
+    Decision decision = model.strategy.decide(tick);
+    expected.over_limit += decision.why == WHY_OVER_LIMIT;
+    if (!decision.order) continue;
+    if (!model.limited.allowed(source_of(in.data, reading), model.limit, now_ns)) {
+      expected.limited++;
+      continue;
+    }
+    memcpy(order, &tick.symbol, 8);
+    memcpy(order + 8, &decision.price, 4);
+    memcpy(order + 12, &decision.quantity, 4);
+    order[16] = decision.side;
     memcpy(order + 17, &now_ns, 8);
     char id[17];
-    snprintf(id, sizeof id, "%016" PRIx64, timestamp);
+    snprintf(id, sizeof id, "%016" PRIx64, uint64_t{tick.timestamp});
     memcpy(order + 25, id, 16);
     uint8_t* frame = expected.orders.emplace_back().data();
     expected.lengths.push_back(build(fields, frame));
@@ -89,6 +108,12 @@ inline Expected expectation(const Frame& in, const ResponderConfig& config, uint
     repair(frame, expected.lengths.back());
   }
   return expected;
+}
+
+// With a model that knows nothing yet.
+inline Expected expectation(const Frame& in, const ResponderConfig& config, uint64_t now_ns) {
+  ResponderModel model(config);
+  return expectation(in, config, now_ns, model);
 }
 
 // A frame of ticks as a generator sends it, or nearly so.
@@ -117,7 +142,8 @@ inline uint32_t tick_frame(Chance& chance, const ResponderConfig& config, uint8_
   chance.fill(payload, 24 * ticks + 24);
   for (uint32_t i = 0; i < ticks; i++) {
     uint32_t price = chance.one_in(8) ? chance.word() : 9990 + chance.below(20);
-    memcpy(payload + 24 * i, "AAPL    ", 8);
+    const char* symbols[] = {"AAPL    ", "MSFT    ", "GOOG    "};
+    memcpy(payload + 24 * i, symbols[chance.below(8) * chance.below(8) % 3], 8);
     memcpy(payload + 24 * i + 8, &price, 4);
   }
   fields.payload = payload;

@@ -205,12 +205,16 @@ class KernelIo {
 
 static_assert(KernelAssisted<KernelIo>);
 
+template <StrategyId ID>
 void in_kernel(Chance& chance) {
-  ResponderRole role(responder_config(false));
+  ResponderConfig config = responder_config(false);
+  config.strategy.id = ID;
+  config.strategy.symbol_limit = 100;
+  ResponderRole role(config);
   std::unique_ptr<KernelIo> io;
   role.open([&] {
     io = std::make_unique<KernelIo>(role, chance);
-    auto loop = std::make_unique<RespondLoop<KernelIo, STRATEGY_threshold>>(role, *io);
+    auto loop = std::make_unique<RespondLoop<KernelIo, ID>>(role, *io);
     if (role.opened({})) loop->run();
   });
   std::atomic<bool> ended = false;
@@ -222,8 +226,12 @@ void in_kernel(Chance& chance) {
                      is.wrong_port.get() + is.unanswerable.get() + is.disabled.get();
   expect_equal(is.frames.get(), is.datagrams.get() + refused, "each frame is counted once, wherever");
   expect_equal(is.ticks.get(),
-               is.orders.get() + is.quiet_ticks.get() + is.orders_limited.get() + is.symbol_over_limit.get(),
+               is.orders.get() + is.quiet_ticks.get() + is.orders_limited.get() + is.symbol_over_limit.get() +
+                   is.undecidable.get(),
                "each tick is counted once");
+  // What it remembers is in the kernel: of what is handed up, nothing can be decided.
+  expect_equal(is.undecidable.get(), STRATEGY_STATES[ID] ? is.ticks.get() - io->ticks : 0,
+               "undecidable ticks");
   expect_equal(is.disabled.get(), io->disabled, "what the kernel threw away");
   expect(is.ticks.get() >= io->ticks && io->ticks > 0, "what the kernel did");
   expect(role.processing.count() > io->samples && io->samples > 0, "its samples are processing times");
@@ -233,7 +241,8 @@ void in_kernel(Chance& chance) {
 const Tests TESTS{
     {"change: each packet meets the settings in force", in_force},
     {"change: faster than the loop can take them up", hammered},
-    {"change: once more, while the loop takes one up", in_kernel},
+    {"change: once more, while the loop takes one up", in_kernel<STRATEGY_threshold>},
+    {"change: the same where the kernel keeps what is remembered", in_kernel<STRATEGY_crossover>},
 };
 
 }  // namespace

@@ -8,19 +8,23 @@
 namespace carom::test {
 namespace {
 
-using Loop = RespondLoop<MemoryIo, STRATEGY_threshold>;
+template <StrategyId ID>
+using LoopOf = RespondLoop<MemoryIo, ID>;
+using Loop = LoopOf<STRATEGY_threshold>;
 
 constexpr uint64_t NOW_NS = 123'456'789;
 constexpr MemoryIoOptions MEMORY{64, 1024, MAX_FRAME, FrameTemplate::MIN_BUFFER, true};
 
+template <StrategyId ID>
 class Responder {
  public:
-  explicit Responder(const ResponderConfig& config) : role(config), loop_(new Loop(role, io)) {}
+  explicit Responder(const ResponderConfig& config)
+      : role(config), model(config), loop_(new LoopOf<ID>(role, io)) {}
 
   // A batch through the loop.
   void process(std::vector<Expected>& expected) {
     uint32_t count = io.rx_peek(loop_->rx());
-    loop_->process(count, NOW_NS);
+    loop_->process(count, now_ns);
     fed += count;
     size_t at = 0;
     for (const Expected& one : expected) {
@@ -28,6 +32,8 @@ class Responder {
       must.datagrams += one.for_us;
       must.partial += one.partial;
       must.orders += one.orders.size();
+      must.limited += one.limited;
+      must.over_limit += one.over_limit;
       for (size_t i = 0; i < one.orders.size(); i++) check_order(at++, one.orders[i].data(), one.lengths[i]);
     }
     expect_equal(io.sent().size(), at, "orders sent");
@@ -38,9 +44,11 @@ class Responder {
 
   ResponderRole role;
   MemoryIo io{MEMORY};
+  ResponderModel model;
+  uint64_t now_ns = NOW_NS;
   uint64_t fed = 0;
   struct {
-    uint64_t datagrams, ticks, orders, partial;
+    uint64_t datagrams, ticks, orders, partial, limited, over_limit;
   } must{};
 
  private:
@@ -62,18 +70,24 @@ class Responder {
     expect_equal(is.ticks.get(), must.ticks, "ticks");
     expect_equal(is.orders.get(), must.orders, "orders");
     expect_equal(is.partial_ticks.get(), must.partial, "partial ticks");
-    expect_equal(is.orders_unsent.get(), 0, "unsent orders");
+    expect_equal(is.orders_limited.get(), must.limited, "orders not sent to a source that had its answers");
+    expect_equal(is.symbol_over_limit.get(), must.over_limit, "ticks of a symbol without room");
+    expect_equal(is.orders_unsent.get() + is.undecidable.get(), 0, "unsent orders, undecidable ticks");
     uint64_t refused = total(is.refused) + is.wrong_mac.get() + is.wrong_address.get() +
                        is.wrong_group.get() + is.wrong_port.get() + is.unanswerable.get() + is.disabled.get();
     expect_equal(is.frames.get(), is.datagrams.get() + refused, "each frame is counted once");
-    expect_equal(is.ticks.get(), is.orders.get() + is.quiet_ticks.get(), "each tick is counted once");
+    expect_equal(
+        is.ticks.get(),
+        is.orders.get() + is.quiet_ticks.get() + is.orders_limited.get() + is.symbol_over_limit.get(),
+        "each tick is counted once");
   }
 
-  std::unique_ptr<Loop> loop_;
+  std::unique_ptr<LoopOf<ID>> loop_;
 };
 
+template <StrategyId ID = STRATEGY_threshold>
 void run(Chance& chance, const ResponderConfig& config, int frames) {
-  Responder responder(config);
+  Responder<ID> responder(config);
   std::vector<Expected> expected;
   uint8_t bytes[3][MAX_FRAME];
   uint32_t lengths[2] = {tick_frame(chance, config, bytes[0]), tick_frame(chance, config, bytes[1])};
@@ -88,20 +102,26 @@ void run(Chance& chance, const ResponderConfig& config, int frames) {
       if (chance.one_in(16))
         frame.stripped_vlan =
             static_cast<int32_t>(chance.one_in(2) ? 100 * chance.below(2) : chance.below(4096));
-      expected.push_back(expectation(frame, config, NOW_NS));
+      expected.push_back(expectation(frame, config, responder.now_ns, responder.model));
       expect(responder.io.push(frame), "room in the ring");
     }
     responder.process(expected);
+    responder.now_ns += chance.one_in(100) ? chance.below(20'000'000) : chance.below(2000);
   }
   const ResponderCounters& is = responder.role.counters;
-  expect(is.orders.get() > 1000 && is.quiet_ticks.get() > 1000 && is.partial_ticks.get() > 100,
-         "chance reached the ticks");
+  expect(is.orders.get() > 100 && is.partial_ticks.get() > 100, "chance reached the ticks");
+  if (ID != STRATEGY_echo) expect(is.quiet_ticks.get() > 1000, "and those that give no order");
   expect(is.wrong_mac.get() > 100 && is.wrong_address.get() > 100 && is.wrong_group.get() > 100 &&
              is.wrong_port.get() > 100 && (config.io.link.has_address6 || is.unanswerable.get() > 100),
          "chance reached every reason to refuse a datagram");
   for (ParseResult source : {ParseResult::multicast_source, ParseResult::group_source_mac}) {
     expect(is.refused[static_cast<size_t>(source)].get() > 100, "chance reached the sources that can't be");
   }
+  expect((is.orders_limited.get() > 1000) == (config.limit.interval_ns != 0),
+         "and the limit, if there is one");
+  if (!STRATEGY_STATES[ID]) expect_equal(is.symbol_over_limit.get(), 0, "nothing is remembered");
+  if (STRATEGY_STATES[ID] && config.strategy.symbol_limit < 3)
+    expect(is.symbol_over_limit.get() > 1000, "and symbols without room");
   expect_equal(is.refused[0].get(), 0, "no frame is refused for being good");
 }
 
@@ -131,6 +151,37 @@ void by_chance_fixed(Chance& chance) {
   memcpy(config.response.mac, GENERATOR_MAC, 6);
   config.response.port = 1234;
   run(chance, config, 500'000);
+}
+
+ResponderConfig with_strategy(StrategyId id, uint32_t symbol_limit) {
+  ResponderConfig config = responder_config(true);
+  config.strategy.id = id;
+  config.strategy.symbol_limit = symbol_limit;
+  config.strategy.settings.fast_weight = 43691;  // of 2 and 7 ticks
+  config.strategy.settings.slow_weight = 16384;
+  config.strategy.settings.slow_ticks = 7;
+  config.strategy.settings.spread = 1 << 30;  // a price in eight is any number
+  return config;
+}
+
+void by_chance_strategies(Chance& chance) {
+  run<STRATEGY_echo>(chance, with_strategy(STRATEGY_echo, 0), 200'000);
+  run<STRATEGY_crossover>(chance, with_strategy(STRATEGY_crossover, 100), 200'000);
+  run<STRATEGY_crossover>(chance, with_strategy(STRATEGY_crossover, 2), 200'000);
+  run<STRATEGY_book>(chance, with_strategy(STRATEGY_book, 3), 200'000);
+  run<STRATEGY_book>(chance, with_strategy(STRATEGY_book, 2), 200'000);
+}
+
+// Sources by the hundred; most ticks come from one of them.
+void by_chance_limited(Chance& chance) {
+  for (uint64_t tolerance_ns : {0u, 40'000u}) {
+    ResponderConfig config = with_strategy(STRATEGY_echo, 0);
+    config.limit = {10'000, tolerance_ns};
+    run<STRATEGY_echo>(chance, config, 200'000);
+    config.strategy.id = STRATEGY_crossover;
+    config.strategy.symbol_limit = 2;
+    run<STRATEGY_crossover>(chance, config, 200'000);
+  }
 }
 
 // No room to send: what can't go is counted, and the loop goes on.
@@ -186,6 +237,8 @@ const Tests TESTS{
     {"respond: frames by chance, IPv6 group", by_chance6},
     {"respond: frames by chance, VLAN", by_chance_vlan},
     {"respond: frames by chance, to a fixed address", by_chance_fixed},
+    {"respond: frames by chance, every strategy", by_chance_strategies},
+    {"respond: frames by chance, a limit on answers", by_chance_limited},
     {"respond: no room to send", full},
     {"respond: on a thread of its own, from start to stop", as_a_role},
 };
