@@ -1,9 +1,11 @@
 /** One case of a script: what it sends, how long it waits, and the verdict. */
 
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Counters, StrategyConfig } from "../native/index.js";
+import { orderPrice } from "../config/strategy.js";
+import type { Counters } from "../native/index.js";
 import { type Arrival, type Expectation, judge, ordersIn } from "./judge.js";
-import { addressOf, buildOutgoing, type SentTick, type TickClock, Unavailable } from "./outgoing.js";
+import { addressOf, buildOutgoing, type SentTick, type TickClock } from "./outgoing.js";
+import { probeOf } from "./probe.js";
 import type { CaseResult, SentDatagram } from "./result.js";
 import type { Attachment } from "./rig.js";
 import { type Case, type ExpectedOrder, plainSend, type SendItem } from "./script.js";
@@ -11,7 +13,7 @@ import { type Case, type ExpectedOrder, plainSend, type SendItem } from "./scrip
 const POLL_MS = 1;
 const SENDS_PER_POLL = 32; // so that answers to many datagrams don't overflow the socket's buffer
 const NOTES_MAX = 5;
-const PRICE_MAX = 0xffff_ffff;
+const FRESH_SYMBOLS = 36n ** 7n;
 
 /** What became of a case that was run. */
 export type CaseFindings = Pick<
@@ -93,7 +95,7 @@ class CaseRun {
       return Array.from({ length: send.repeat }, () => once).flat();
     });
     for (const expected of item.expected) this.resolve(expected, ticks[expected.tick]!, false);
-    if (this.wantsProbe()) goodTick(attachment.config.strategy);
+    if (this.wantsProbe()) probeOf(attachment.config.strategy, "");
   }
 
   private wantsProbe(): boolean {
@@ -114,13 +116,16 @@ class CaseRun {
   }
 
   /**
-   * A good tick behind those that must not be answered. It must be: so the device is alive, and as it takes ticks in the
+   * Good ticks behind those that must not be answered, of which the last must be: so the device is alive, and as it takes ticks in the
    * order in which they come, it has decided about the others before.
    */
   private async probe(): Promise<void> {
-    const item = plainSend("probe", [goodTick(this.attachment.config.strategy)]);
-    const ticks = await this.send(item, true);
-    this.expectations = ticks.map((tick) => this.resolve({ tick: 0 }, tick, true));
+    const fresh = `P${(this.clock.next() % FRESH_SYMBOLS).toString(36).toUpperCase()}`;
+    const { ticks, side } = probeOf(this.attachment.config.strategy, fresh);
+    for (const tick of ticks) {
+      const sent = await this.send(plainSend("probe", [tick]), true);
+      this.expectations = sent.map((one) => this.resolve({ tick: 0, side }, one, true));
+    }
   }
 
   /** Until everything that must come has come, or the time is over; then a little longer, for what must not. */
@@ -164,6 +169,7 @@ class CaseRun {
     const { wiring, config } = this.attachment;
     const { strategy } = config;
     const { outgoing, spec } = tick;
+    const side = expected.side ?? strategy.side;
     const { ip, udp, ethernet, vlans } = outgoing.decoded;
     const version = ip?.version ?? 4;
     const named = (name: string | undefined) =>
@@ -174,9 +180,9 @@ class CaseRun {
       tickNumber: expected.tick + 1,
       isProbe,
       symbol: (expected.symbol ?? spec.symbol).toString("latin1"),
-      price: expected.price ?? (spec.price + strategy.priceOffset) >>> 0,
+      price: expected.price ?? orderPrice(strategy, spec.price, side) >>> 0,
       quantity: expected.quantity ?? strategy.quantity,
-      side: expected.side ?? strategy.side,
+      side,
       timestamp: expected.timestamp,
       clOrdId: expected.clOrdId ?? tick.clOrdId,
       vlan: expected.vlan ?? (vlans[0]?.id || -1), // identifier 0 is that of no VLAN
@@ -189,18 +195,6 @@ class CaseRun {
       destinationPort: expected.destinationPort ?? wiring.responsePort,
     };
   }
-}
-
-/** A tick that these settings answer. @throws Unavailable when there is none */
-function goodTick({ threshold, priceOffset, symbols }: StrategyConfig) {
-  const price = Math.min(threshold - 1, PRICE_MAX - Math.max(0, priceOffset));
-  if (price < Math.max(0, -priceOffset)) {
-    throw new Unavailable(
-      "these settings answer no tick, so that there is none to probe with (probe: false)",
-    );
-  }
-  const symbol = Buffer.from((symbols[0] ?? "PROBE").padEnd(8, " "), "latin1");
-  return { symbol, price, quantity: 1, timestamp: undefined };
 }
 
 function difference(before: Counters, after: Counters): Counters {

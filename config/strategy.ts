@@ -11,10 +11,15 @@ const MAX_SYMBOLS = 10_000;
 const MAX_STATES = 1 << 20;
 const MAX_AVERAGE = 10_000; // ticks
 
-/** As in native/strategy/strategies.h, and whether a strategy remembers something of each symbol. */
-const STRATEGIES = { threshold: false, echo: false, crossover: true, book: true } as const;
-type Name = keyof typeof STRATEGIES;
-export const STRATEGY_NAMES = Object.keys(STRATEGIES) as [Name, ...Name[]];
+/** As in native/strategy/strategies.h: whether each remembers something of a symbol, and chooses the side itself. */
+const STRATEGIES = {
+  threshold: { keepsState: false, choosesSide: false },
+  echo: { keepsState: false, choosesSide: false },
+  crossover: { keepsState: true, choosesSide: true },
+  book: { keepsState: true, choosesSide: true },
+} as const;
+export type StrategyName = keyof typeof STRATEGIES;
+export const STRATEGY_NAMES = Object.keys(STRATEGIES) as [StrategyName, ...StrategyName[]];
 
 export const strategyOptions = {
   strategy: strategy(
@@ -32,10 +37,10 @@ export const strategyOptions = {
   fast: strategy(integer(1, MAX_AVERAGE), "crossover: ticks of the fast moving average", "ticks", "5"),
   slow: strategy(integer(1, MAX_AVERAGE), "crossover: ticks of the slow moving average", "ticks", "20"),
   spread: strategy(
-    integer(0, U32_MAX),
+    integer(1, U32_MAX), // two sides that meet are one
     "book: an order when ask less bid comes down to this",
     "cents",
-    "100",
+    "500",
   ),
   quantity: strategy(integer(0, U32_MAX), "quantity of each order", "shares", "100"),
   priceOffset: strategy(
@@ -55,8 +60,15 @@ export const strategyOptions = {
 export type StrategyValues = Values<typeof strategyOptions>;
 
 /** Whether the strategy remembers something of each symbol. */
-export function keepsState(name: Name): boolean {
-  return STRATEGIES[name];
+export function keepsState(name: StrategyName): boolean {
+  return STRATEGIES[name].keepsState;
+}
+
+/** The price of the order to a tick: one that chooses the side takes the offset off the price when it sells. */
+export function orderPrice({ name, priceOffset }: StrategyConfig, price: number, side: number): number {
+  return STRATEGIES[name as StrategyName].choosesSide && side === 1
+    ? price - priceOffset
+    : price + priceOffset;
 }
 
 /** @throws CaromError (usage) for settings that contradict each other */

@@ -34,8 +34,8 @@ export const responderOptions = {
   responseMac: where(macAddress(), "the MAC address that goes with --response-ip", "address"),
   responsePort: where(integer(1, 65_535), "UDP port to which orders go", "port", "9999"),
   answerLimit: where(
-    integer(1, 1e9),
-    "answers a second for each source, on an open network; no limit without it",
+    integer(0, 1e9),
+    "answers a second for each source, on an open network; no limit without it, and with 0",
     "orders/s",
   ),
   ...strategyOptions,

@@ -115,7 +115,7 @@ uint32_t read_breakdown(const Napi::Object& object) {
 answer_limit read_limit(const Napi::Object& object) {
   uint64_t per_second = integer<uint64_t>(object, "answerLimit", 0, 1e9);
   if (per_second == 0) return {0, 0};
-  uint64_t interval_ns = 1'000'000'000 / per_second;
+  uint64_t interval_ns = (1'000'000'000 + per_second - 1) / per_second;  // never more than was asked for
   return {interval_ns, per_second < 20 ? 0 : (per_second / 10 - 1) * interval_ns};
 }
 
