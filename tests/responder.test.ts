@@ -1,10 +1,17 @@
-/** Every backend of the responder gives the same orders for the same stream, good and bad frames mixed. */
+/** Every backend of the responder gives the same orders for the same stream, whatever the strategy. */
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { resolveValues } from "../config/file.js";
+import { STRATEGY_NAMES } from "../config/strategy.js";
 import { createLab, type Lab } from "../lab/lab.js";
-import { attachXdpPass, openFrameSocket, openResponder } from "../native/index.js";
+import {
+  attachXdpPass,
+  type Counters,
+  openFrameSocket,
+  openResponder,
+  strategyNames,
+} from "../native/index.js";
 import { responderConfig, responderOptions } from "../responder/config.js";
 import { decodeOrder, encodeTick } from "../wire/codec.js";
 import { decodeFrame } from "../wire/decode.js";
@@ -13,7 +20,10 @@ import { buildFrame, type FrameFields } from "../wire/frame.js";
 const GROUP = "239.1.1.1";
 const NOBODYS = ["224.0.0.1", "255.255.255.255"] as const; // addresses that no sender has
 const FRAMES = 400;
-const SETTLE_MS = 400;
+const WAIT_MS = 2000; // for what was sent to be counted
+const SETTLE_MS = 100; // for what must not come
+const BACKENDS = ["af_xdp", "xdp", "af_packet", "udp"];
+const STATEFUL = ["crossover", "book"];
 
 /** A small generator of numbers: the same seed gives the same stream (Park and Miller, 1988). */
 function numbers(seed: number) {
@@ -24,18 +34,23 @@ function numbers(seed: number) {
   };
 }
 
+type Next = ReturnType<typeof numbers>;
+
+function anyTick(next: Next, symbols: readonly string[], number: number): Buffer {
+  return encodeTick({
+    symbol: symbols[next(symbols.length)]!,
+    price: 9000 + next(2000),
+    quantity: 1 + next(1000),
+    timestamp: 1_700_000_000_000_000_000n + BigInt(number),
+  });
+}
+
 /** Frames of every kind: single ticks, several, partial ones, both families, and things that must not be answered. */
-function stream(lab: Lab, seed: number): Buffer[] {
+function mixedStream(lab: Lab, seed: number): Buffer[] {
   const next = numbers(seed);
   const { generator: from, responder: to } = lab;
   return Array.from({ length: FRAMES }, (_, index) => {
-    const tick = (extra: number) =>
-      encodeTick({
-        symbol: ["AAPL", "MSFT", "GOOG"][next(3)]!,
-        price: 9000 + next(2000),
-        quantity: 1 + next(1000),
-        timestamp: 1_700_000_000_000_000_000n + BigInt(index * 10 + extra),
-      });
+    const tick = (extra: number) => anyTick(next, ["AAPL", "MSFT", "GOOG"], index * 10 + extra);
     const kind = next(14);
     const ticks = kind === 0 ? [tick(0), tick(1), tick(2)] : [tick(0)];
     const payload = Buffer.concat(kind === 1 ? [...ticks, Buffer.alloc(7, 1)] : ticks);
@@ -63,22 +78,59 @@ function stream(lab: Lab, seed: number): Buffer[] {
   });
 }
 
+type Way = "IPv4" | "IPv6" | "VLAN";
+
+function tickFrame({ generator: from, responder: to }: Lab, way: Way, payload: Buffer): Buffer {
+  const v6 = way === "IPv6";
+  return buildFrame({
+    ethernet: { source: from.mac, destination: to.mac },
+    vlans: way === "VLAN" ? [{ id: 7 }] : [],
+    ip: {
+      version: v6 ? 6 : 4,
+      source: v6 ? from.address6 : from.address4,
+      destination: v6 ? to.address6 : to.address4,
+      ttl: 16,
+    },
+    udp: { sourcePort: 5000, destinationPort: 8080 },
+    payload,
+  });
+}
+
+/** Good datagrams of one tick each, of six symbols. */
+function plainStream(lab: Lab, way: Way, seed: number): Buffer[] {
+  const next = numbers(seed);
+  const symbols = ["AAPL", "MSFT", "GOOG", "AMZN", "NVDA", "META"];
+  return Array.from({ length: FRAMES }, (_, index) => tickFrame(lab, way, anyTick(next, symbols, index)));
+}
+
 interface Answer {
   readonly headers: string; // everything in front of the payload but the UDP checksum, which covers the order's time
   readonly order: string;
 }
 
-async function answersOf(backend: string, seed: number): Promise<Answer[]> {
+interface Answers {
+  readonly answers: readonly Answer[];
+  readonly counters: Counters;
+}
+
+type Settings = Readonly<Record<string, string>>;
+
+interface Stream {
+  readonly frames: (lab: Lab) => readonly Buffer[];
+  readonly pause_ms?: number; // after every 16 frames
+  readonly ticks?: number; // all that must be counted; without it, it is waited for the last one
+}
+
+/** What a responder of its own makes of a stream. */
+async function play(backend: string, settings: Settings, stream: Stream): Promise<Answers> {
   const lab = createLab();
-  const texts = new Map([
-    ["backend", { text: backend, place: "test" }],
-    ["symbols", { text: "AAPL,MSFT", place: "test" }],
-    ["priceOffset", { text: "-3", place: "test" }],
-    ["side", { text: "sell", place: "test" }],
-  ]);
+  const texts = new Map(
+    Object.entries({ backend, ...settings }).map(([name, text]) => [name, { text, place: "test" }]),
+  );
   const responder = openResponder(responderConfig(lab.responder, resolveValues(responderOptions, texts)));
   const detach = backend === "xdp" ? attachXdpPass(lab.generator) : undefined;
   const socket = openFrameSocket({ link: lab.generator, holdPort: 9999 });
+  const sleep = (time_ms: number) => new Promise((resolve) => setTimeout(resolve, time_ms));
   try {
     responder.start(() => {});
     const answers: Answer[] = [];
@@ -95,21 +147,28 @@ async function answersOf(backend: string, seed: number): Promise<Answer[]> {
         answers.push({ headers: headers.toString("hex"), order: JSON.stringify(order) });
       }
     };
-    for (const [index, frame] of stream(lab, seed).entries()) {
+    for (const [index, frame] of stream.frames(lab).entries()) {
       socket.send(frame);
-      if (index % 16 === 15) await new Promise((resolve) => setTimeout(resolve, 2));
+      if (index % 16 === 15 && stream.pause_ms !== 0) await sleep(stream.pause_ms ?? 2);
       collect();
     }
-    await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+    const { ticks = Number.POSITIVE_INFINITY } = stream;
+    const wait_ms = ticks === Number.POSITIVE_INFINITY ? 4 * SETTLE_MS : WAIT_MS;
+    for (const end = performance.now() + wait_ms; performance.now() < end; ) {
+      await sleep(10);
+      collect();
+      if ((responder.counters().ticks ?? 0) >= ticks) break;
+    }
+    await sleep(SETTLE_MS);
     collect();
     const { counters } = responder.result();
     assert.is(counters.orders, answers.length, `${backend}: orders counted and received`);
-    assert.is(
-      (counters.ticks ?? 0) - (counters.quiet_ticks ?? 0),
-      answers.length,
-      `${backend}: ticks add up`,
-    );
-    return answers;
+    if (ticks !== Number.POSITIVE_INFINITY) assert.is(counters.ticks, ticks, `${backend}: ticks`);
+    const n = (name: string) => counters[name] ?? 0;
+    const unanswered = ["quiet_ticks", "orders_limited", "symbol_over_limit", "undecidable"];
+    const sum = unanswered.reduce((total, name) => total + n(name), answers.length);
+    assert.is(n("ticks"), sum, `${backend}: each tick is counted once`);
+    return { answers, counters };
   } finally {
     socket.close();
     detach?.();
@@ -118,19 +177,113 @@ async function answersOf(backend: string, seed: number): Promise<Answer[]> {
   }
 }
 
+const orderOf = ({ order }: Answer) => order;
+const wholeOf = ({ headers, order }: Answer) => headers + order;
+
+const THRESHOLD = { symbols: "AAPL,MSFT", priceOffset: "-3", side: "sell" };
+
 for (const seed of [7, 11]) {
   test(`one stream, the same orders from every backend (seed ${seed})`, async () => {
-    const reference = await answersOf("af_xdp", seed);
+    const mixed: Stream = { frames: (lab) => mixedStream(lab, seed) };
+    const { answers: reference } = await play("af_xdp", THRESHOLD, mixed);
     assert.ok(reference.length > FRAMES / 6, `${reference.length} orders`);
     // Orders of a batch that went up to user space may pass those made in the kernel: compared as a set.
-    const orders = (answers: readonly Answer[]) => answers.map(({ order }) => order).sort();
     for (const backend of ["xdp", "af_packet", "udp"]) {
-      const answers = await answersOf(backend, seed);
-      assert.equal(orders(answers), orders(reference), backend);
+      const { answers } = await play(backend, THRESHOLD, mixed);
+      assert.equal(answers.map(orderOf).sort(), reference.map(orderOf).sort(), backend);
       if (backend === "udp") continue; // its headers are the kernel's
-      const whole = (all: readonly Answer[]) => all.map(({ headers, order }) => headers + order).sort();
-      assert.equal(whole(answers), whole(reference), `${backend}: headers`);
+      assert.equal(answers.map(wholeOf).sort(), reference.map(wholeOf).sort(), `${backend}: headers`);
     }
+  });
+}
+
+test("the table of strategies is the same on both sides", () => {
+  assert.equal(strategyNames(), [...STRATEGY_NAMES]);
+});
+
+const AVERAGES = { strategy: "crossover", fast: "2", slow: "7", priceOffset: "-3" };
+const BOOK = { strategy: "book", spread: "700", quantity: "7" };
+
+/** Settings, the way there, and whether there are more symbols than the responder has room for. */
+const STREAMS: readonly (readonly [settings: Settings, way: Way, hasRoom: boolean])[] = [
+  [{ strategy: "threshold", symbols: "AAPL,META" }, "IPv4", true],
+  [{ strategy: "echo", side: "sell", symbols: "AAPL,MSFT,GOOG" }, "IPv6", true],
+  [AVERAGES, "IPv4", true],
+  [{ ...AVERAGES, symbols: "4" }, "IPv6", false],
+  [{ ...AVERAGES, symbols: "NVDA,META" }, "VLAN", true],
+  [BOOK, "IPv6", true],
+  [{ ...BOOK, symbols: "4" }, "IPv4", false],
+  [{ ...BOOK, symbols: "4" }, "VLAN", false],
+];
+
+for (const [settings, way, hasRoom] of STREAMS) {
+  const name = Object.entries(settings)
+    .map(([key, value]) => `${key} ${value}`)
+    .join(", ");
+  test(`single ticks over ${way}, the same orders in the same order from every backend: ${name}`, async () => {
+    const given = way === "VLAN" ? { ...settings, vlan: "7" } : settings;
+    const stream: Stream = { frames: (lab) => plainStream(lab, way, 5), ticks: FRAMES };
+    const reference = await play("af_xdp", given, stream);
+    const { counters } = reference;
+    assert.ok(reference.answers.length > FRAMES / 40, `${reference.answers.length} orders`);
+    assert.ok(counters.quiet_ticks! > 0 || !hasRoom, "and ticks that give none");
+    assert.is(counters.symbol_over_limit! > 0, !hasRoom, "symbols without room");
+    for (const backend of BACKENDS.slice(1)) {
+      if (backend === "udp" && way === "VLAN") continue; // tags are the kernel's
+      const found = await play(backend, given, stream);
+      assert.equal(found.answers.map(orderOf), reference.answers.map(orderOf), backend);
+      for (const counter of ["quiet_ticks", "symbol_over_limit", "undecidable"])
+        assert.is(found.counters[counter], counters[counter], `${backend}: ${counter}`);
+      if (backend === "udp") continue;
+      assert.equal(found.answers.map(wholeOf), reference.answers.map(wholeOf), `${backend}: headers`);
+    }
+  });
+}
+
+for (const strategy of STATEFUL) {
+  test(`${strategy} in the kernel: what it can't decide is counted, and changes nothing`, async () => {
+    const settings = strategy === "book" ? BOOK : AVERAGES;
+    const several = (lab: Lab): Buffer[] => {
+      const next = numbers(3);
+      return plainStream(lab, "IPv4", 5).flatMap((frame, index) => {
+        const ticks = [1, 2, 3].map((extra) => anyTick(next, ["AAPL", "MSFT"], 10_000 + index * 3 + extra));
+        return index % 4 === 0 ? [tickFrame(lab, "IPv4", Buffer.concat(ticks)), frame] : [frame];
+      });
+    };
+    const alone = await play("xdp", settings, {
+      frames: (lab) => plainStream(lab, "IPv4", 5),
+      ticks: FRAMES,
+    });
+    const undecidable = (FRAMES / 4) * 3;
+    const found = await play("xdp", settings, { frames: several, ticks: FRAMES + undecidable });
+    assert.is(found.counters.undecidable, undecidable);
+    assert.equal(found.answers.map(orderOf), alone.answers.map(orderOf));
+  });
+}
+
+/** Ticks that a strategy answers, each of the next way. */
+function answered(lab: Lab, count: number, ways: readonly Way[]): Buffer[] {
+  const next = numbers(9);
+  return Array.from({ length: count }, (_, index) =>
+    tickFrame(lab, ways[index % ways.length]!, anyTick(next, ["AAPL"], index)),
+  );
+}
+
+for (const backend of BACKENDS) {
+  test(`${backend}: the limit on answers holds for each source`, async () => {
+    const limited = { strategy: "echo", answerLimit: "1" };
+    const at = (ways: readonly Way[]): Stream => ({
+      frames: (lab) => answered(lab, 50, ways),
+      pause_ms: 0,
+      ticks: 50,
+    });
+    const one = await play(backend, limited, at(["IPv4"]));
+    assert.equal([one.counters.orders, one.counters.orders_limited], [1, 49]);
+    const two = await play(backend, limited, at(["IPv4", "IPv6"]));
+    assert.equal([two.counters.orders, two.counters.orders_limited], [2, 48]);
+    // A burst of a tenth of a second's answers is let through.
+    const few = await play(backend, { ...limited, answerLimit: "1000" }, at(["IPv4"]));
+    assert.equal([few.counters.orders, few.counters.orders_limited], [50, 0]);
   });
 }
 
