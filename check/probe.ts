@@ -16,7 +16,7 @@ export interface Probe {
 }
 
 /** By the names of the strategies (docs/strategies.md). */
-const PROBES: Readonly<Record<string, (strategy: StrategyConfig) => Probe>> = {
+const PROBES: Readonly<Record<StrategyName, (strategy: StrategyConfig) => Probe>> = {
   threshold: ({ threshold, priceOffset, side }) => ({
     prices: [within(threshold - 1, -priceOffset, Math.min(threshold - 1, PRICE_MAX - priceOffset))],
     side,
@@ -56,8 +56,9 @@ export function probeOf(
   strategy: StrategyConfig,
   fresh: string,
 ): { readonly ticks: readonly TickSpec[]; readonly side: number } {
-  const { prices, side } = PROBES[strategy.name]!(strategy);
-  const name = strategy.symbols[0] ?? (keepsState(strategy.name as StrategyName) ? fresh : "PROBE");
-  const symbol = Buffer.from(name.padEnd(8, " "), "latin1");
+  const name = strategy.name as StrategyName;
+  const { prices, side } = PROBES[name](strategy);
+  const traded = strategy.symbols[0] ?? (keepsState(name) ? fresh : "PROBE");
+  const symbol = Buffer.from(traded.padEnd(8, " "), "latin1");
   return { ticks: prices.map((price) => ({ symbol, price, quantity: 1, timestamp: undefined })), side };
 }

@@ -10,6 +10,7 @@
 
 #include "order/answer_limit.h"
 #include "strategy/runner.h"
+#include "test/test.h"
 
 namespace carom::test {
 
@@ -27,7 +28,9 @@ class StrategyModel {
     if (config.symbols.empty() && !symbols_.contains(symbol) && symbols_.size() >= config.symbol_limit)
       return no(WHY_OVER_LIMIT);
     Symbol& known = symbols_[symbol];
-    return config.id == STRATEGY_crossover ? crossover(known, tick) : book(known, tick);
+    if (config.id == STRATEGY_crossover) return crossover(known, tick);
+    expect(config.id == STRATEGY_book, "a strategy that the model knows");
+    return book(known, tick);
   }
 
   StrategyConfig config;  // the settings may be changed between two ticks
