@@ -1,6 +1,7 @@
 /** What a run found: one object, the same for people and as JSON (docs/report.md). */
 
 import { cpus, release } from "node:os";
+import { keepsState, type StrategyName } from "../config/strategy.js";
 import type { CaromError } from "../native/error.js";
 import { type Distribution, summarize } from "../native/histogram.js";
 import { type ClockInfo, type Counters, clockInfo, type Example, type Provenance } from "../native/index.js";
@@ -175,6 +176,7 @@ export function makeReport(command: "run" | "generate", plan: Plan, found: Measu
     notes: [
       ...generator.notes.map((note) => `generator: ${note}`),
       ...(responder?.notes ?? []).map((note) => `responder: ${note}`),
+      ...(expectsAnswers ? memoryNotes(plan.generator.strategy.name as StrategyName, n) : []),
     ],
     examples: firstOfEach(generator.examples).map(({ verdict, tick, expected, received }) => ({
       verdict,
@@ -188,6 +190,16 @@ export function makeReport(command: "run" | "generate", plan: Plan, found: Measu
     ...draft,
     faults: faultsOf(draft.verdicts, draft.ticks, draft.warmup, balances, expectsAnswers, found.problems),
   };
+}
+
+/** What to keep in mind when a device under test remembers, and something went wrong. */
+function memoryNotes(name: StrategyName, n: (name: string) => number): string[] {
+  const faults = ["missing", "wrong", "unexpected", "warmup_faults"].filter((verdict) => n(verdict) > 0);
+  if (!keepsState(name) || faults.length === 0) return [];
+  return [
+    `${name} remembers: a tick that was lost or overtaken, or what a device remembers of an earlier run, may be ` +
+      "the cause of faults that follow",
+  ];
 }
 
 /** The first ones of each verdict. */

@@ -62,7 +62,12 @@ async function withResponder(
 function run(
   lab: Lab,
   ...args: string[]
-): { status: number | null; verdicts: Record<string, number>; ticks: { sent: number } } {
+): {
+  status: number | null;
+  verdicts: Record<string, number>;
+  ticks: { sent: number };
+  notes: string[];
+} {
   const where = ["--namespace", lab.generator.namespace, "--interface", "gen0"];
   const { status, stdout, stderr } = carom("run", ...where, "--warmup", "0", "--json", ...args);
   assert.is.not(stdout, "", stderr);
@@ -108,6 +113,74 @@ for (const backend of ["af_xdp", "xdp"]) {
       assert.is(fixed.status, 2);
       assert.match(fixed.stderr, /can't change while the responder runs/);
     });
+  });
+
+  test(`${backend}: a strategy that remembers gets other settings while it runs`, async () => {
+    const strategy = ["--strategy", "crossover"];
+    await withResponder(
+      backend,
+      async ({ lab, name }) => {
+        // Symbols of its own for each run: what is remembered stays when settings change.
+        const first = run(lab, ...strategy, "--count", "500", "--feed-symbols", "A,B");
+        assert.equal([first.status, first.verdicts.correct! > 10], [0, true]);
+        const changed = carom("config", "--name", name, "fast=2", "slow=7", "--json");
+        const { fast, slow } = JSON.parse(changed.stdout) as Record<string, unknown>;
+        assert.equal([fast, slow], [2, 7]);
+        const averages = [...strategy, "--fast", "2", "--slow", "7"];
+        assert.is(run(lab, ...averages, "--count", "500", "--feed-symbols", "C,D").status, 0);
+        for (const [setting, says] of [
+          ["fast=7", /--fast and --slow: the slow average of 7 ticks is not slower/],
+          [
+            "strategy=book",
+            /carom config strategy: it can't change while .*start it anew; what can change: .*\bslow/,
+          ],
+          ["symbols=A,B", /carom config symbols: it can't change while .*what can change: (?!.*symbols)/],
+        ] as const) {
+          const refused = carom("config", "--name", name, setting);
+          assert.is(refused.status, 2, setting);
+          assert.match(refused.stderr, says);
+        }
+        assert.is(
+          run(lab, ...averages, "--count", "500", "--feed-symbols", "E,F").status,
+          0,
+          "nothing changed",
+        );
+        const open = ["--rate", "5k", "--timeout", "50ms"];
+        const other = run(lab, ...strategy, ...open, "--count", "500", "--feed-symbols", "G,H");
+        assert.is(other.status, 1);
+        assert.ok(
+          other.notes.some((note) => /^crossover remembers: a tick that was lost/.test(note)),
+          `${other.notes}`,
+        );
+      },
+      strategy,
+    );
+  });
+
+  test(`${backend}: spread and the limit on answers change while it runs`, async () => {
+    const strategy = ["--strategy", "book"];
+    await withResponder(
+      backend,
+      async ({ lab, name }) => {
+        carom("config", "--name", name, "spread=800");
+        const spread = [...strategy, "--spread", "800", "--feed-symbols"];
+        const wide = run(lab, ...spread, "A,B", "--count", "500");
+        assert.equal([wide.status, wide.verdicts.correct! > 10], [0, true]);
+        await sleep(50);
+        const before = await counters(name);
+        assert.is(before.orders_limited, 0);
+        const { stdout } = carom("config", "--name", name, "answer_limit=1", "--json");
+        assert.is((JSON.parse(stdout) as Record<string, unknown>).answer_limit, 1);
+        const limited = run(lab, ...spread, "C,D", "--count", "500", "--rate", "2k", "--timeout", "100ms");
+        assert.is(limited.status, 1);
+        assert.is(limited.verdicts.correct, 1);
+        await sleep(50);
+        assert.is((await counters(name)).orders_limited, limited.verdicts.missing);
+        carom("config", "--name", name, "answer_limit=0");
+        assert.is(run(lab, ...spread, "E,F", "--count", "500").status, 0);
+      },
+      strategy,
+    );
   });
 
   test(`${backend}: disable and enable, every tick accounted for`, async () => {
