@@ -16,11 +16,13 @@ function measured(
   counters: Record<string, number> = {},
   examples: GeneratorResult["examples"] = [],
   interfaceCounters: Partial<InterfaceCounters> = {},
+  strategy = "threshold",
 ) {
   const link = { namespace: "", interfaceName: "gen0", mac: "", address4: "", address6: "", mtu: 1500 };
   const io = { backend: "udp", link, cpu: 1, receives: true };
   const plan = {
     generator: {
+      strategy: { name: strategy },
       io,
       mode: "closed",
       window: 1,
@@ -99,6 +101,23 @@ test("every verdict but correct is a fault, and each is told", () => {
   );
   assert.ok(measured({ unsent: 2 }).report.faults.includes("2 not sent"));
   assert.ok(measured({ warmup_faults: 2 }).report.faults.includes("2 at fault in the warm-up"));
+});
+
+test("a strategy that remembers comes with a note, where something went wrong", () => {
+  const right = { correct: 3, missing: 0, received: 3, frames_in: 2 };
+  const faulty = [{}, { ...right, warmup_faults: 1 }, { ...right, correct: 2, wrong: 1 }];
+  for (const strategy of ["crossover", "book"]) {
+    const notes = (counters: Record<string, number>) => measured(counters, [], {}, strategy).report.notes;
+    for (const counters of faulty) {
+      assert.is(notes(counters).length, 1);
+      assert.match(
+        notes(counters)[0]!,
+        new RegExp(`^${strategy} remembers: a tick that was lost or overtaken`),
+      );
+    }
+    assert.equal(notes(right), []);
+  }
+  for (const strategy of ["threshold", "echo"]) assert.equal(measured({}, [], {}, strategy).report.notes, []);
 });
 
 test("two orders in one frame are no fault", () => {
