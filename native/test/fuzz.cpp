@@ -2,6 +2,8 @@
 //   make -C native/test fuzz SECONDS=60
 // Input: one byte of settings, then frames, each behind two bytes: its length, and in the highest bit whether
 // its checksums are to be put right, as no fuzzer finds those by itself.
+#include <cstdio>
+#include <cstdlib>
 #include <memory>
 
 #include "loop/respond.h"
@@ -10,6 +12,12 @@
 #include "test/respond_support.h"
 
 namespace carom::test {
+
+void fail(const std::string& what, const char* file, int line) {
+  fprintf(stderr, "%s:%d: %s\n", file, line, what.c_str());
+  abort();
+}
+
 namespace {
 
 // Bits of the byte of settings: 1 IPv6 group, 2 VLAN, 4 a stripped tag, 8 and 16 the strategy, 32 a limit on
