@@ -230,8 +230,7 @@ ResponderSettings read_settings(const Napi::Object& object) {
 
 std::unique_ptr<const TraceRequest> read_trace_request(const Napi::Object& object) {
   uint32_t per_second = integer<uint32_t>(object, "perSecond", 1, 1e6);
-  return std::make_unique<const TraceRequest>(
-      TraceRequest{1'000'000'000 / per_second, per_second, PacketFilter(text(object, "filter"))});
+  return std::make_unique<const TraceRequest>(per_second, text(object, "filter"));
 }
 
 ResponderConfig read_responder(const Napi::Object& object) {

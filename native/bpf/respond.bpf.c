@@ -288,6 +288,13 @@ static __always_inline int dispatch(struct xdp_md* context, const struct respond
   return vlan->ethertype == bpf_htons(ETH_P_IPV6) ? answer(context, s, now_ns, outcome, 18, 1) : HAND_UP;
 }
 
+// Whether this packet is one to be looked at closely. A change of the pace holds from the next packet on.
+static __always_inline int is_due(struct respond_own* own, const struct respond_settings* s) {
+  __u64 left = own->until_sample < s->sample_every ? own->until_sample : s->sample_every;
+  own->until_sample = left == 0 ? s->sample_every : left - 1;
+  return left == 0;
+}
+
 static __always_inline void begin_sample(struct xdp_md* context, struct respond_sample* record) {
   __u64 head = context->data_end - context->data;
   record->length = head;
@@ -310,6 +317,7 @@ static __always_inline void end_sample(struct respond_sample* record, int verdic
   record->spent_ns = bpf_ktime_get_ns() - record->time_ns;
   record->time_ns = now_ns + s->epoch_offset_ns;
   record->answered = verdict == XDP_TX;
+  record->disabled = !s->enabled;
   record->limited = outcome->counter == RESPOND_LIMITED;
   record->tick = outcome->tick;
   record->decision = outcome->decision;
@@ -327,19 +335,14 @@ int respond(struct xdp_md* context) {
     own->counters[RESPOND_PASSED_ON]++;
     return XDP_PASS;
   }
-  if (!s->enabled) {
-    own->counters[RESPOND_DISABLED]++;
-    return XDP_DROP;
-  }
   __u64 now_ns = bpf_ktime_get_ns();
-  struct outcome outcome = {.counter = RESPOND_COUNTERS};
+  struct outcome outcome = {.counter = RESPOND_DISABLED};
   struct respond_sample* record = 0;
-  if (own->until_sample-- == 0) {
-    own->until_sample = s->sample_every;
+  if (is_due(own, s)) {
     record = bpf_ringbuf_reserve(&samples, sizeof *record, 0);
     if (record) begin_sample(context, record);
   }
-  int verdict = dispatch(context, s, now_ns, &outcome);
+  int verdict = s->enabled ? dispatch(context, s, now_ns, &outcome) : XDP_DROP;
   if (record) end_sample(record, verdict, &outcome, s, now_ns);
   if (verdict == HAND_UP) return bpf_redirect_map(&sockets, context->rx_queue_index, XDP_PASS);
   if (outcome.counter < RESPOND_COUNTERS) own->counters[outcome.counter]++;

@@ -82,7 +82,8 @@ struct respond_sample {
   __u32 head_length;
   __u8 answered;
   __u8 limited;
-  __u8 pad[6];
+  __u8 disabled; /* thrown away undecided: there is no tick */
+  __u8 pad[5];
   struct tick tick;
   struct decision decision;
   __u32 pad2;

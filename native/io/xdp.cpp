@@ -118,8 +118,10 @@ KernelTally XdpIo::take_tally() noexcept {
 void XdpIo::sample(uint32_t per_second) noexcept {
   if (!owns_program_) return;
   uint64_t now_ns = Clock::get().now_ns();
-  if (per_second != 0 && now_ns - sampled_at_ns_ < SAMPLE_PACE_NS) return;
-  uint64_t decided = last_.orders + last_.quiet + last_.limited + last_.over_limit;
+  bool begins = per_second != 0 && per_second != sampled_rate_;
+  sampled_rate_ = per_second;
+  if (per_second != 0 && !begins && now_ns - sampled_at_ns_ < SAMPLE_PACE_NS) return;
+  uint64_t decided = last_.orders + last_.quiet + last_.limited + last_.over_limit + last_.disabled;
   uint64_t rate = (decided - sampled_count_) * 1'000'000'000 / (now_ns - sampled_at_ns_ + 1);
   uint32_t every = per_second == 0 ? SAMPLE_EVERY : static_cast<uint32_t>(rate / per_second);
   sampled_at_ns_ = now_ns;

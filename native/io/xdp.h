@@ -70,6 +70,7 @@ class XdpIo {
   KernelTally last_{};
   uint64_t sampled_at_ns_ = 0;  // when the pace of samples was last set
   uint64_t sampled_count_ = 0;  // and how many packets had been decided then
+  uint32_t sampled_rate_ = 0;   // samples a second that are wanted
   std::unique_ptr<ring_buffer, FreeRing> samples_;
   Consumer consumer_ = nullptr;
   void* consumer_context_ = nullptr;

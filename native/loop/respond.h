@@ -175,12 +175,13 @@ class RespondLoop {
     counters_.disabled.add(tally.disabled);
     const TraceRequest* request = role_.trace.follow();
     io_.sample(request == nullptr ? 0 : request->per_second);
-    uint64_t now_ns = Clock::get().now_ns();
     io_.take_samples([&](const respond_sample& sample) {
-      role_.processing.record(sample.spent_ns);
-      if (request == nullptr || !request->filter.matches(sample.head, sample.head_length, sample.length))
-        return;
-      role_.trace.put(trace_of(sample), now_ns);
+      if (!sample.disabled) role_.processing.record(sample.spent_ns);
+      if (request == nullptr) return;
+      // They come in heaps, so the pace is that of their own times.
+      uint64_t at_ns = sample.time_ns - static_cast<uint64_t>(epoch_offset_ns_);
+      if (role_.trace.wants(sample.head, sample.head_length, sample.length, at_ns))
+        role_.trace.put(trace_of(sample), at_ns);
     });
   }
 
@@ -223,11 +224,14 @@ class RespondLoop {
     TraceRecord record;
     record.time_ns = sample.time_ns;
     record.spent_ns = sample.spent_ns;
-    record.outcome = sample.answered ? "answered" : sample.limited ? "limited" : "quiet";
+    record.outcome = sample.disabled   ? "disabled"
+                     : sample.answered ? "answered"
+                     : sample.limited  ? "limited"
+                                       : "quiet";
     record.why = sample.limited ? LIMITED : DECISION_REASONS[sample.decision.why];
     record.length = sample.length;
     record.queue = sample.queue;
-    record.ticks = 1;
+    record.ticks = !sample.disabled;
     record.orders = sample.answered;
     static_cast<tick&>(record.tick) = sample.tick;
     record.decision = sample.decision;

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "core/counters.h"
@@ -35,8 +36,18 @@ struct TraceRecord {
 
 // What a tracer wants: at most so many packets a second, and only those of a filter.
 struct TraceRequest {
-  uint64_t interval_ns;
+  // Throws Error (usage) for an expression that libpcap does not take.
+  TraceRequest(uint32_t packets_per_second, const std::string& expression)
+      : per_second(packets_per_second),
+        interval_ns(1'000'000'000 / packets_per_second),
+        ahead_ns((std::clamp(packets_per_second / 10, 1u, BURST_MAX) - 1) * interval_ns),
+        filter(expression) {}
+
+  static constexpr uint32_t BURST_MAX = 32;  // packets that may be traced back to back
+
   uint32_t per_second;
+  uint64_t interval_ns;
+  uint64_t ahead_ns;  // how far what is traced may be ahead of the pace
   PacketFilter filter;
 };
 
@@ -67,6 +78,7 @@ class Trace {
     const TraceRequest* now = requests_.wanted();
     if (now != current_) [[unlikely]] {
       current_ = now;
+      due_ns_ = 0;  // the pace of the one before may reach far ahead
       requests_.use(now);
     }
     return now;
@@ -74,7 +86,7 @@ class Trace {
 
   // Whether this frame is to be traced now.
   bool wants(const uint8_t* frame, uint32_t captured, uint32_t length, uint64_t now_ns) noexcept {
-    if (now_ns + BURST * current_->interval_ns < due_ns_) return false;
+    if (now_ns + current_->ahead_ns < due_ns_) return false;
     return current_->filter.matches(frame, captured, length);
   }
 
@@ -92,8 +104,6 @@ class Trace {
   Counter lost;  // records for which the ring had no room
 
  private:
-  static constexpr uint64_t BURST = 32;  // packets that may be traced back to back
-
   Handover<TraceRequest> requests_;
   const TraceRequest* current_ = nullptr;  // the loop's
   uint64_t due_ns_ = 0;
