@@ -52,6 +52,11 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
       },
     ]),
   ),
+  trace: {
+    group: "A running responder:",
+    summary: "what becomes of each packet of a running responder, as it comes",
+    load: async () => [(await import("./trace.js")).command],
+  },
   doctor: {
     group: "This machine:",
     summary: "what this machine can do, and what to change so that it does better",

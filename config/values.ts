@@ -162,6 +162,13 @@ export function filePath() {
   return fromText("a file name", (text) => (text.length > 0 && !text.includes("\0") ? text : undefined));
 }
 
+/** A filter of libpcap's language; whether it is one, libpcap says. */
+export function packetFilter(max: number) {
+  return fromText(`a filter of 1 to ${max} characters, as in pcap-filter(7)`, (text) =>
+    text.length > 0 && text.length <= max && !text.includes("\0") ? text : undefined,
+  );
+}
+
 /** Symbols separated by commas: 1 to 8 printable ASCII characters each. */
 export function symbolList(max: number) {
   return fromText(

@@ -15,7 +15,7 @@ const ANSWER_MS = 2000;
 const STARTING_MS = 5000; // a younger socket may be that of a responder which is about to listen
 
 const request = z.object({
-  command: z.enum(["status", "enable", "disable", "config", "stats", "reset", "stop"]),
+  command: z.enum(["status", "enable", "disable", "config", "stats", "reset", "stop", "trace"]),
   settings: z.record(z.string(), z.string()).default({}),
 });
 
@@ -180,7 +180,7 @@ export function ask(
   const operation = `${command} of the responder ${name}`;
   return new Promise((resolve, reject) => {
     const socket = createConnection(socketPath(name));
-    let text = "";
+    const parts: string[] = []; // an answer may be long, and come in many pieces
     socket.setEncoding("utf8");
     socket.setTimeout(timeout_ms, () => {
       socket.destroy();
@@ -189,10 +189,11 @@ export function ask(
     socket.on("error", (error: NodeJS.ErrnoException) => reject(unreachable(operation, error)));
     socket.on("connect", () => socket.write(`${JSON.stringify({ command, settings })}\n`));
     socket.on("data", (part: string) => {
-      text += part;
-      if (!text.includes("\n")) return;
-      socket.end();
-      const parsed = answer.safeParse(parseJson(text));
+      const end = part.indexOf("\n");
+      parts.push(end < 0 ? part : part.slice(0, end));
+      if (end < 0) return;
+      socket.destroy();
+      const parsed = readAnswer(parts.join(""));
       if (!parsed.success) reject(new CaromError("internal", operation, "its answer makes no sense"));
       else if ("error" in parsed.data) reject(asCaromError(parsed.data.error, operation));
       else resolve(parsed.data.result);
@@ -203,12 +204,11 @@ export function ask(
   });
 }
 
-/** undefined for what is no JSON. */
-function parseJson(text: string): unknown {
+function readAnswer(line: string) {
   try {
-    return JSON.parse(text);
+    return answer.safeParse(JSON.parse(line));
   } catch {
-    return undefined;
+    return answer.safeParse(undefined); // not JSON
   }
 }
 

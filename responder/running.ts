@@ -9,6 +9,7 @@ import { type Counters, type HistogramData, refusalReasons } from "../native/ind
 import { type ResponderPlan, type ResponderValues, responderOptions } from "./config.js";
 import type { Command } from "./control.js";
 import type { ResponderThreads } from "./threads.js";
+import { TraceLog } from "./trace.js";
 import { lockedMemoryKib, namespaceOfThread, threadUsage } from "./usage.js";
 
 const WATCH_MS = 1000;
@@ -43,6 +44,7 @@ export class RunningResponder {
   private seen: Counters = {};
   private readonly reasons: readonly string[] = [...refusalReasons(), ...OWN_REASONS];
   private readonly watch: NodeJS.Timeout;
+  private readonly trace: TraceLog;
 
   constructor(
     private readonly name: string,
@@ -51,11 +53,13 @@ export class RunningResponder {
     private values: ResponderValues,
   ) {
     this.network = namespaceOfThread(responder.threads[0]!.threadId());
+    this.trace = new TraceLog(responder.threads);
     this.watch = setInterval(() => this.noteErrors(), WATCH_MS).unref();
   }
 
   close(): void {
     clearInterval(this.watch);
+    this.trace.close();
   }
 
   /** Carries out a command. @throws CaromError */
@@ -76,6 +80,8 @@ export class RunningResponder {
         this.base = this.responder.counters();
         this.lastError = null;
         return null;
+      case "trace":
+        return this.trace.answer(settings);
       case "stop":
         this.responder.stop();
         return null;

@@ -234,7 +234,7 @@ function orderText(order: NonNullable<ReportExample["expected"]>): string {
 }
 
 /** What a packet contains is shown, never obeyed: no control character of it reaches the terminal. */
-function printable(text: string): string {
+export function printable(text: string): string {
   return text.replace(/[^\x20-\x7e]/g, "·");
 }
 

@@ -1,8 +1,9 @@
 /** Control of a running responder: from another process, while packets flow, with nonsense, and after a kill -9. */
 
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { existsSync, readFileSync, rmSync, statSync } from "node:fs";
-import { createConnection } from "node:net";
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { createConnection, createServer, type Socket } from "node:net";
+import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { test } from "uvu";
@@ -386,6 +387,35 @@ test("nonsense on the socket is refused, and the next client served", async () =
     assert.is(enabled, true);
   });
 });
+
+test("a long answer in many pieces, and one that is none", async () => {
+  const name = `t${process.pid}-long`;
+  const text = "0123456789".repeat(400_000);
+  let answer = `${JSON.stringify({ result: text })}\n`;
+  await withServer(
+    name,
+    (socket) => {
+      for (let at = 0; at < answer.length; at += 7001) socket.write(answer.slice(at, at + 7001));
+    },
+    async () => {
+      assert.is(await ask(name, "status"), text);
+      answer = "{nonsense}\n";
+      assert.match(String(await ask(name, "status").catch(String)), /its answer makes no sense/);
+    },
+  );
+});
+
+/** What listens in a responder's place, and says the same to everybody. */
+async function withServer(name: string, talk: (socket: Socket) => void, action: () => Promise<void>) {
+  mkdirSync(dirname(socketPath(name)), { recursive: true, mode: 0o700 });
+  const server = createServer((socket) => socket.once("data", () => talk(socket)));
+  await new Promise<void>((resolve) => server.listen(socketPath(name), resolve));
+  try {
+    await action();
+  } finally {
+    await new Promise((resolve) => server.close(resolve));
+  }
+}
 
 test("of a killed responder the socket is taken over; a living one keeps its name", async () => {
   await withResponder("af_packet", async ({ lab, name, process: first }) => {
