@@ -15,7 +15,7 @@ const SWAP = "swaps addresses";
 const XDP = "carom xdp";
 const AF_XDP = "carom af_xdp";
 
-interface Sample {
+export interface TickSample {
   readonly count: number;
   readonly p50_ns: number;
   readonly p99_ns: number;
@@ -32,14 +32,14 @@ export async function kernel(
   const program = compile("tick_ping", ["core/clock.cpp", "core/thread.cpp"], ["-lbpf"]);
   const lab = createLab();
   try {
-    const ping = (answer: "echo" | "order") => measure(program, lab, near, seconds, answer);
+    const ping = (answer: "echo" | "order") => measureTicks(program, lab, near, seconds, answer);
     const carom = (backend: string) => withResponder(lab, backend, far, () => ping("order"));
-    const contestants: [string, () => Promise<Sample>][] = [
+    const contestants: [string, () => Promise<TickSample>][] = [
       [SWAP, () => withSwap(lab, () => ping("echo"))],
       [XDP, () => carom("xdp")],
       [AF_XDP, () => carom("af_xdp")],
     ];
-    const samples = new Map<string, Sample[]>(contestants.map(([name]) => [name, []]));
+    const samples = new Map<string, TickSample[]>(contestants.map(([name]) => [name, []]));
     for (let round = 1; round <= rounds; round++) {
       for (const [name, contestant] of contestants) samples.get(name)!.push(await contestant());
       const shown = [...samples].map(([name, all]) => `${name} ${(all.at(-1)!.p50_ns / 1000).toFixed(2)}`);
@@ -51,22 +51,26 @@ export async function kernel(
   }
 }
 
-async function measure(
+/** Round trips of one tick at a time, by bench/tick_ping.cpp at the generator's end. */
+export async function measureTicks(
   program: string,
   { generator, ...lab }: Lab,
   core: number,
   seconds: number,
   answer: "echo" | "order",
-): Promise<Sample> {
+): Promise<TickSample> {
   const tick = { symbol: "AAPL", price: THRESHOLD - 100, quantity: 100, timestamp: 0n };
   const frame = tickFrame({ generator, ...lab }, tick);
   const command = [program, generator.namespace, generator.interfaceName, String(core), String(seconds)];
   const { status, stdout, stderr } = await execute([...command, answer], undefined, frame);
   if (status !== 0) throw new CaromError("environment", "measure the round trip of a tick", stderr.trim());
-  return JSON.parse(stdout) as Sample;
+  return JSON.parse(stdout) as TickSample;
 }
 
-function conclude(samples: ReadonlyMap<string, readonly Sample[]>, say: (line: string) => void): SuiteResult {
+function conclude(
+  samples: ReadonlyMap<string, readonly TickSample[]>,
+  say: (line: string) => void,
+): SuiteResult {
   const ratio = (name: string, key: "p50_ns" | "p99_ns") =>
     spread(samples.get(name)!.map((sample, round) => sample[key] / samples.get(SWAP)![round]![key]));
   const rows = [["", "p50 µs", "p99 µs", "p50 / swap", "p99 / swap"]];

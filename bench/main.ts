@@ -11,6 +11,7 @@ import { goalLine, type SuiteResult } from "./spread.js";
 import { startup } from "./startup.js";
 import { switching } from "./switch.js";
 import { tickPath } from "./tick.js";
+import { traced } from "./trace.js";
 
 interface Options {
   readonly rounds: number;
@@ -42,6 +43,10 @@ const SUITES: Readonly<
   flood: {
     title: "ticks a second, and where each one went",
     run: (options, say) => flood(options.rounds, options.seconds, say),
+  },
+  trace: {
+    title: "round trip with carom trace on and off, interleaved",
+    run: (options, say) => traced(options.rounds, options.seconds, say),
   },
   switch: {
     title: "enable and disable in force, under load",

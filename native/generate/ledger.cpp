@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "core/probe.h"
+
 namespace carom {
 namespace {
 
@@ -84,6 +86,8 @@ bool Ledger::judge(const Order& order, uint64_t now_ns, uint64_t stamp_ns) noexc
   auto fault = [&](Verdict verdict, Counter& counter) {
     ++(measured ? counter : counters_.warmup_faults);
     keep(verdict, found, order.bytes);
+    CAROM_PROBE3(order_judged, static_cast<uint8_t>(verdict), found != nullptr ? now_ns - found->sent_ns : 0,
+                 found != nullptr ? found->tick.timestamp : 0);
     return false;
   };
   if (found == nullptr || found->state == State::quiet)
@@ -103,6 +107,8 @@ bool Ledger::judge(const Order& order, uint64_t now_ns, uint64_t stamp_ns) noexc
     fault(Verdict::late, counters_.late);
   } else {
     ++(measured ? counters_.correct : counters_.warmup_answered);
+    CAROM_PROBE3(order_judged, static_cast<uint8_t>(Verdict::correct), now_ns - found->sent_ns,
+                 found->tick.timestamp);
   }
   if (found->tick.timestamp < newest_answered_) {
     ++counters_.reordered;
@@ -245,6 +251,7 @@ uint32_t Ledger::expire(uint64_t now_ns) noexcept {
 
 void Ledger::expire_one(Entry& slot) noexcept {
   slot.state = State::missing;
+  CAROM_PROBE1(tick_missing, slot.tick.timestamp);
   ++(slot.measured ? counters_.missing : counters_.warmup_faults);
   waiting_--;
   if (config_.match != Match::clordid)

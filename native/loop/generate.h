@@ -278,7 +278,7 @@ class GenerateLoop {
       ++counters_.foreign;
       return 0;
     }
-    CAROM_PROBE2(orders_received, datagram.payload_length / TRADING_ORDER_SIZE, now_ns);
+    CAROM_PROBE2(orders_received, datagram.payload_length, now_ns);
     if (role_.answers.on()) [[unlikely]]
       log_answers(datagram, now_ns);
     return ledger_.received(datagram.payload, datagram.payload_length, now_ns, frame.stamp_ns);
