@@ -9,7 +9,7 @@ import { openFrameSocket } from "../native/index.js";
 import { isAnswered, socketPath } from "../responder/control.js";
 import { encodeTick } from "../wire/codec.js";
 import { buildFrame } from "../wire/frame.js";
-import { backendTest, carom, launch, reportOf, startCarom } from "./cli_support.js";
+import { backendTest, carom, launch, type Running, reportOf, startCarom } from "./cli_support.js";
 import { PREFIX, sleep, withLab } from "./lab_support.js";
 
 const ADDON = fileURLToPath(new URL("../../native/build/Release/carom.node", import.meta.url));
@@ -67,7 +67,6 @@ tracerTest("bpftrace lists them, and reads what happens", async () => {
 
   const name = `${PREFIX}-probes`;
   await withLab({ name }, async (lab) => {
-    const responder = startCarom("respond", "--lab", name, "--name", name);
     const show = (probe: string, format: string, args: string) =>
       `usdt:${ADDON}:carom:${probe} { printf("${probe} ${format}\\n", ${args}); }`;
     const program = [
@@ -79,8 +78,10 @@ tracerTest("bpftrace lists them, and reads what happens", async () => {
       'interval:ms:100 { printf("ready\\n"); }',
     ];
     const tracer = launch(["bpftrace", "-B", "line", "-e", program.join("\n")]);
+    let responder: Running | undefined;
     try {
       await tracer.said("ready");
+      responder = startCarom("respond", "--lab", name, "--name", name); // now: it spins, and compiling takes a core
       for (let tries = 0; !(await isAnswered(name)) && tries < 500; tries++) await sleep(10);
       const options = ["--rate", "1k", "--count", String(TICKS), "--warmup", "0", "--no-responder", "--json"];
       const { verdicts } = reportOf(await carom("run", "--lab", name, ...options));
@@ -126,8 +127,8 @@ tracerTest("bpftrace lists them, and reads what happens", async () => {
       }
     } finally {
       tracer.child.kill("SIGKILL");
-      responder.child.kill("SIGKILL");
-      await responder.end;
+      responder?.child.kill("SIGKILL");
+      await responder?.end;
       rmSync(socketPath(name), { force: true });
     }
   });

@@ -14,7 +14,6 @@ import { PREFIX, withLab } from "./lab_support.js";
 
 const START_MS = 5000;
 const APART_MS = 10; // between frames that must be traced in order: what is decided in the kernel is seen later
-const POLLED_MS = 200; // by then a client has seen what there was
 const TIME = /^\d\d:\d\d:\d\d\.\d{9}$/;
 
 interface Line {
@@ -146,7 +145,6 @@ for (const backend of ["af_xdp", "af_packet", "udp", "xdp"]) {
         await ask(name, "disable");
         await sleep(APART_MS);
         await send(good);
-        await sleep(POLLED_MS);
         const lines = linesOf(await interrupted(running));
 
         const limited = "the source has had its answers for now";
@@ -258,10 +256,9 @@ backendTest("a filter, a count, two clients, and one that was killed", ["af_pack
     const other = await carom("trace", "--name", name, "--filter", "ip6");
     assert.is(other.status, 2);
     assert.match(other.stderr, /another trace is on, with the filter "udp src port 7001" and --rate 1000/);
-    const faster = await carom("trace", "--name", name, "--rate", "2000", ...filter);
-    assert.is(faster.status, 2);
+    const faster = { client: "test", rate: "2000", filter: "udp src port 7001" };
+    assert.match(String(await ask(name, "trace", faster).catch(String)), /another trace is on/);
 
-    await sleep(POLLED_MS);
     const ended = await interrupted(first);
     const all = linesOf(ended);
     assert.match(ended.stderr, /4 of 7 packets shown; 3 did not match --filter or were above --rate 1000/);
@@ -290,31 +287,29 @@ backendTest("a filter, a count, two clients, and one that was killed", ["af_pack
   });
 });
 
-for (const backend of ["af_xdp", "xdp"]) {
-  backendTest(`${backend}: no more a second than asked for, and the rest counted`, [backend], async () => {
-    await withResponder(backend, async ({ lab, trace }) => {
-      const running = await trace("--json", "--rate", "100");
-      const options = ["--rate", "5k", "--duration", "1500ms", "--warmup", "0", "--no-responder"];
-      const { stdout } = await carom("run", "--lab", lab.name, "--json", ...options);
-      const { sent } = (JSON.parse(stdout) as { ticks: { sent: number } }).ticks;
-      await sleep(POLLED_MS);
-      const ended = await interrupted(running);
-      const lines = linesOf(ended);
-      const times = lines.map(({ time_ns }) => Number(BigInt(time_ns) - BigInt(lines[0]!.time_ns)));
-      assert.ok(lines.length >= 50 && lines.length <= 175, `${lines.length} of ${sent} in 1.5 s`);
-      for (const time of times) {
-        const within = times.filter((other) => other >= time && other < time + 1e9).length;
-        assert.ok(within <= 112, `${within} within a second`);
-      }
-      const [, shown, all] =
-        /([\d,]+) of ([\d,]+) packets shown; [\d,]+ were above --rate 100$/m.exec(ended.stderr) ?? [];
-      assert.equal(
-        [shown, all].map((text) => Number(text?.replaceAll(",", ""))),
-        [lines.length, sent],
-      );
-    });
+// Of user space the pace is tested in native/test; here the kernel samples, and its own samples are held to it, too.
+backendTest("xdp: no more a second than asked for, and the rest counted", ["xdp"], async () => {
+  await withResponder("xdp", async ({ lab, trace }) => {
+    const running = await trace("--json", "--rate", "100");
+    const options = ["--rate", "5k", "--duration", "1s", "--warmup", "0", "--no-responder"];
+    const { stdout } = await carom("run", "--lab", lab.name, "--json", ...options);
+    const { sent } = (JSON.parse(stdout) as { ticks: { sent: number } }).ticks;
+    const ended = await interrupted(running);
+    const lines = linesOf(ended);
+    const times = lines.map(({ time_ns }) => Number(BigInt(time_ns) - BigInt(lines[0]!.time_ns)));
+    assert.ok(lines.length >= 40 && lines.length <= 125, `${lines.length} of ${sent} in a second`);
+    for (const time of times) {
+      const within = times.filter((other) => other >= time && other < time + 1e9).length;
+      assert.ok(within <= 112, `${within} within a second`);
+    }
+    const [, shown, all] =
+      /([\d,]+) of ([\d,]+) packets shown; [\d,]+ were above --rate 100$/m.exec(ended.stderr) ?? [];
+    assert.equal(
+      [shown, all].map((text) => Number(text?.replaceAll(",", ""))),
+      [lines.length, sent],
+    );
   });
-}
+});
 
 backendTest("what can't be asked for; the responder ends; there is none", ["udp"], async () => {
   await withResponder("udp", async ({ name, trace }) => {
