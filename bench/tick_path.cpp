@@ -35,7 +35,9 @@ ResponderConfig configuration() {
   config.io.vlan = -1;
   config.io.ttl = 16;
   config.io.stall_threshold_ns = 1'000'000'000;
-  config.strategy = {STRATEGY_threshold, {10000, 100, 1, 0}, {}, 0};
+  config.strategy.settings.threshold = 10000;
+  config.strategy.settings.quantity = 100;
+  config.strategy.settings.price_offset = 1;
   config.response.port = 9999;
   return config;
 }

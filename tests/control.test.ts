@@ -125,8 +125,8 @@ for (const backend of ["af_xdp", "xdp"]) {
         const first = run(lab, ...strategy, "--count", "500", "--feed-symbols", "A,B");
         assert.equal([first.status, first.verdicts.correct! > 10], [0, true]);
         const changed = carom("config", "--name", name, "fast=2", "slow=7", "--json");
-        const { fast, slow } = JSON.parse(changed.stdout) as Record<string, unknown>;
-        assert.equal([fast, slow], [2, 7]);
+        const { settings } = JSON.parse(changed.stdout) as { settings: Record<string, unknown> };
+        assert.equal([settings.fast, settings.slow], [2, 7]);
         const averages = [...strategy, "--fast", "2", "--slow", "7"];
         assert.is(run(lab, ...averages, "--count", "500", "--feed-symbols", "C,D").status, 0);
         for (const [setting, says] of [
@@ -171,7 +171,7 @@ for (const backend of ["af_xdp", "xdp"]) {
         const before = await counters(name);
         assert.is(before.orders_limited, 0);
         const { stdout } = carom("config", "--name", name, "answer_limit=1", "--json");
-        assert.is((JSON.parse(stdout) as Record<string, unknown>).answer_limit, 1);
+        assert.is((JSON.parse(stdout) as { settings: Record<string, unknown> }).settings.answer_limit, 1);
         const limited = run(lab, ...spread, "C,D", "--count", "500", "--rate", "2k", "--timeout", "100ms");
         assert.is(limited.status, 1);
         assert.is(limited.verdicts.correct, 1);

@@ -12,7 +12,7 @@ enum {
   HAND_UP = -1,
   TICK_UDP_LENGTH = 8 + MARKET_DATA_SIZE,
   ORDER_UDP_LENGTH = 8 + TRADING_ORDER_SIZE,
-  ORDER_WORDS = (TRADING_ORDER_SIZE + 3) / 4,
+  ORDER_WORDS = TRADING_ORDER_SIZE / 8,
 };
 
 struct {
@@ -138,7 +138,8 @@ static __always_inline void write_ip(void* at, int ipv6, const struct respond_se
     *(__u8*)(at + 7) = s->ttl;
     *(__u64*)(at + 8) = s->address6[0];
     *(__u64*)(at + 16) = s->address6[1];
-    __builtin_memcpy(at + 24, to, 16);
+    __u32* destination = at + 24;
+    for (int i = 0; i < 4; i++) destination[i] = to[i];
     return;
   }
   struct iphdr* ip = at;
@@ -188,35 +189,99 @@ static __always_inline int allowed(struct xdp_md* context, const struct respond_
   return set && answer_allowed(set, &source, &s->limit, now_ns);
 }
 
-union order_bytes {
-  struct trading_order order;
-  __u32 words[ORDER_WORDS];
+// A trading_order (wire.gen.h) as words: stored, and summed, from registers.
+struct order_words {
+  __u64 words[ORDER_WORDS];
+  __u8 last;
 };
+_Static_assert(offsetof(struct trading_order, side) == 16 &&
+                   offsetof(struct trading_order, timestamp) == 17 &&
+                   offsetof(struct trading_order, cl_ord_id) == 25 && TRADING_ORDER_SIZE == 41,
+               "the words below");
 
-static __always_inline void make_order(union order_bytes* out, const struct tick* tick,
-                                       const struct decision* decision, __u64 time_ns) {
-  out->words[ORDER_WORDS - 1] = 0;  // the bytes behind the order take part in the sum
-  __builtin_memcpy(out->order.symbol, &tick->symbol, 8);
-  out->order.price = decision->price;
-  out->order.quantity = decision->quantity;
-  out->order.side = decision->side;
-  out->order.timestamp = time_ns;
+static __always_inline struct order_words make_order(const struct tick* tick, const struct decision* decision,
+                                                     __u64 time_ns) {
   __u64 high = hex_digits(tick->timestamp >> 32);
   __u64 low = hex_digits(tick->timestamp);
-  __builtin_memcpy(out->order.cl_ord_id, &high, 8);
-  __builtin_memcpy(out->order.cl_ord_id + 8, &low, 8);
+  struct order_words order = {
+      {tick->symbol, decision->price | (__u64)decision->quantity << 32, decision->side | time_ns << 8,
+       time_ns >> 56 | high << 8, high >> 56 | low << 8},
+      low >> 56};
+  return order;
 }
 
-// What became of a packet that was decided here.
-struct outcome {
-  enum respond_counter counter;
-  struct tick tick;
-  struct decision decision;
-};
+// Whether this packet is one to be looked at closely. A change of the pace holds from the next packet on.
+static __always_inline int is_due(struct respond_own* own, const struct respond_settings* s) {
+  __u64 left = own->until_sample < s->sample_every ? own->until_sample : s->sample_every;
+  own->until_sample = left == 0 ? s->sample_every : left - 1;
+  return left == 0;
+}
+
+// Null when this packet is none, or there is no room.
+static __always_inline struct respond_sample* begin_sample(struct xdp_md* context, struct respond_own* own,
+                                                           const struct respond_settings* s) {
+  if (!is_due(own, s)) return 0;
+  struct respond_sample* record = bpf_ringbuf_reserve(&samples, sizeof *record, 0);
+  if (!record) return 0;
+  __u64 head = context->data_end - context->data;
+  record->length = head;
+  record->queue = context->rx_queue_index;
+  record->head_length = 0;
+  asm volatile("" : "+r"(head));  // the bounds are checked in one register, for the verifier to see
+  if (head > RESPOND_SAMPLE_HEAD) head = RESPOND_SAMPLE_HEAD;
+  if (head >= sizeof(struct ethhdr) && bpf_xdp_load_bytes(context, 0, record->head, head) == 0)
+    record->head_length = head;
+  record->answered = 0;
+  record->disabled = 0;
+  record->limited = 0;
+  record->time_ns = bpf_ktime_get_ns();  // what is above is no part of the time spent
+  return record;
+}
+
+static __always_inline void end_sample(struct respond_sample* record, const struct respond_settings* s,
+                                       __u64 came_ns) {
+  record->spent_ns = bpf_ktime_get_ns() - record->time_ns;
+  record->time_ns = came_ns + s->epoch_offset_ns;
+  bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+}
+
+// What a decision becomes on the wire: the tick's frame turned into the order's. HAND_UP when there is no
+// room.
+static __always_inline int write_answer(struct xdp_md* context, const struct respond_settings* s,
+                                        const struct tick* tick, const struct decision* decision,
+                                        __u64 time_ns, __u64 to_mac, const __u32* to, const int l2,
+                                        const int ipv6) {
+  const int udp_offset = l2 + (ipv6 ? 40 : 20);
+  const int payload_offset = udp_offset + 8;
+  const int length = context->data_end - context->data;
+  if (bpf_xdp_adjust_tail(context, payload_offset + TRADING_ORDER_SIZE - length) != 0) return HAND_UP;
+  void* data = (void*)(long)context->data;
+  void* end = (void*)(long)context->data_end;
+  if (data + payload_offset + TRADING_ORDER_SIZE > end) return XDP_ABORTED;
+  struct order_words order = make_order(tick, decision, time_ns);
+  store_mac(data, to_mac);
+  store_mac(data + 6, s->mac);
+  write_ip(data + l2, ipv6, s, to);
+  const __u32 ports = s->local_port | (__u32)s->response_port << 16;
+  __u64 sum =
+      pseudo_sum(data + l2, ipv6, ORDER_UDP_LENGTH) + ports + bpf_htons(ORDER_UDP_LENGTH) + order.last;
+  __u64* payload = data + payload_offset;
+#pragma unroll
+  for (int i = 0; i < ORDER_WORDS; i++) {
+    payload[i] = order.words[i];
+    sum += (order.words[i] & 0xffffffff) + (order.words[i] >> 32);
+  }
+  *(__u8*)(payload + ORDER_WORDS) = order.last;
+  __u16 checksum = ~fold(sum);
+  __u32* header = data + udp_offset;
+  header[0] = ports;
+  header[1] = bpf_htons(ORDER_UDP_LENGTH) | (__u32)(checksum == 0 ? 0xffff : checksum) << 16;
+  return XDP_TX;
+}
 
 // `l2` bytes in front of the IP header; both are constants where this is called, so that all offsets are.
-static __always_inline int answer(struct xdp_md* context, const struct respond_settings* s, __u64 now_ns,
-                                  struct outcome* outcome, const int l2, const int ipv6) {
+static __always_inline int answer(struct xdp_md* context, const struct respond_settings* s,
+                                  struct respond_own* own, const int l2, const int ipv6) {
   const int udp_offset = l2 + (ipv6 ? 40 : 20);
   const int payload_offset = udp_offset + 8;
   void* data = (void*)(long)context->data;
@@ -228,51 +293,53 @@ static __always_inline int answer(struct xdp_md* context, const struct respond_s
   const void* ip = data + l2;
   if (!right_ip(ip, ipv6, s)) return HAND_UP;
   const struct udphdr* udp = data + udp_offset;
-  if (udp->len != bpf_htons(TICK_UDP_LENGTH) || udp->check == 0) return HAND_UP;
+  if (udp->dest != s->local_port || udp->len != bpf_htons(TICK_UDP_LENGTH) || udp->check == 0) return HAND_UP;
   __u64 sum = pseudo_sum(ip, ipv6, TICK_UDP_LENGTH) + sum_words(udp, TICK_UDP_LENGTH / 4);
   if (fold(sum) != 0xffff) return HAND_UP;
 
-  struct tick tick;
-  __builtin_memcpy(&tick, data + payload_offset, sizeof tick);
-  __u32 from[4] = {};
-  __builtin_memcpy(from, ip + (ipv6 ? 8 : 12), ipv6 ? 16 : 4);
-  struct decision decision = decide(context, &tick, s);
-  outcome->tick = tick;
-  outcome->decision = decision;
-  if (!decision.order) {
-    outcome->counter = decision.why == WHY_OVER_LIMIT ? RESPOND_OVER_LIMIT : RESPOND_QUIET;
-    return XDP_DROP;
-  }
-  if (!allowed(context, s, from, ipv6, now_ns)) {
-    outcome->counter = RESPOND_LIMITED;
-    return XDP_DROP;
-  }
-  if (bpf_xdp_adjust_tail(context, payload_offset + TRADING_ORDER_SIZE - (int)(end - data)) != 0)
-    return HAND_UP;
+  __u64 now_ns = bpf_ktime_get_ns();
+  struct respond_sample* record = begin_sample(context, own, s);
+  // The sample's helpers take the packet's pointers away.
   data = (void*)(long)context->data;
   end = (void*)(long)context->data_end;
-  if (data + payload_offset + TRADING_ORDER_SIZE > end) return XDP_ABORTED;
-  union order_bytes order;
-  make_order(&order, &tick, &decision, now_ns + s->epoch_offset_ns);
-  store_mac(data, from_mac);
-  store_mac(data + 6, s->mac);
-  write_ip(data + l2, ipv6, s, from);
-  __be16* header = data + udp_offset;
-  header[0] = s->local_port;
-  header[1] = s->response_port;
-  header[2] = bpf_htons(ORDER_UDP_LENGTH);
-  header[3] = 0;
-  sum = pseudo_sum(data + l2, ipv6, ORDER_UDP_LENGTH) + sum_words(header, 2) +
-        sum_words(order.words, ORDER_WORDS);
-  __u16 checksum = ~fold(sum);
-  header[3] = checksum == 0 ? 0xffff : checksum;
-  __builtin_memcpy(data + payload_offset, &order.order, TRADING_ORDER_SIZE);
-  outcome->counter = RESPOND_ORDERS;
-  return XDP_TX;
+  if (data + payload_offset + MARKET_DATA_SIZE > end) {
+    if (record) bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
+    return HAND_UP;
+  }
+  const __u64* at = data + payload_offset;  // eBPF loads from where it likes
+  struct tick tick = {at[0], at[1], at[1] >> 32, at[2]};
+  const __u32* source = data + l2 + (ipv6 ? 8 : 12);
+  __u32 from[4] = {source[0], ipv6 ? source[1] : 0, ipv6 ? source[2] : 0, ipv6 ? source[3] : 0};
+  struct decision decision = decide(context, &tick, s);
+  enum respond_counter counter = RESPOND_QUIET;
+  int verdict = XDP_DROP;
+  if (decision.why == WHY_OVER_LIMIT) {
+    counter = RESPOND_OVER_LIMIT;
+  } else if (decision.order && !allowed(context, s, from, ipv6, now_ns)) {
+    counter = RESPOND_LIMITED;
+  } else if (decision.order) {
+    counter = RESPOND_ORDERS;
+    verdict =
+        write_answer(context, s, &tick, &decision, now_ns + s->epoch_offset_ns, from_mac, from, l2, ipv6);
+  }
+  if (record) {
+    if (verdict == HAND_UP) {  // user space traces it
+      bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
+      return HAND_UP;
+    }
+    record->answered = counter == RESPOND_ORDERS;
+    record->limited = counter == RESPOND_LIMITED;
+    record->tick = tick;
+    record->decision = decision;
+    end_sample(record, s, now_ns);
+  }
+  if (verdict != HAND_UP) own->counters[counter]++;
+  return verdict;
 }
 
-static __always_inline int dispatch(struct xdp_md* context, const struct respond_settings* s, __u64 now_ns,
-                                    struct outcome* outcome) {
+// A single tick that is right to the last bit.
+static __always_inline int dispatch(struct xdp_md* context, const struct respond_settings* s,
+                                    struct respond_own* own) {
   void* data = (void*)(long)context->data;
   void* end = (void*)(long)context->data_end;
   struct ethhdr* ethernet = data;
@@ -280,48 +347,12 @@ static __always_inline int dispatch(struct xdp_md* context, const struct respond
   if ((void*)(vlan + 1) > end) return HAND_UP;
   __be16 ethertype = ethernet->h_proto;
   if (s->vlan == 0xffff) {
-    if (ethertype == bpf_htons(ETH_P_IP)) return answer(context, s, now_ns, outcome, 14, 0);
-    return ethertype == bpf_htons(ETH_P_IPV6) ? answer(context, s, now_ns, outcome, 14, 1) : HAND_UP;
+    if (ethertype == bpf_htons(ETH_P_IP)) return answer(context, s, own, 14, 0);
+    return ethertype == bpf_htons(ETH_P_IPV6) ? answer(context, s, own, 14, 1) : HAND_UP;
   }
   if (ethertype != bpf_htons(ETH_P_8021Q) || (vlan->tag & bpf_htons(0x0fff)) != s->vlan) return HAND_UP;
-  if (vlan->ethertype == bpf_htons(ETH_P_IP)) return answer(context, s, now_ns, outcome, 18, 0);
-  return vlan->ethertype == bpf_htons(ETH_P_IPV6) ? answer(context, s, now_ns, outcome, 18, 1) : HAND_UP;
-}
-
-// Whether this packet is one to be looked at closely. A change of the pace holds from the next packet on.
-static __always_inline int is_due(struct respond_own* own, const struct respond_settings* s) {
-  __u64 left = own->until_sample < s->sample_every ? own->until_sample : s->sample_every;
-  own->until_sample = left == 0 ? s->sample_every : left - 1;
-  return left == 0;
-}
-
-static __always_inline void begin_sample(struct xdp_md* context, struct respond_sample* record) {
-  __u64 head = context->data_end - context->data;
-  record->length = head;
-  record->queue = context->rx_queue_index;
-  record->head_length = 0;
-  asm volatile("" : "+r"(head));  // the bounds are checked in one register, for the verifier to see
-  if (head > RESPOND_SAMPLE_HEAD) head = RESPOND_SAMPLE_HEAD;
-  if (head >= sizeof(struct ethhdr) && bpf_xdp_load_bytes(context, 0, record->head, head) == 0)
-    record->head_length = head;
-  record->time_ns = bpf_ktime_get_ns();  // what is above is no part of the time spent
-}
-
-static __always_inline void end_sample(struct respond_sample* record, int verdict,
-                                       const struct outcome* outcome, const struct respond_settings* s,
-                                       __u64 now_ns) {
-  if (verdict == HAND_UP) {  // user space traces it
-    bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
-    return;
-  }
-  record->spent_ns = bpf_ktime_get_ns() - record->time_ns;
-  record->time_ns = now_ns + s->epoch_offset_ns;
-  record->answered = verdict == XDP_TX;
-  record->disabled = !s->enabled;
-  record->limited = outcome->counter == RESPOND_LIMITED;
-  record->tick = outcome->tick;
-  record->decision = outcome->decision;
-  bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+  if (vlan->ethertype == bpf_htons(ETH_P_IP)) return answer(context, s, own, 18, 0);
+  return vlan->ethertype == bpf_htons(ETH_P_IPV6) ? answer(context, s, own, 18, 1) : HAND_UP;
 }
 
 SEC("xdp")
@@ -330,23 +361,24 @@ int respond(struct xdp_md* context) {
   struct respond_own* own = bpf_map_lookup_elem(&owns, &zero);
   if (!own) return XDP_PASS;
   const struct respond_settings* s = &shared.settings[*(volatile __u32*)&shared.in_force % RESPOND_SLOTS];
+  if (s->enabled) {
+    int verdict = dispatch(context, s, own);
+    if (verdict != HAND_UP) return verdict;
+  }
   void* data = (void*)(long)context->data;
   if (s->local_port == 0 || !is_for_port(data, (void*)(long)context->data_end, s->local_port)) {
     own->counters[RESPOND_PASSED_ON]++;
     return XDP_PASS;
   }
+  if (s->enabled) return bpf_redirect_map(&sockets, context->rx_queue_index, XDP_PASS);
+  own->counters[RESPOND_DISABLED]++;
   __u64 now_ns = bpf_ktime_get_ns();
-  struct outcome outcome = {.counter = RESPOND_DISABLED};
-  struct respond_sample* record = 0;
-  if (is_due(own, s)) {
-    record = bpf_ringbuf_reserve(&samples, sizeof *record, 0);
-    if (record) begin_sample(context, record);
+  struct respond_sample* record = begin_sample(context, own, s);
+  if (record) {
+    record->disabled = 1;
+    end_sample(record, s, now_ns);
   }
-  int verdict = s->enabled ? dispatch(context, s, now_ns, &outcome) : XDP_DROP;
-  if (record) end_sample(record, verdict, &outcome, s, now_ns);
-  if (verdict == HAND_UP) return bpf_redirect_map(&sockets, context->rx_queue_index, XDP_PASS);
-  if (outcome.counter < RESPOND_COUNTERS) own->counters[outcome.counter]++;
-  return verdict;
+  return XDP_DROP;
 }
 
 char LICENSE[] SEC("license") = "GPL";
