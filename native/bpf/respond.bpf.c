@@ -113,12 +113,14 @@ static __always_inline int right_ip(const void* at, int ipv6, const struct respo
   if (ipv6) {
     const struct ipv6hdr* ip = at;
     const __u64* addresses = at + 8;
-    if (ip->version != 6 || ip->payload_len != bpf_htons(TICK_UDP_LENGTH) || ip->hop_limit == 0) return 0;
+    if (ip->version != 6 || ip->nexthdr != IPPROTO_UDP || ip->hop_limit == 0) return 0;
+    if (ip->payload_len != bpf_htons(TICK_UDP_LENGTH)) return 0;
     if ((addresses[0] | addresses[1]) == 0 || ip->saddr.s6_addr[0] == 0xff) return 0;
     return right_address6(addresses + 2, s);
   }
   const struct iphdr* ip = at;
-  if (*(const __u8*)at != 0x45 || ip->tot_len != bpf_htons(20 + TICK_UDP_LENGTH)) return 0;
+  if (*(const __u8*)at != 0x45 || ip->protocol != IPPROTO_UDP) return 0;
+  if (ip->tot_len != bpf_htons(20 + TICK_UDP_LENGTH)) return 0;
   if ((ip->frag_off & bpf_htons(0x3fff)) != 0 || ip->ttl == 0 || ip->saddr == 0) return 0;
   if (bpf_ntohl(ip->saddr) >= 0xe0000000) return 0;
   if (fold(sum_words(at, 5)) != 0xffff) return 0;
