@@ -114,7 +114,14 @@ struct Socket {
     address.sxdp_family = AF_XDP;
     address.sxdp_flags = XDP_COPY;
     address.sxdp_ifindex = static_cast<uint32_t>(interface);
-    check(bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0, "bind");
+    // The kernel gives a queue back a moment after the socket that had it was closed.
+    int bound = -1;
+    for (int tries = 0; tries < 200 && bound != 0; tries++) {
+      if (tries > 0) usleep(5000);
+      bound = bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address);
+      if (bound != 0 && errno != EBUSY) break;
+    }
+    check(bound == 0, "bind");
     attach_redirect(fd, interface);
   }
 

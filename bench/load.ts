@@ -128,7 +128,7 @@ export class Accounts {
       received: n("frames"),
       // Without a buffer to receive into, a frame is counted under both names.
       "fill ring empty": n("fill_ring_empty"),
-      "rx ring full": n("rx_ring_drops") - n("fill_ring_empty"),
+      "rx ring full": n("rx_ring_drops"),
       "veth queue full": flood.queue_full,
     });
     this.decided.add(n("frames"), {
