@@ -78,6 +78,10 @@ export function strategyConfig(values: StrategyValues): StrategyConfig {
     const detail = `the slow average of ${values.slow} ticks is not slower than the fast one of ${values.fast}`;
     throw new CaromError("usage", "--fast and --slow", detail, "make --slow the larger one");
   }
+  if (values.strategy === "crossover" && averageWeight(values.fast) === averageWeight(values.slow)) {
+    const detail = "averages so long and so much alike weigh a price alike, and never cross";
+    throw new CaromError("usage", "--fast and --slow", detail, "let them differ by more");
+  }
   if (typeof given === "number" && !keepsState(values.strategy)) {
     const detail = `${values.strategy} remembers nothing of a symbol, so it needs no room for ${given}`;
     throw new CaromError(
@@ -93,10 +97,16 @@ export function strategyConfig(values: StrategyValues): StrategyConfig {
     quantity: values.quantity,
     priceOffset: values.priceOffset,
     side: values.side === "buy" ? 0 : 1,
-    fastTicks: values.fast,
+    fastWeight: averageWeight(values.fast),
+    slowWeight: averageWeight(values.slow),
     slowTicks: values.slow,
     spread: values.spread,
     symbols: typeof given === "object" ? given : [],
     symbolLimit: typeof given === "number" ? given : MAX_SYMBOLS,
   };
+}
+
+/** The weight of the newest price in an average of so many ticks: 2 / (N + 1), times 2^16 (native/strategy/crossover.h). */
+function averageWeight(ticks: number): number {
+  return Math.round((2 * 2 ** 16) / (ticks + 1));
 }

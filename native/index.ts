@@ -50,8 +50,9 @@ export interface StrategyConfig {
   readonly quantity: number;
   readonly priceOffset: number; // cents, may be negative
   readonly side: 0 | 1; // 0 buy, 1 sell
-  readonly fastTicks: number;
-  readonly slowTicks: number;
+  readonly fastWeight: number; // of the newest price in the fast average, times 2^16
+  readonly slowWeight: number;
+  readonly slowTicks: number; // before the first order
   readonly spread: number; // cents
   readonly symbols: readonly string[]; // empty: all
   readonly symbolLimit: number; // how many symbols a strategy that keeps state has room for

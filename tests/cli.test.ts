@@ -98,6 +98,7 @@ const REFUSED: readonly (readonly [line: string, says: RegExp])[] = [
   ["run --strategy echo --match price", /--match price: .*the strategy is echo; use --match clordid or fifo/],
   ["run --strategy book --match price", /--match price: only threshold/],
   ["respond --interface lo --strategy crossover --fast 9 --slow 9", /--fast and --slow: .*not slower/],
+  ["run --strategy crossover --fast 9900 --slow 10000", /--fast and --slow: .*never cross/],
   ["respond --interface lo --answer-limit=-1", /--answer-limit: "-1" is not a whole number from 0/],
   ["run --target-ip 2001:2::2", /--target-ip: it is of another family than the multicast group/],
   ["run --backend udp --queue 1", /--queue: .*udp/],

@@ -86,9 +86,6 @@ StrategyId read_strategy_name(const std::string& from) {
   refuse("strategy", "the name of one");
 }
 
-// Of the newest price in a moving average of so many ticks: 2 / (N + 1), times 2^16.
-uint32_t average_weight(uint32_t ticks) { return (2 * 65536 + (ticks + 1) / 2) / (ticks + 1); }
-
 StrategyConfig read_strategy(const Napi::Object& object) {
   StrategyConfig config{};
   config.id = read_strategy_name(text(object, "name"));
@@ -96,9 +93,9 @@ StrategyConfig read_strategy(const Napi::Object& object) {
   config.settings.quantity = integer<uint32_t>(object, "quantity", 0, UINT32_MAX);
   config.settings.price_offset = integer<int32_t>(object, "priceOffset", INT32_MIN, INT32_MAX);
   config.settings.side = integer<uint32_t>(object, "side", 0, 1);
-  config.settings.fast_weight = average_weight(integer<uint32_t>(object, "fastTicks", 1, 10'000));
+  config.settings.fast_weight = integer<uint32_t>(object, "fastWeight", 1, 65536);
   config.settings.slow_ticks = integer<uint32_t>(object, "slowTicks", 1, 10'000);
-  config.settings.slow_weight = average_weight(config.settings.slow_ticks);
+  config.settings.slow_weight = integer<uint32_t>(object, "slowWeight", 1, 65536);
   config.settings.spread = integer<uint32_t>(object, "spread", 0, UINT32_MAX);
   config.symbols = texts(object, "symbols");
   config.symbol_limit = integer<uint32_t>(object, "symbolLimit", 1, 1 << 20);
