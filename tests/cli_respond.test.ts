@@ -250,7 +250,7 @@ for (const backend of backendsOf("responder")) {
             near,
           ];
           const run = startCarom(...runIn(lab, ...args));
-          await sleep(900); // start-up, warm-up, and some of the measurement
+          await arrived(lab, 800); // the warm-up's 400, and some of the measurement
           responder.child.kill("SIGKILL");
           const ended = await run.end;
           assert.is(ended.status, 1, ended.stderr);
