@@ -1,23 +1,23 @@
 /** Reads a check script. Every mistake in it is found before anything is sent, and named by line and column. */
 
-import { closeSync, openSync, readSync } from "node:fs";
 import { basename } from "node:path";
+import { type Document, readBounded, readDocument } from "../config/document.js";
 import { resolveValues, type Texts } from "../config/file.js";
 import { keyName, nameOfKey, type OptionTable } from "../config/option.js";
+import { validateDocument } from "../config/shape.js";
 import { CaromError } from "../native/error.js";
 import { isIp6 } from "../wire/address.js";
 import { decodeFrame } from "../wire/decode.js";
 import type { VlanTag } from "../wire/frame.js";
 import { marketData } from "../wire/schema.js";
-import { type Document, readDocument } from "./document.js";
 import {
   type CaseDocument,
   type ExpectDocument,
   PAYLOAD_MAX,
   type ScriptDocument,
   type SendDocument,
+  scriptSchema,
   type TickDocument,
-  validateScript,
 } from "./schema.js";
 import {
   type Case,
@@ -30,35 +30,13 @@ import {
   tickBytes,
 } from "./script.js";
 
-const FILE_SIZE_MAX = 1 << 20; // bytes
 const TICKS_MAX = 10_000; // of one case
 const WITHIN_NS = 500e6;
 const QUIET_NS = 10e6;
 
 /** @throws CaromError (usage) that names file, line and column, and what is allowed there */
 export function loadScript(file: string, table: OptionTable): Script {
-  return parseScript(readBounded(file), file, table);
-}
-
-function readBounded(file: string): string {
-  const bytes = Buffer.alloc(FILE_SIZE_MAX + 1);
-  let size = 0;
-  try {
-    const fd = openSync(file, "r");
-    try {
-      for (let count = -1; count !== 0 && size < bytes.length; size += count) {
-        count = readSync(fd, bytes, size, bytes.length - size, null);
-      }
-    } finally {
-      closeSync(fd);
-    }
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw new CaromError("usage", `check script ${file}`, code ?? message, "check the name of the file");
-  }
-  if (size > FILE_SIZE_MAX)
-    throw new CaromError("usage", `check script ${file}`, `larger than ${FILE_SIZE_MAX} bytes`);
-  return bytes.toString("utf8", 0, size);
+  return parseScript(readBounded(file, "check script"), file, table);
 }
 
 /**
@@ -67,12 +45,7 @@ function readBounded(file: string): string {
  */
 export function parseScript(text: string, file: string, table: OptionTable): Script {
   const document = readDocument(text, file);
-  const read = validateScript(document.value);
-  if ("message" in read) {
-    const place =
-      read.key === undefined ? document.place(read.path) : document.placeOfKey(read.path, read.key);
-    throw new CaromError("usage", place, read.message);
-  }
+  const read = validateDocument(scriptSchema, document);
   const cases = read.cases.map((item, index) =>
     new CaseReader(document, ["cases", index], read, item, table).read(),
   );

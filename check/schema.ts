@@ -2,39 +2,14 @@
 
 import { isIPv4, isIPv6 } from "node:net";
 import { z } from "zod";
+import { line, list, map, orMissing, text, whole } from "../config/shape.js";
 import { duration, flag, macAddress } from "../config/values.js";
 import type { Checksum } from "../wire/frame.js";
 
 export const PAYLOAD_MAX = 65_000; // bytes: what one UDP datagram can hold, whatever headers it gets
 const REPEAT_MAX = 10_000;
 const U32_MAX = 0xffff_ffff;
-const MISSING = "is missing";
 const U64_MAX = (1n << 64n) - 1n;
-
-function text<T>(allowed: string, read: (value: string) => T | undefined) {
-  return z.string().transform((value, context): T => {
-    const result = read(value);
-    if (result !== undefined) return result;
-    context.addIssue({ code: "custom", message: `${JSON.stringify(value)} is not ${allowed}` });
-    return z.NEVER;
-  });
-}
-
-/** What reports print: one line without control characters. */
-function line(what: string) {
-  return text(`${what} of 1 to 200 characters`, (value) => {
-    const plain = value.trim().replace(/\s+/g, " ");
-    return /^[^\p{Cc}\p{Cs}]{1,200}$/u.test(plain) ? plain : undefined;
-  });
-}
-
-/** Decimal, or hexadecimal with 0x. */
-function whole(min: number, max: number) {
-  return text(`a whole number from ${min} to ${max}`, (value) => {
-    const number = /^(-?\d{1,15}|0x[0-9a-f]{1,12})$/i.test(value) ? Number(value) : Number.NaN;
-    return number >= min && number <= max ? number : undefined;
-  });
-}
 
 function nanoseconds() {
   return text(`a whole number of ns from 0 to ${U64_MAX}`, (value) => {
@@ -89,30 +64,6 @@ const checksum = text(
 const side = text("buy, sell or a number from 0 to 255", (value) =>
   value === "buy" ? 0 : value === "sell" ? 1 : whole(0, 255).safeParse(value).data,
 );
-
-/** A map that refuses unknown keys and says which ones there are. */
-function map<S extends z.ZodRawShape>(what: string, shape: S) {
-  const allowed = Object.keys(shape).join(", ");
-  return z.strictObject(shape, {
-    error: (issue) =>
-      issue.code === "unrecognized_keys"
-        ? `${issue.keys.map((key) => JSON.stringify(key)).join(", ")}: no such key in ${what}; allowed are: ${allowed}`
-        : issue.input === undefined
-          ? MISSING
-          : `${what} is a map with the keys: ${allowed}`,
-  });
-}
-
-/** What is said of a value that fits none of several shapes. */
-function orMissing(allowed: string) {
-  return (issue: z.core.$ZodRawIssue) => (issue.input === undefined ? MISSING : allowed);
-}
-
-function list<T extends z.ZodType>(what: string, item: T, max: number) {
-  const allowed = `a list of 1 to ${max} ${what}`;
-  const error = orMissing(allowed);
-  return z.array(item, { error }).min(1, { error }).max(max, { error });
-}
 
 const tick = map("a tick", {
   symbol: symbol.optional(),
@@ -261,43 +212,3 @@ export type CaseDocument = z.output<typeof caseSchema>;
 export type SendDocument = z.output<typeof sendItem>;
 export type ExpectDocument = z.output<typeof expectItem>;
 export type TickDocument = z.output<typeof tick>;
-
-export interface Flaw {
-  readonly path: readonly PropertyKey[];
-  readonly key: string | undefined; // an unknown key of the map at the path
-  readonly message: string;
-}
-
-/** The script, or the first thing that is wrong with it. */
-export function validateScript(value: unknown): ScriptDocument | Flaw {
-  const result = scriptSchema.safeParse(value, { error: (issue) => plainMessage(issue) });
-  return result.success ? result.data : firstFlaw(result.error.issues, []);
-}
-
-function plainMessage(issue: z.core.$ZodRawIssue): string | undefined {
-  if (issue.code !== "invalid_type") return undefined;
-  if (issue.input === undefined) return MISSING;
-  return `a text is wanted here, this is a ${Array.isArray(issue.input) ? "list" : "map"}`;
-}
-
-function firstFlaw(issues: readonly z.core.$ZodIssue[], around: readonly PropertyKey[]): Flaw {
-  // A key that is missing may well be there, but misspelt.
-  const issue = issues.find(({ code }) => code === "unrecognized_keys") ?? issues[0]!;
-  const path = [...around, ...issue.path];
-  if (issue.code === "invalid_union") {
-    // The alternative that the writer meant is the one whose outer shape fits. The first issue tells: others may follow
-    // from it, as a text has a length too.
-    const meant = issue.errors.find(
-      ([first]) => first !== undefined && (first.path.length > 0 || !isShape(first)),
-    );
-    if (meant !== undefined) return firstFlaw(meant, path);
-  }
-  if (issue.code === "unrecognized_keys") return { path, key: issue.keys[0], message: issue.message };
-  const last = path.at(-1);
-  const missing = issue.message === MISSING;
-  return { path, key: undefined, message: missing ? `${String(last)} ${MISSING}` : issue.message };
-}
-
-function isShape(issue: z.core.$ZodIssue): boolean {
-  return issue.code === "invalid_type" || issue.code === "invalid_value";
-}

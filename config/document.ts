@@ -1,5 +1,6 @@
 /** A YAML document whose every value is a text, and where in the file each of them stands. */
 
+import { closeSync, openSync, readSync } from "node:fs";
 import {
   isAlias,
   isMap,
@@ -15,6 +16,7 @@ import {
 } from "yaml";
 import { CaromError } from "../native/error.js";
 
+const FILE_SIZE_MAX = 1 << 20; // bytes
 const SIZE_MAX = 1 << 20; // characters
 const FLOW_DEPTH_MAX = 32;
 const COLUMN_MAX = 200; // of a key or a dash: bounds the depth of block collections
@@ -81,6 +83,32 @@ export function readDocument(text: string, file: string): Document {
   };
 }
 
+/**
+ * The text of a file of up to 1 MiB, read no further.
+ * @param what it is, for the error
+ * @throws CaromError (usage)
+ */
+export function readBounded(file: string, what: string): string {
+  const bytes = Buffer.alloc(FILE_SIZE_MAX + 1);
+  let size = 0;
+  try {
+    const fd = openSync(file, "r");
+    try {
+      for (let count = -1; count !== 0 && size < bytes.length; size += count) {
+        count = readSync(fd, bytes, size, bytes.length - size, null);
+      }
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new CaromError("usage", `${what} ${file}`, code ?? message, "check the name of the file");
+  }
+  if (size > FILE_SIZE_MAX)
+    throw new CaromError("usage", `${what} ${file}`, `larger than ${FILE_SIZE_MAX} bytes`);
+  return bytes.toString("utf8", 0, size);
+}
+
 /** The node at a path, or the deepest one on the way to it. */
 function nodeAt(document: YamlDocument.Parsed, path: Path): Node | undefined {
   let node: Node | undefined = document.contents ?? undefined;
@@ -101,7 +129,7 @@ function textOf(key: unknown): string {
   return isScalar(key) ? String(key.value) : String(key);
 }
 
-/** The parser recurses: what is nested deeper than any script needs is refused before it gets there. */
+/** The parser recurses: what is nested deeper than anybody needs is refused before it gets there. */
 function refuseDeep(text: string, file: string): void {
   let depth = 0;
   let line = 1;
