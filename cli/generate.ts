@@ -3,7 +3,7 @@
 import { resolveValues } from "../config/file.js";
 import { ioOptions } from "../config/io.js";
 import { strategyOptions } from "../config/strategy.js";
-import { sendOptions } from "../generator/config.js";
+import { isOpen, sendOptions } from "../generator/config.js";
 import { CaromError } from "../native/error.js";
 import { outputOptions, runAndReport } from "../run/command.js";
 import { linkOptions, runOptions } from "../run/plan.js";
@@ -45,11 +45,11 @@ export const command = defineCommand({
         "say where to send",
       );
     }
-    if (values.rate === undefined) {
+    if (!isOpen(values)) {
       throw new CaromError(
         "usage",
         "carom generate",
-        "no --rate was given",
+        "neither --rate nor --profile was given",
         "say how many ticks a second, --rate 100k for one",
       );
     }

@@ -118,6 +118,18 @@ export function rate(max: number) {
   });
 }
 
+/** A factor such as 8x or 0.5x, with up to three decimals. */
+export function scale(min: number, max: number) {
+  return fromText(
+    `a factor such as 2x or 0.5x, from ${min}x to ${max}x, with up to three decimals`,
+    (text) => {
+      const match = /^(\d{1,4}(?:\.\d{1,3})?)x$/.exec(text);
+      const value = Number(match?.[1]);
+      return value >= min && value <= max ? value : undefined;
+    },
+  );
+}
+
 export function choice<const T extends readonly string[]>(...allowed: T) {
   return fromText(`one of ${allowed.join(", ")}`, (text): T[number] | undefined =>
     allowed.find((name) => name === text),

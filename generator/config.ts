@@ -19,6 +19,7 @@ import {
 } from "../config/values.js";
 import { CaromError } from "../native/error.js";
 import type { GeneratorConfig, Link, Provenance } from "../native/index.js";
+import { type Feed, namedProfile, profileOptions } from "./feed.js";
 
 const what = optionGroup("What is sent");
 const when = optionGroup("When");
@@ -30,24 +31,28 @@ const MAX_TIMEOUT_NS = 59e9; // the histogram ends at 60 s
 /** What is sent, when and where to: without anything about answers. */
 export const sendOptions = {
   rate: when(rate(MAX_RATE), "open loop: ticks a second on a fixed, absolute schedule", "ticks/s"),
+  profile: namedProfile,
+  ...profileOptions,
   duration: when(duration(1e6, 7 * 24 * 3600e9), "how long to measure (default: 5s without --count)", "time"),
   count: when(integer(1, 1e15), "how many ticks to measure", "ticks"),
   warmup: when(duration(0, 3600e9), "sent before, shown apart", "time", "200ms"),
   lateThreshold: when(duration(0, 1e9), "a tick sent later than this counts as late", "time", "3us"),
   triggerRatio: what(
     decimal(0, 1),
-    "part of the ticks below the threshold, which the strategy threshold answers",
+    "part of the ticks below the threshold, which the strategy threshold answers (default: the profile's, or 0.9)",
     "0..1",
-    "0.9",
   ),
-  seed: what(seed(), "the same seed gives the same ticks", "number", "1"),
+  seed: what(seed(), "the same seed gives the same ticks (default: the profile's, or 1)", "number"),
   feedSymbols: what(
     symbolList(100_000),
-    "symbols in the feed",
+    "symbols in the feed (default: the profile's, or AAPL,MSFT,GOOG,AMZN,NVDA,META,TSLA,INTC)",
     "list",
-    "AAPL,MSFT,GOOG,AMZN,NVDA,META,TSLA,INTC",
   ),
-  priceSpan: what(integer(1, 0xffff_ffff), "prices lie within this of the threshold", "cents", "1000"),
+  priceSpan: what(
+    integer(1, 0xffff_ffff),
+    "prices lie within this of the threshold (default: 1000)",
+    "cents",
+  ),
   protocol: where(choice("udp"), "transport of ticks and orders", "name", "udp"),
   multicast: where(flag(), "send to the multicast group; otherwise to --target-ip", "", "true"),
   multicastGroup: where(multicastGroup(), "the group that ticks are sent to", "address", "239.1.1.1"),
@@ -106,6 +111,7 @@ export interface Destination {
 
 export interface Circumstances {
   readonly destination: Destination;
+  readonly feed: Feed;
   readonly autoCpu: number; // the core for --cpu auto; -1 for none
   readonly timestamps: Provenance;
   readonly expectAnswers: boolean;
@@ -120,8 +126,8 @@ const CLOSED_LOOP_RING = 256; // frames: little enough to stay in a core's cache
 
 /** @throws CaromError (usage) for options that contradict each other */
 export function generatorConfig(link: Link, values: GeneratorValues, found: Circumstances): GeneratorConfig {
-  refuseContradictions(values);
-  const isOpen = values.rate !== undefined;
+  const { feed } = found;
+  refuseContradictions(values, feed);
   const isStamped = found.timestamps !== "tsc" && found.expectAnswers;
   return {
     io: ioConfig(link, values, found.autoCpu, {
@@ -136,24 +142,27 @@ export function generatorConfig(link: Link, values: GeneratorValues, found: Circ
     destinationMac: found.destination.mac,
     destinationAddress: found.destination.address,
     destinationPort: values.targetPort,
-    mode: isOpen ? "open" : "closed",
+    mode: isOpen(values) ? "open" : "closed",
     window: values.window ?? 1,
-    rateMilliHz: Math.round((values.rate ?? 1) * 1000),
+    schedule: feed.schedule,
+    peakRate: feed.peak_pps,
     count: values.count ?? 0,
     durationNs: values.duration ?? (values.count === undefined ? DEFAULT_DURATION_NS : 0),
     warmupNs: values.warmup,
     timeoutNs: values.timeout,
     quietNs: values.quiet,
-    seed: values.seed,
-    triggerRatio: values.triggerRatio,
-    symbols: values.feedSymbols,
-    priceSpan: values.priceSpan,
+    ticks: feed.ticks,
     match: values.match,
     strategy: strategyConfig(values),
     flows: values.flows,
     lateThresholdNs: values.lateThreshold,
     breakdownEvery: found.breakdownEvery,
   };
+}
+
+/** Whether ticks are sent by a schedule, and not when those before them were answered. */
+export function isOpen(values: { readonly rate?: unknown; readonly profile?: unknown }): boolean {
+  return values.rate !== undefined || values.profile !== undefined;
 }
 
 /** The ring that fits: a closed loop needs no more than its window, and small rings stay in the cache. */
@@ -167,7 +176,8 @@ export function openLoopRing(rate_pps: number): number {
   return Math.min(LARGEST_RING, Math.max(SMALLEST_RING, wanted));
 }
 
-function refuseContradictions(values: GeneratorValues): void {
+function refuseContradictions(values: GeneratorValues, feed: Feed): void {
+  const { triggerRatio, priceSpan, symbols: feedSymbols } = feed.ticks;
   const refuse = (operation: string, detail: string, hint: string): never => {
     throw new CaromError("usage", operation, detail, hint);
   };
@@ -175,6 +185,13 @@ function refuseContradictions(values: GeneratorValues): void {
     refuse(
       "--rate with --window",
       "a run is either open loop, at a rate, or closed loop, with a window",
+      "give one of them",
+    );
+  }
+  if (values.profile !== undefined && values.window !== undefined) {
+    refuse(
+      "--profile with --window",
+      "a profile says when ticks come, a window sends when one was answered",
       "give one of them",
     );
   }
@@ -189,22 +206,27 @@ function refuseContradictions(values: GeneratorValues): void {
     const detail = `only threshold answers ticks whose prices differ, the strategy is ${values.strategy}`;
     refuse("--match price", detail, "use --match clordid or fifo");
   }
-  if (values.strategy === "threshold" && values.triggerRatio > 0 && values.threshold === 0) {
+  if (values.strategy === "threshold" && triggerRatio > 0 && values.threshold === 0) {
     refuse(
       "--threshold 0",
       "no price is below it, so no tick can be answered",
       "raise it, or add --trigger-ratio 0",
     );
   }
-  if (values.strategy === "threshold" && values.triggerRatio < 1 && values.threshold > 0xffff_ffff - 1) {
+  if (
+    values.strategy === "threshold" &&
+    triggerRatio >= 0 &&
+    triggerRatio < 1 &&
+    values.threshold > 0xffff_ffff - 1
+  ) {
     refuse("--threshold", "no price is at or above it", "lower it, or add --trigger-ratio 1");
   }
-  if (values.match === "price" && values.window !== undefined && values.window > values.priceSpan) {
+  if (values.match === "price" && values.window !== undefined && values.window > priceSpan) {
     refuse("--match price", `${values.window} ticks in flight need as many prices`, "raise --price-span");
   }
-  if (values.match === "price" && values.rate !== undefined) {
-    const inFlight = (values.rate * values.timeout) / 1e9;
-    if (inFlight > values.priceSpan) {
+  if (values.match === "price" && isOpen(values)) {
+    const inFlight = (feed.peak_pps * values.timeout) / 1e9;
+    if (inFlight > priceSpan) {
       const time = formatNs(values.timeout);
       refuse(
         "--match price",
@@ -215,7 +237,7 @@ function refuseContradictions(values: GeneratorValues): void {
   }
   if (
     typeof values.symbols === "object" &&
-    !values.feedSymbols.some((symbol) => (values.symbols as readonly string[]).includes(symbol))
+    !feedSymbols.some((symbol) => (values.symbols as readonly string[]).includes(symbol))
   ) {
     refuse(
       "--symbols",

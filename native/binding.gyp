@@ -1,7 +1,7 @@
 {
   # The addon, and the eBPF program that it carries. Built by node-gyp into native/build/.
   "target_defaults": {
-    "cflags_cc": ["-std=c++20", "-O3", "-Wall", "-Wextra", "-Wshadow=local", "-Wconversion", "-Wno-missing-field-initializers", "-fexceptions", "-fno-plt"],
+    "cflags_cc": ["-std=c++20", "-O3", "-ffp-contract=off", "-Wall", "-Wextra", "-Wshadow=local", "-Wconversion", "-Wno-missing-field-initializers", "-fexceptions", "-fno-plt"],
     "cflags_cc!": ["-fno-exceptions", "-fno-rtti", "-std=gnu++17", "-std=gnu++20"],
     "include_dirs": ["."]
   },
@@ -35,7 +35,7 @@
         "addon/addon.cpp", "addon/convert.cpp", "addon/frame_socket.cpp", "addon/roles.cpp",
         "core/clock.cpp", "core/stall.cpp", "core/thread.cpp",
         "filter/packet_filter.cpp",
-        "generate/ledger.cpp",
+        "generate/arrival.cpp", "generate/ledger.cpp",
         "io/af_packet.cpp", "io/af_xdp.cpp", "io/socket.cpp", "io/timestamping.cpp", "io/udp.cpp", "io/xdp.cpp", "io/xdp_holder.cpp", "io/xdp_pass.cpp", "io/xdp_program.cpp",
         "loop/backends.cpp", "loop/respond.cpp", "loop/role.cpp"
       ],

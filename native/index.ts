@@ -68,6 +68,65 @@ export interface ResponderConfig {
   readonly breakdownEvery: number; // one tick of so many, a power of two, is followed; 0 for none
 }
 
+/** When ticks come. Rates are ticks a second, times 1000. */
+export type ArrivalConfig =
+  | { readonly kind: "constant" | "poisson"; readonly rateMilliHz: number }
+  | {
+      readonly kind: "bursts";
+      readonly count: number; // ticks of each
+      readonly everyNs: number; // from start to start
+      readonly gapNs: number; // within one
+    }
+  | {
+      readonly kind: "microbursts";
+      readonly size: number; // mean number of ticks
+      readonly everyNs: number; // mean, from start to start
+      readonly gapNs: number; // mean, within one
+    }
+  | {
+      readonly kind: "hawkes";
+      readonly rateMilliHz: number; // of the ticks that follow from no other
+      readonly branching: number; // how many follow directly from each, on average; below 1
+      readonly decayNs: number; // the mean time after which they do
+    }
+  | {
+      readonly kind: "curve";
+      readonly points: Float64Array; // pairs of ns, from 0, and the rate from then on; the last one ends the curve
+      readonly poisson: boolean; // by chance, otherwise evenly
+    }
+  | { readonly kind: "sum"; readonly parts: readonly ArrivalConfig[] };
+
+export interface ScheduleConfig {
+  readonly arrival: ArrivalConfig;
+  readonly seed: bigint;
+  readonly scaleThousandths: number; // 2000 is twice as much
+  readonly scaleBursts: boolean; // each tick several times over; otherwise gaps are made smaller
+  readonly ceilingMilliHz: number; // 0 for none
+}
+
+/** The price of each symbol goes up or down by up to `step` cents at each of its ticks, between two bounds. */
+export interface PriceWalk {
+  readonly low: number;
+  readonly high: number;
+  readonly step: number;
+  readonly start: number; // of every symbol; -1: each somewhere between the bounds
+}
+
+/** What is in the ticks. */
+export interface TickConfig {
+  readonly seed: bigint;
+  readonly triggerRatio: number; // 0 to 1, of the ticks that are below the threshold; -1: as the walk goes
+  readonly symbols: readonly string[];
+  readonly weights: number | Float64Array; // of each symbol; or s, for 1 / rank^s
+  readonly priceSpan: number; // cents on either side of the threshold, without a walk
+  readonly threshold: number; // cents
+  readonly uniquePrices: boolean; // prices that trigger follow one another
+  readonly walk: PriceWalk | null;
+  readonly lot: number; // quantities are from lotsMin to lotsMax times this
+  readonly lotsMin: number;
+  readonly lotsMax: number;
+}
+
 export interface GeneratorConfig {
   readonly io: IoConfig;
   readonly destinationMac: string;
@@ -75,16 +134,14 @@ export interface GeneratorConfig {
   readonly destinationPort: number;
   readonly mode: "closed" | "open";
   readonly window: number; // closed loop: ticks in flight
-  readonly rateMilliHz: number; // open loop: ticks a second, times 1000
+  readonly schedule: ScheduleConfig; // open loop
+  readonly peakRate: number; // open loop: ticks a second that the ledger has to remember
   readonly count: number; // ticks to send after the warm-up, 0 for no limit
   readonly durationNs: number; // 0 for no limit
   readonly warmupNs: number;
   readonly timeoutNs: number; // an answer after this is late
   readonly quietNs: number; // closed loop: how long a tick that must not be answered is waited for
-  readonly seed: bigint;
-  readonly triggerRatio: number; // 0 to 1
-  readonly symbols: readonly string[];
-  readonly priceSpan: number; // cents on either side of the threshold
+  readonly ticks: TickConfig;
   readonly match: "clordid" | "price" | "fifo";
   readonly strategy: StrategyConfig;
   readonly flows: number; // source ports, from io.sendPort on; each symbol's ticks come from one
@@ -247,6 +304,14 @@ export interface TimestampingInfo {
   readonly phcIndex: number; // -1: no hardware clock
 }
 
+/** The next ticks of a feed, as the generator would send them. */
+export interface FeedSample {
+  readonly planned_ns: Float64Array; // from the start of the run; exact up to 2^53 ns, 104 days
+  readonly symbols: Uint32Array; // indices into the symbols of the configuration
+  readonly prices: Uint32Array;
+  readonly quantities: Uint32Array;
+}
+
 interface Addon {
   readonly layoutHash: string;
   readonly Generator: new (config: GeneratorConfig) => Generator;
@@ -264,6 +329,7 @@ interface Addon {
     onEnd: (error: Error | null, log: StallLog) => void,
   ): void;
   refusalReasons(): string[];
+  sampleFeed(config: { schedule: ScheduleConfig; ticks: TickConfig }): (count: number) => FeedSample;
   attachXdpPass(link: Link): () => void;
   enterNamespace(path: string): void;
   leaveNamespace(): void;
@@ -358,6 +424,14 @@ export function measureStalls(cpu: number, durationNs: number, thresholdNs: numb
       reject(asCaromError(error, `measure the stalls of core ${cpu}`));
     }
   });
+}
+
+/**
+ * Plans ticks without sending them: each call of the function returned gives the next ones, up to a million.
+ * @throws CaromError
+ */
+export function sampleFeed(schedule: ScheduleConfig, ticks: TickConfig): (count: number) => FeedSample {
+  return call("sample a feed", () => addon().sampleFeed({ schedule, ticks }));
 }
 
 /** The names of the counters of frames that the parser refused. */

@@ -9,8 +9,10 @@ import {
   type Destination,
   generatorConfig,
   generatorOptions,
+  isOpen,
   openLoopRing,
 } from "../generator/config.js";
+import { type Feed, feedOf } from "../generator/feed.js";
 import { createLab, type Lab, openLab, resolveLink } from "../lab/lab.js";
 import { resolveMac } from "../lab/neighbor.js";
 import { CaromError } from "../native/error.js";
@@ -53,7 +55,7 @@ export const runOptions = {
   ringSize: {
     ...ioOptions.ringSize,
     fallback: undefined,
-    description: `${ioOptions.ringSize.description} (default: what the window needs, or 50 ms at the rate)`,
+    description: `${ioOptions.ringSize.description} (default: what the window needs, or 50 ms at the highest rate)`,
   },
 } as const;
 
@@ -61,6 +63,7 @@ export type RunValues = Values<typeof runOptions>;
 
 export interface Plan {
   readonly generator: GeneratorConfig;
+  readonly feed: Feed;
   readonly responder: ResponderPlan | null; // null: somebody else's device answers
   readonly lab: Lab | null;
   readonly timestamps: ChosenTimestamps;
@@ -75,6 +78,11 @@ export interface Plan {
  */
 export async function planRun(values: RunValues, expectAnswers: boolean): Promise<Plan> {
   refuseContradictions(values);
+  const feed = feedOf(
+    values,
+    values.multicast ? values.multicastGroup : (values.targetIp ?? ""),
+    values.vlan,
+  );
   const lab =
     values.interface !== undefined
       ? null
@@ -82,17 +90,21 @@ export async function planRun(values: RunValues, expectAnswers: boolean): Promis
         ? createLab({ queues: Math.max(...values.queues) + 1 })
         : openLab(values.lab);
   try {
-    return await complete(values, lab, expectAnswers);
+    return await complete(values, feed, lab, expectAnswers);
   } catch (error) {
     lab?.down();
     throw error;
   }
 }
 
-async function complete(given: RunValues, lab: Lab | null, expectAnswers: boolean): Promise<Plan> {
+async function complete(
+  given: RunValues,
+  feed: Feed,
+  lab: Lab | null,
+  expectAnswers: boolean,
+): Promise<Plan> {
   const ring =
-    given.ringSize ??
-    (given.rate === undefined ? closedLoopRing(given.window ?? 1) : openLoopRing(given.rate));
+    given.ringSize ?? (isOpen(given) ? openLoopRing(feed.peak_pps) : closedLoopRing(given.window ?? 1));
   const values = { ...given, ringSize: ring };
   const link = lab?.generator ?? resolveLink(values.interface!, values.namespace);
   const withResponder = lab !== null && values.responder && expectAnswers;
@@ -101,25 +113,29 @@ async function complete(given: RunValues, lab: Lab | null, expectAnswers: boolea
   const destination = await findDestination(values, link, lab?.responder);
   const circumstances = {
     destination,
+    feed,
     autoCpu: cores.generator,
     timestamps: timestamps.provenance,
     expectAnswers,
-    breakdownEvery: breakdownEvery(values),
+    breakdownEvery: breakdownEvery(values, feed),
   };
   const generator = generatorConfig(link, values, circumstances);
-  const responder = withResponder ? responderPlan(lab.responder, values, cores) : null;
+  const responder = withResponder
+    ? responderPlan(lab.responder, values, cores, generator.breakdownEvery)
+    : null;
   const detach = takesXdpBack(lab, generator, responder) ? attachXdpPass(link) : undefined;
   const release = () => {
     detach?.();
     lab?.down();
   };
-  return { generator, responder, lab, timestamps, release };
+  return { generator, feed, responder, lab, timestamps, release };
 }
 
 function responderPlan(
   link: Link,
   values: RunValues & { ringSize: number },
   cores: ChosenCores,
+  breakdownEvery: number,
 ): ResponderPlan {
   const own = {
     ...values,
@@ -130,17 +146,20 @@ function responderPlan(
     responseMac: undefined,
     answerLimit: undefined,
   };
-  return { ...responderConfig(link, own, cores.responder), breakdownEvery: breakdownEvery(values) };
+  return { ...responderConfig(link, own, cores.responder), breakdownEvery };
 }
 
 const BREAKDOWN_TICKS = 50_000; // wanted; the native logs hold more than twice as many
 const CLOSED_LOOP_TICKS_PER_S = 500_000; // about what one window sends
 
 /** One tick of how many is followed, a power of two: all of them in a short run. 0: none. */
-function breakdownEvery(values: RunValues): number {
+function breakdownEvery(values: RunValues, feed: Feed): number {
   if (!values.breakdown) return 0;
   const seconds = (values.duration ?? (values.count === undefined ? DEFAULT_DURATION_NS : Infinity)) / 1e9;
-  const ticks = Math.min(values.count ?? Infinity, (values.rate ?? CLOSED_LOOP_TICKS_PER_S) * seconds);
+  const ticks = Math.min(
+    values.count ?? Infinity,
+    (isOpen(values) ? feed.rate_pps : CLOSED_LOOP_TICKS_PER_S) * seconds,
+  );
   return 2 ** Math.min(20, Math.max(0, Math.ceil(Math.log2(ticks / BREAKDOWN_TICKS))));
 }
 

@@ -4,7 +4,14 @@ import { cpus, release } from "node:os";
 import { keepsState, type StrategyName } from "../config/strategy.js";
 import type { CaromError } from "../native/error.js";
 import { type Distribution, summarize } from "../native/histogram.js";
-import { type ClockInfo, type Counters, clockInfo, type Example, type Provenance } from "../native/index.js";
+import {
+  type ArrivalConfig,
+  type ClockInfo,
+  type Counters,
+  clockInfo,
+  type Example,
+  type Provenance,
+} from "../native/index.js";
 import { decodeOrder, decodeTick, type Order, type Tick } from "../wire/codec.js";
 import { type Breakdown, breakdownOf } from "./breakdown.js";
 import { type CoreStalls, coreStalls, type Overlap, overlap, responderStalls } from "./interference.js";
@@ -320,6 +327,28 @@ function faultsOf(
 
 /** The plan without what is not data. */
 function plainPlan(plan: Plan): object {
-  const generator = { ...plan.generator, seed: plan.generator.seed.toString() };
-  return { generator, responder: plan.responder, lab: plan.lab?.name ?? null };
+  const { schedule, ticks } = plan.generator;
+  const generator = {
+    ...plan.generator,
+    schedule: { ...schedule, arrival: plainArrival(schedule.arrival), seed: schedule.seed.toString() },
+    // Of thousands of symbols the number tells enough.
+    ticks: {
+      ...ticks,
+      seed: ticks.seed.toString(),
+      symbols: ticks.symbols.length > SYMBOLS_SHOWN ? ticks.symbols.length : ticks.symbols,
+      weights: typeof ticks.weights === "number" ? ticks.weights : "listed",
+    },
+  };
+  return { generator, responder: plan.responder, lab: plan.lab?.name ?? null, profile: plainProfile(plan) };
+}
+
+const SYMBOLS_SHOWN = 100;
+
+function plainArrival(arrival: ArrivalConfig): object {
+  if (arrival.kind === "sum") return { ...arrival, parts: arrival.parts.map(plainArrival) };
+  return arrival.kind === "curve" ? { ...arrival, points: arrival.points.length / 2 } : arrival;
+}
+
+function plainProfile({ feed: { profile, scale, rate_pps, peak_pps } }: Plan): object | null {
+  return profile === null ? null : { name: profile.name, scale, rate_pps, peak_pps };
 }

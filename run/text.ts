@@ -2,6 +2,7 @@
 
 import pc from "picocolors";
 import { formatNs } from "../config/values.js";
+import type { Feed } from "../generator/feed.js";
 import { type Distribution, logarithmicBins, type Percentile } from "../native/histogram.js";
 import type { HistogramData } from "../native/index.js";
 import type { Part } from "./breakdown.js";
@@ -48,12 +49,20 @@ function headline(report: Report, plan: Plan): string {
   const loop =
     generator.mode === "closed"
       ? `closed loop, ${generator.window} in flight`
-      : `open loop, ${count(generator.rateMilliHz / 1000)} ticks/s`;
+      : `open loop, ${offered(plan.feed)}`;
   const backends =
     responder === null ? generator.io.backend : `${generator.io.backend} → ${responder.io.backend}`;
   const place = plan.lab === null ? generator.io.link.interfaceName : `lab ${plan.lab.name}`;
   const parts = [`carom ${report.command}`, loop, backends, place, `${report.elapsed_s.toFixed(1)} s`];
-  return [...parts, `seed ${generator.seed}`, ...(report.interrupted ? ["stopped early"] : [])].join(" · ");
+  return [...parts, `seed ${generator.ticks.seed}`, ...(report.interrupted ? ["stopped early"] : [])].join(
+    " · ",
+  );
+}
+
+function offered({ profile, scale, rate_pps }: Feed): string {
+  const rate = `${count(Math.round(rate_pps * 1000) / 1000)} ticks/s`;
+  if (profile === null) return rate;
+  return `profile ${profile.name}${scale === 1 ? "" : ` × ${scale}`}, ${count(Math.round(rate_pps))} ticks/s on average`;
 }
 
 function trafficLines(report: Report): string[] {
@@ -139,7 +148,8 @@ function pictureLines(data: HistogramData): string[] {
   return [pc.dim("  distribution of the round trip, from the actual send, logarithmic scale"), ...lines];
 }
 
-function bar(part: number): string {
+/** A bar of up to BAR_WIDTH characters, in eighths of one. */
+export function bar(part: number): string {
   const eighths = Math.round(part * BAR_WIDTH * 8);
   const text = "█".repeat(Math.floor(eighths / 8)) + (BLOCKS[eighths % 8] ?? "");
   return text === "" && part > 0 ? "▏" : text;

@@ -116,7 +116,7 @@ const REFUSED: readonly (readonly [line: string, says: RegExp])[] = [
     /--response-ip and --response-mac: .*give both or none/,
   ],
   ["generate --rate 1k", /neither --interface nor --lab was given/],
-  ["generate --lab x", /no --rate was given/],
+  ["generate --lab x", /neither --rate nor --profile was given/],
   ["lab frobnicate", /unknown command 'frobnicate'/],
   ["lab up --name UPPER", /--name: "UPPER" is not a name of 1 to 24 lower-case letters/],
   ["lab up --mtu 67", /--mtu: "67" is not a whole number from 68 to 65535/],
@@ -176,11 +176,13 @@ test("a configuration file that is not there is told", async () => {
 labTest("flags win over the configuration file, which wins over the defaults", () =>
   withFile("count=300\nseed=7\nwarmup=0\ntarget_port=8181\nbackend=udp\n", async (path) => {
     const report = reportOf(await carom("run", "--config", path, "--seed", "8", "--json"));
-    const { generator } = report.plan as { generator: Record<string, unknown> };
+    const { generator } = report.plan as {
+      generator: Record<string, unknown> & { ticks: Record<string, unknown> };
+    };
     assert.is(generator.count, 300);
-    assert.is(generator.seed, "8");
+    assert.is(generator.ticks.seed, "8");
     assert.is(generator.destinationPort, 8181);
-    assert.is(generator.priceSpan, 1000);
+    assert.is(generator.ticks.priceSpan, 1000);
     assert.is(report.ticks.sent, 300);
     assert.is(report.warmup.sent, 0);
   }),

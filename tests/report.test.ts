@@ -28,9 +28,10 @@ function measured(
       window: 1,
       warmupNs: 0,
       lateThresholdNs: 3000,
-      seed: 1n,
-      rateMilliHz: 1000,
+      schedule: { arrival: { kind: "constant", rateMilliHz: 1000 }, seed: 1n },
+      ticks: { seed: 1n, symbols: ["AAPL"], weights: 0 },
     },
+    feed: { profile: null, scale: 1, rate_pps: 1, peak_pps: 1 },
     responder: null,
     lab: null,
     timestamps: { provenance: "tsc", reason: "as asked for" },
@@ -129,9 +130,12 @@ test("the JSON has no number that JSON can't carry", () => {
   const { json } = measured({}, [
     { verdict: "missing", tick: encodeTick(tick), expected: null, received: null },
   ]);
-  const { examples, plan } = json as { examples: { tick: object }[]; plan: { generator: { seed: string } } };
+  const { examples, plan } = json as {
+    examples: { tick: object }[];
+    plan: { generator: { ticks: { seed: string } } };
+  };
   assert.equal(examples[0]!.tick, { ...tick, timestamp: "9223372036854775809" });
-  assert.is(plan.generator.seed, "1");
+  assert.is(plan.generator.ticks.seed, "1");
   assert.equal(JSON.parse(JSON.stringify(json)), json);
 });
 

@@ -91,6 +91,43 @@ Napi::Value timestamping(const Napi::CallbackInfo& info) {
   });
 }
 
+// Returns a function that gives the next ticks: the generator's own schedule and content, without a loop.
+Napi::Value sample_feed(const Napi::CallbackInfo& info) {
+  struct Feed {
+    std::unique_ptr<Arrival> arrival;
+    TickSource source;
+  };
+  Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    Napi::Object config = info[0].ToObject();
+    auto feed = std::make_shared<Feed>(Feed{make_arrival(read_schedule(config.Get("schedule").ToObject())),
+                                            TickSource(read_ticks(config.Get("ticks").ToObject()))});
+    return Napi::Function::New(env, [feed](const Napi::CallbackInfo& call) -> Napi::Value {
+      constexpr uint32_t MOST = 1'000'000;
+      uint32_t count = std::min(call[0].ToNumber().Uint32Value(), MOST);
+      Napi::Object object = Napi::Object::New(call.Env());
+      auto times = Napi::Float64Array::New(call.Env(), count);
+      auto symbols = Napi::Uint32Array::New(call.Env(), count);
+      auto prices = Napi::Uint32Array::New(call.Env(), count);
+      auto quantities = Napi::Uint32Array::New(call.Env(), count);
+      double* time = times.Data();
+      uint32_t* values[] = {symbols.Data(), prices.Data(), quantities.Data()};
+      for (uint32_t i = 0; i < count; i++) {
+        time[i] = static_cast<double>(feed->arrival->next_ns());
+        Tick tick = feed->source.next();
+        values[0][i] = feed->source.symbol();
+        values[1][i] = tick.price;
+        values[2][i] = tick.quantity;
+      }
+      object.Set("planned_ns", times);
+      object.Set("symbols", symbols);
+      object.Set("prices", prices);
+      object.Set("quantities", quantities);
+      return object;
+    });
+  });
+}
+
 // The names of the counters of frames that the parser refused.
 Napi::Value refusal_reasons(const Napi::CallbackInfo& info) {
   std::vector<std::string> names(std::begin(PARSE_RESULT_NAMES) + 1,
@@ -189,6 +226,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("probeBackends", Napi::Function::New(env, probe_backends));
   exports.Set("timestampingInfo", Napi::Function::New(env, timestamping));
   exports.Set("refusalReasons", Napi::Function::New(env, refusal_reasons));
+  exports.Set("sampleFeed", Napi::Function::New(env, sample_feed));
   exports.Set("attachXdpPass", Napi::Function::New(env, attach_pass));
   exports.Set("measureStalls", Napi::Function::New(env, measure_stalls));
   exports.Set("enterNamespace", Napi::Function::New(env, enter_namespace));

@@ -13,6 +13,8 @@ IoConfig read_io(const Napi::Object& object);
 ResponderConfig read_responder(const Napi::Object& object);
 ResponderSettings read_settings(const Napi::Object& object);
 std::unique_ptr<const TraceRequest> read_trace_request(const Napi::Object& object);
+ScheduleConfig read_schedule(const Napi::Object& object);
+TickSourceConfig read_ticks(const Napi::Object& object);
 GeneratorConfig read_generator(const Napi::Object& object);
 
 Napi::Object write_histogram(Napi::Env env, const Histogram& histogram);

@@ -12,6 +12,7 @@
 #include "frame/build.h"
 #include "frame/parse.h"
 #include "generate/ledger.h"
+#include "generate/schedule.h"
 #include "generate/tick_source.h"
 #include "io/packet_io.h"
 #include "loop/role.h"
@@ -22,11 +23,11 @@ struct GeneratorConfig {
   IoConfig io;
   Endpoint destination;
   bool ipv6;
-  bool closed;               // closed loop: a window; otherwise the schedule
-  uint32_t window;           // ticks in flight
-  uint64_t rate_millihertz;  // ticks a second, times 1000
-  uint64_t count;            // measured ticks, 0 for no limit
-  uint64_t duration_ns;      // of the measured part, 0 for no limit
+  bool closed;              // closed loop: a window; otherwise the schedule
+  uint32_t window;          // ticks in flight
+  ScheduleConfig schedule;  // open loop
+  uint64_t count;           // measured ticks, 0 for no limit
+  uint64_t duration_ns;     // of the measured part, 0 for no limit
   uint64_t warmup_ns;
   uint64_t quiet_ns;  // closed loop: the pause after a tick that must not be answered
   TickSourceConfig ticks;
@@ -78,6 +79,7 @@ class GenerateLoop {
         counters_(role.counters),
         io_(io),
         source_(role.config.ticks),
+        schedule_(role.config.schedule),
         parse_options_{role.config.io.vlan, true, -1} {
     const Link& link = config_.io.link;
     Endpoint from{};
@@ -96,7 +98,7 @@ class GenerateLoop {
     warmup_end_ns_ = start_ns_ + config_.warmup_ns;
     end_ns_ = config_.duration_ns == 0 ? UINT64_MAX : warmup_end_ns_ + config_.duration_ns;
     epoch_offset_ns_ = clock_.offset_to(CLOCK_REALTIME);
-    schedule_ = ConstantSchedule(start_ns_, config_.closed ? 1 : config_.rate_millihertz);
+    schedule_.start(start_ns_);
     free_ = config_.window;
     allowed_ns_ = start_ns_;
     plan();
@@ -110,7 +112,7 @@ class GenerateLoop {
  private:
   static constexpr uint64_t START_DELAY_NS = 1'000'000;
   static constexpr uint64_t SETTLE_NS = 10'000'000;  // for answers that must not come
-  static constexpr uint32_t SEND_BATCH = 8;
+  static constexpr uint32_t SEND_BATCH = Schedule::LOOK_AHEAD;
   static constexpr uint32_t RECEIVE_BATCH = 16;  // orders judged before the schedule is looked at again
 
   void turn() noexcept {
@@ -130,7 +132,7 @@ class GenerateLoop {
   void plan() noexcept {
     next_tick_ = source_.next();
     next_flow_ = config_.flows == 1 ? 0 : source_.symbol() % config_.flows;
-    next_planned_ns_ = config_.closed ? allowed_ns_ : schedule_.planned_ns(number_);
+    next_planned_ns_ = config_.closed ? allowed_ns_ : schedule_.planned_ns();
   }
 
   bool due(uint64_t now_ns) const noexcept {
@@ -149,6 +151,7 @@ class GenerateLoop {
       write(tx_[used], batch_[used].tick, next_planned_ns_, templates_[next_flow_]);
       used++;
       number_++;
+      if (!config_.closed) schedule_.advance();
       plan();
     } while (used < room && due(now_ns) && !config_.closed);
     uint64_t sent_ns = clock_.now_ns();
@@ -200,7 +203,7 @@ class GenerateLoop {
     uint64_t limit = SEND_BATCH;
     if (config_.count != 0) limit = std::min(limit, config_.count - counters_.sent.get());
     uint32_t count = 1;
-    while (count < limit && schedule_.planned_ns(number_ + count) <= now_ns) count++;
+    while (count < limit && schedule_.planned_ns(count) <= now_ns) count++;
     return count;
   }
 
@@ -307,13 +310,10 @@ class GenerateLoop {
     if (config_.closed) return;
     uint64_t until_ns = now_ns < end_ns_ ? now_ns : end_ns_;
     if (until_ns <= warmup_end_ns_) return;
-    uint64_t n = number_;
-    for (uint64_t step = 1ull << 40; step != 0; step >>= 1) {
-      if (n + step > n && schedule_.planned_ns(n + step - 1) < until_ns) n += step;
-    }
     uint64_t limit =
         config_.count == 0 ? UINT64_MAX : config_.count - std::min(config_.count, counters_.sent.get());
-    counters_.unsent.add(std::min(n - number_, limit) + dropped_);
+    auto aborted = [&] { return role_.command() == Role::Command::abort; };
+    counters_.unsent.add(schedule_.count_before(until_ns, limit, aborted) + dropped_);
   }
 
   // Everything is sent: waits for the answers that are due, no longer than the timeout, and a little for
@@ -344,16 +344,16 @@ class GenerateLoop {
   GeneratorCounters& counters_;
   Io& io_;
   TickSource source_;
+  Schedule schedule_;
   ParseOptions parse_options_;
   std::vector<FrameTemplate> templates_;  // of each flow
-  ConstantSchedule schedule_{0, 1};
   std::array<Frame, RECEIVE_BATCH> rx_;
   std::array<Frame, SEND_BATCH> tx_;
   std::array<Planned, SEND_BATCH> batch_;
   Tick next_tick_{};
   uint32_t next_flow_ = 0;
   uint64_t next_planned_ns_ = 0;
-  uint64_t number_ = 0;  // of the next tick
+  uint64_t number_ = 0;  // ticks taken from the schedule
   uint64_t start_ns_ = 0;
   uint64_t warmup_end_ns_ = 0;
   uint64_t end_ns_ = 0;

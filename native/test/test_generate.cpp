@@ -19,7 +19,7 @@ GeneratorConfig generator_config(Match match, bool ipv6 = false) {
   config.ipv6 = ipv6;
   config.closed = true;
   config.window = 1;
-  config.rate_millihertz = 1000;
+  config.schedule.arrival.rate_millihertz = 1000;
   config.quiet_ns = 200;
   config.ticks = {7, 0.9, {"AAPL", "MSFT", "GOOG", "AMZN"}, 1000, 10000, match == Match::price};
   config.flows = 1;
@@ -127,7 +127,7 @@ void closed_loop(Chance& chance) {
 void open_loop(Chance& chance) {
   GeneratorConfig config = generator_config(Match::clordid);
   config.closed = false;
-  config.rate_millihertz = 200'000'000;
+  config.schedule.arrival.rate_millihertz = 200'000'000;
   config.warmup_ns = 5'000'000;
   config.duration_ns = 50'000'000;
   for (uint64_t fickle : {uint64_t{0}, chance.next() | 1}) {
@@ -144,7 +144,7 @@ void open_loop(Chance& chance) {
 void count(Chance&) {
   GeneratorConfig config = generator_config(Match::clordid);
   config.closed = false;
-  config.rate_millihertz = 1'000'000'000'000;  // hopeless: always behind, always in batches
+  config.schedule.arrival.rate_millihertz = 1'000'000'000'000;  // hopeless: always behind, always in batches
   for (uint64_t count : {1u, 15u, 16u, 17u, 1000u}) {
     config.count = count;
     check_perfect(config, 0);
@@ -169,7 +169,7 @@ void only_sends(Chance&) {
   GeneratorConfig config = generator_config(Match::clordid);
   config.closed = false;
   config.io.receives = false;
-  config.rate_millihertz = 1'000'000'000;
+  config.schedule.arrival.rate_millihertz = 1'000'000'000;
   config.count = 20'000;
   GeneratorRole role(config);
   Outcome outcome = run(role, {});
@@ -214,7 +214,7 @@ void small_ledger(Chance&) {
 void link_gone(Chance&) {
   GeneratorConfig config = generator_config(Match::clordid);
   config.closed = false;
-  config.rate_millihertz = 200'000'000;
+  config.schedule.arrival.rate_millihertz = 200'000'000;
   config.duration_ns = 20'000'000;
   config.ledger.timeout_ns = 5'000'000;
   GeneratorRole role(config);

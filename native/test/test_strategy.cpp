@@ -188,38 +188,106 @@ void span_edges(Chance& chance) {
   }
 }
 
-// n / rate in ns, rounded down; in two parts, another way than the schedule's own.
-__int128 reference_offset_ns(uint64_t n, uint64_t rate_millihertz) {
-  __int128 whole_ns = static_cast<__int128>(n / rate_millihertz) * 1'000'000'000'000;
-  return whole_ns + static_cast<__int128>(n % rate_millihertz) * 1'000'000'000'000 / rate_millihertz;
+std::vector<uint32_t> draws(SymbolChoice choice, uint64_t seed, size_t symbols, size_t count) {
+  Random random(seed);
+  std::vector<uint32_t> found(symbols);
+  for (size_t i = 0; i < count; i++) found[choice.draw(random)]++;
+  return found;
 }
 
-void schedule(Chance& chance) {
-  for (int i = 0; i < 500'000; i++) {
-    uint64_t rate = 1 + chance.any_size() % 1'000'000'000'000;  // to 10^9 a second
-    uint64_t n = chance.any_size() >> 14;                       // up to 2^50
-    uint64_t start_ns = chance.next() >> 2;
-    __int128 expected_ns = start_ns + reference_offset_ns(n, rate);
-    ConstantSchedule schedule(start_ns, rate);
-    expect_equal(schedule.planned_ns(0), start_ns, "the first tick");
-    if (expected_ns > INT64_MAX) continue;  // 292 years
-    expect_equal(schedule.planned_ns(n), expected_ns, "a planned time");
-    if (expected_ns + 1'000'000'000'000 / rate + 1 > INT64_MAX) continue;
-    uint64_t gap_ns = schedule.planned_ns(n + 1) - schedule.planned_ns(n);
-    uint64_t least_ns = 1'000'000'000'000 / rate;
-    expect(gap_ns == least_ns || gap_ns == least_ns + 1, "gaps differ by a ns at most, none is negative");
-  }
-  // The ends of the range: 2^50 ticks at the highest rate are 13 days, at 1000 a second 35,000 years.
-  for (uint64_t n : {(1ull << 50) - 1, 1ull << 50}) {
-    for (uint64_t rate : {1'000'000'000'000ull, 999'999'999'999ull, 200'000'000ull, 123'456'789ull}) {
-      expect_equal(ConstantSchedule(7, rate).planned_ns(n), 7 + reference_offset_ns(n, rate), "2^50 ticks");
+void weights(Chance& chance) {
+  constexpr size_t COUNT = 1'000'000;
+  for (size_t symbols : {1u, 2u, 7u, 5000u}) {
+    for (double exponent : {0.0, 0.7, 1.0, 3.0}) {
+      std::vector<double> weights = zipf_weights(symbols, exponent);
+      double sum = 0;
+      for (size_t i = 0; i < symbols; i++) {
+        expect(std::abs(weights[i] * std::pow(static_cast<double>(i + 1), exponent) - 1) < 1e-13, "a weight");
+        sum += weights[i];
+      }
+      std::vector<uint32_t> found = draws(SymbolChoice(weights), chance.next(), symbols, COUNT);
+      double chi2 = 0;
+      double degrees = -1;
+      for (size_t i = 0; i < symbols; i++) {
+        double wanted = COUNT * weights[i] / sum;
+        if (wanted < 5) continue;
+        chi2 += (found[i] - wanted) * (found[i] - wanted) / wanted;
+        degrees++;
+      }
+      // Wilson and Hilferty: the cube root of chi square is nearly normal.
+      if (degrees < 1) continue;
+      double z = (std::cbrt(chi2 / degrees) - (1 - 2 / (9 * degrees))) / std::sqrt(2 / (9 * degrees));
+      expect(z < 5, "symbols as often as their weights say");
     }
   }
-  // A whole number of seconds later an error that accumulates would show.
-  expect_equal(ConstantSchedule(5, 3000).planned_ns(3ull << 32), 5 + (1'000'000'000ull << 32),
-               "2^32 s later");
-  expect_equal(ConstantSchedule(0, 200'000'000).planned_ns(200'000ull * 86400), 86400 * 1'000'000'000ull,
-               "a day");
+}
+
+TickSourceConfig walking(uint64_t seed, double ratio) {
+  TickSourceConfig config{seed, ratio, {"AAPL", "MSFT", "GOOG"}, 1000, 10000, false};
+  config.weights = {5, 3, 1};
+  config.walk = {7, 9500, 10800, -1};
+  return config;
+}
+
+void walks(Chance& chance) {
+  constexpr size_t COUNT = 300'000;
+  std::map<uint64_t, uint32_t> last;
+  uint32_t lowest = UINT32_MAX;
+  uint32_t highest = 0;
+  for (const Tick& tick : ticks_of(walking(chance.next(), -1), COUNT)) {
+    expect(tick.price >= 9500 && tick.price <= 10800, "within the bounds");
+    lowest = std::min(lowest, tick.price);
+    highest = std::max(highest, tick.price);
+    auto before = last.find(tick.symbol);
+    if (before != last.end()) {
+      expect(std::abs(static_cast<int>(tick.price) - static_cast<int>(before->second)) <= 7, "a step");
+    }
+    last[tick.symbol] = tick.price;
+  }
+  expect_equal(last.size(), 3, "symbols");
+  expect(lowest < 9520 && highest > 10780, "it comes to its bounds");
+  for (double ratio : {0.0, 0.1, 0.9, 1.0}) {
+    double below = 0;
+    last.clear();
+    for (const Tick& tick : ticks_of(walking(chance.next(), ratio), COUNT)) {
+      below += tick.price < 10000;
+      // How far from the threshold it is walks, on whichever side.
+      uint32_t distance = tick.price < 10000 ? 9999 - tick.price : tick.price - 10000;
+      auto before = last.find(tick.symbol);
+      if (before != last.end()) {
+        expect(std::abs(static_cast<int>(distance) - static_cast<int>(before->second)) <= 7, "a step");
+      }
+      last[tick.symbol] = distance;
+    }
+    expect(std::abs(below - ratio * COUNT) <= 6 * std::sqrt(COUNT * ratio * (1 - ratio)),
+           "the trigger ratio");
+  }
+  TickSourceConfig fixed = walking(1, -1);
+  fixed.walk = {1, 0, UINT32_MAX, 4'000'000'000};
+  fixed.lot = 10;
+  fixed.lots_min = 3;
+  fixed.lots_max = 4;
+  std::set<uint32_t> quantities;
+  for (const Tick& tick : ticks_of(fixed, 1000)) {
+    expect(tick.price > 3'999'998'900 && tick.price < 4'000'001'100, "from its start");
+    quantities.insert(tick.quantity);
+  }
+  expect(quantities == std::set<uint32_t>{30, 40}, "lots");
+}
+
+// What is sent without a profile never changes: results of years are compared by it.
+void fixed_ticks(Chance&) {
+  uint64_t hash = 0xcbf29ce484222325ull;
+  std::vector<std::string> names = {"AAPL", "MSFT", "GOOG", "AMZN", "NVDA", "META", "TSLA", "INTC"};
+  TickSourceConfig walk = walking(42, 0.9);
+  for (const TickSourceConfig& config : {TickSourceConfig{1, 0.9, names, 1000, 10000, false}, walk}) {
+    for (const Tick& tick : ticks_of(config, 100'000)) {
+      for (uint64_t part : {uint64_t{tick.symbol}, uint64_t{tick.price}, uint64_t{tick.quantity}}) {
+        hash = (hash ^ part) * 0x100000001b3ull;
+      }
+    }
+  }
+  expect_equal(hash, 14456717304877639656ull, "ticks that every machine sends");
 }
 
 void group_macs(Chance&) {
@@ -246,7 +314,9 @@ const Tests TESTS{
     {"ticks: trigger ratio, symbols and lots are as often as they must be", contents},
     {"ticks: prices that trigger are unique within the span", unique_prices},
     {"ticks: spans at the ends of the price range", span_edges},
-    {"schedule: exact up to 2^50 ticks, and monotone", schedule},
+    {"ticks: symbols are drawn by their weights", weights},
+    {"ticks: prices walk within their bounds, and the trigger ratio holds", walks},
+    {"ticks: the same ones on every machine", fixed_ticks},
 };
 
 }  // namespace
