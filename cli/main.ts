@@ -25,6 +25,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "the generator alone: sends ticks, expects no answers",
     load: async () => [(await import("./generate.js")).command],
   },
+  profile: {
+    summary: "what a profile of market data looks like: rate, gaps, symbols",
+    load: async () => [(await import("./profile.js")).command],
+  },
   check: {
     summary: "the scripted functional test: what is sent, and what must come back",
     load: async () => [(await import("./check.js")).command],

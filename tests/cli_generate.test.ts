@@ -4,17 +4,10 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import type { Report } from "../run/report.js";
 import { decodeTick } from "../wire/codec.js";
-import { backendsOf, backendTest, carom, jsonOf, launchIn } from "./cli_support.js";
+import { backendsOf, backendTest, carom, jsonOf, LISTENER, launchIn } from "./cli_support.js";
 import { sleep, withLab } from "./lab_support.js";
 
 const SYMBOLS = ["AAPL", "MSFT", "GOOG", "AMZN", "NVDA", "META", "TSLA", "INTC"];
-
-/** A program that receives for a while, and prints the hex of each datagram. */
-const LISTENER = `
-  const socket = require("node:dgram").createSocket("udp4");
-  socket.on("message", (data) => process.stdout.write(data.toString("hex") + "\\n"));
-  socket.bind(8080, () => { socket.addMembership("239.1.1.1", "198.18.0.2"); console.log("ready"); });
-  process.on("SIGTERM", () => socket.close());`;
 
 for (const backend of backendsOf("generator")) {
   backendTest(`${backend}: generate sends what a plain socket receives`, [backend], () =>

@@ -93,6 +93,13 @@ export function launchIn(namespace: string, script: string): Running {
   return launch(["nsenter", `--net=${namespace}`, "--", process.execPath, "-e", script]);
 }
 
+/** A program for the lab's far end: it receives until it is told to stop, and prints the hex of each datagram. */
+export const LISTENER = `
+  const socket = require("node:dgram").createSocket("udp4");
+  socket.on("message", (data) => process.stdout.write(data.toString("hex") + "\\n"));
+  socket.bind(8080, () => { socket.addMembership("239.1.1.1", "198.18.0.2"); console.log("ready"); });
+  process.on("SIGTERM", () => socket.close());`;
+
 /** Which backends work in a lab on this machine; none where there can be no lab. */
 function probe(): readonly BackendProbe[] {
   if (missingCapabilities(["CAP_NET_ADMIN", "CAP_SYS_ADMIN", "CAP_NET_RAW"]).length > 0) return [];

@@ -11,6 +11,7 @@ import { commands as control } from "../cli/control.js";
 import { command as doctor } from "../cli/doctor.js";
 import { command as generate } from "../cli/generate.js";
 import { commands as lab } from "../cli/lab.js";
+import { command as profile } from "../cli/profile.js";
 import { command as respond } from "../cli/respond.js";
 import { command as run } from "../cli/run.js";
 import { parseConfig, readConfigFile, resolveValues, type Texts } from "../config/file.js";
@@ -31,6 +32,7 @@ import {
   name,
   powerOfTwo,
   rate,
+  scale,
   seed,
   signedInteger,
   symbolList,
@@ -41,7 +43,7 @@ import { CaromError } from "../native/error.js";
 import { runOptions } from "../run/plan.js";
 import { seeded } from "./random.js";
 
-const COMMANDS = [run, respond, generate, check, doctor, ...lab, ...control.values()];
+const COMMANDS = [run, respond, generate, profile, check, doctor, ...lab, ...control.values()];
 
 interface Kind {
   readonly type: z.ZodType;
@@ -132,6 +134,17 @@ const KINDS: Readonly<Record<string, Kind>> = {
     ],
     bad: ["", "0", "-1", "2G", "0.0001", "fast", "200 k", "1e6"],
     allowed: /a rate a second such as 200k or 1\.5M, above 0 and up to 1000000000/,
+  },
+  scale: {
+    type: scale(0.001, 1000),
+    good: [
+      ["2x", 2],
+      ["0.5x", 0.5],
+      ["1000x", 1000],
+      ["1.125x", 1.125],
+    ],
+    bad: ["", "2", "x", "0x", "1001x", "2X", "-2x", "1.0001x", "2 x", "1e1x"],
+    allowed: /a factor such as 2x or 0\.5x, from 0\.001x to 1000x, with up to three decimals/,
   },
   choice: {
     type: choice("auto", "copy", "zero-copy"),
