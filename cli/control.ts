@@ -75,7 +75,10 @@ const config = defineCommand({
       const equals = argument.indexOf("=");
       if (equals < 1)
         throw new CaromError("usage", "carom config", `${JSON.stringify(argument)} is not key=value`);
-      settings[argument.slice(0, equals)] = argument.slice(equals + 1);
+      const key = argument.slice(0, equals);
+      if (Object.hasOwn(settings, key))
+        throw new CaromError("usage", "carom config", `${key} is given twice`, "give it once");
+      settings[key] = argument.slice(equals + 1);
     }
     const result = await ask(values.name, "config", settings);
     context.result(result);
@@ -165,7 +168,7 @@ function rows(prefix: string, value: object): string[][] {
       const each = (index: number) => name.replace(/s$/, item.length === 1 ? "" : ` ${index}`);
       return item.flatMap((element: object, index) => rows(`${each(index)}: `, element));
     }
-    if (Array.isArray(item)) return [[`  ${name}`, item.join(", ")]];
+    if (Array.isArray(item)) return [[`  ${name}`, item.join(key === "mode" ? "; " : ", ")]];
     if (typeof item === "object" && item !== null) return rows(`${name}: `, item);
     if (typeof item === "number" && key.endsWith("_ns")) return [[`  ${name}`, formatNs(item)]];
     const isCount = typeof item === "number" && !IDENTIFIER.test(key);

@@ -30,11 +30,11 @@ export const ioOptions = {
   ),
   copyMode: io(
     choice("auto", "copy", "zero-copy"),
-    "af_xdp: zero-copy where the driver can, or not",
+    "af_xdp, xdp: zero-copy where the driver can, or not",
     "mode",
     "auto",
   ),
-  xdpMode: io(choice("auto", "native", "generic"), "af_xdp: where the XDP program runs", "mode", "auto"),
+  xdpMode: io(choice("auto", "native", "generic"), "af_xdp, xdp: where the XDP program runs", "mode", "auto"),
   stallThreshold: io(
     duration(100, 1e9),
     "a turn of the loop longer than this counts as a stall of its core",

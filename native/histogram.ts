@@ -92,6 +92,21 @@ export function logarithmicBins(
   return bins;
 }
 
+/** The samples that came after an earlier state; the smallest and largest are those of their buckets. */
+export function subtractHistogram(now: HistogramData, before: HistogramData): HistogramData {
+  const counts = now.counts.map((count, index) => count - before.counts[index]!);
+  const first = counts.findIndex((count) => count > 0);
+  const last = counts.findLastIndex((count) => count > 0);
+  return {
+    counts,
+    count: now.count - before.count,
+    min: first < 0 ? 0 : Math.max(now.min, bucketRange(first)[0]),
+    max: last < 0 ? 0 : Math.min(now.max, bucketRange(last)[1]),
+    sum: now.sum - before.sum,
+    sumOfSquares: now.sumOfSquares - before.sumOfSquares,
+  };
+}
+
 /** All samples of several histograms together. */
 export function addHistograms(all: readonly HistogramData[]): HistogramData {
   if (all.length === 1) return all[0]!;

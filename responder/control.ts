@@ -135,18 +135,22 @@ function listen(server: Server, path: string, operation: string): Promise<void> 
 
 function converse(socket: Socket, handler: Handler): void {
   let pending = "";
+  let isOver = false;
   socket.setEncoding("utf8");
   socket.on("error", () => socket.destroy()); // a client that went away
+  socket.on("drain", () => socket.resume());
   socket.on("data", (text: string) => {
-    pending += text;
-    if (pending.length > MAX_LINE) {
-      socket.end(`${JSON.stringify(failure(new CaromError("usage", "read a command", "it is too long")))}\n`);
-      pending = "";
-      return;
-    }
-    const lines = pending.split("\n");
+    if (isOver) return; // nothing of a connection that was refused is carried out any more
+    const lines = (pending + text).split("\n");
     pending = lines.pop() ?? "";
-    for (const line of lines) socket.write(`${JSON.stringify(respond(line, handler))}\n`);
+    const tooLong = [...lines, pending].findIndex((line) => line.length > MAX_LINE);
+    const good = tooLong < 0 ? lines : lines.slice(0, tooLong);
+    // A client that does not read its answers is not read any more either.
+    for (const line of good) if (!socket.write(`${JSON.stringify(respond(line, handler))}\n`)) socket.pause();
+    if (tooLong < 0) return;
+    isOver = true;
+    pending = "";
+    socket.end(`${JSON.stringify(failure(new CaromError("usage", "read a command", "it is too long")))}\n`);
   });
 }
 
@@ -156,7 +160,8 @@ function respond(line: string, handler: Handler): z.input<typeof answer> {
     return { result: handler(command, settings) ?? null };
   } catch (error) {
     if (error instanceof SyntaxError || error instanceof z.ZodError) {
-      return failure(new CaromError("usage", "read a command", "it is none that a responder knows"));
+      const hint = `there are: ${request.shape.command.options.join(", ")}`;
+      return failure(new CaromError("usage", "read a command", "it is none that a responder knows", hint));
     }
     return failure(asCaromError(error, "carry out a command"));
   }
@@ -186,7 +191,7 @@ export function ask(
       socket.destroy();
       reject(new CaromError("environment", operation, `no answer within ${timeout_ms / 1000} s`));
     });
-    socket.on("error", (error: NodeJS.ErrnoException) => reject(unreachable(operation, error)));
+    socket.on("error", (error: NodeJS.ErrnoException) => unreachable(operation, error).then(reject));
     socket.on("connect", () => socket.write(`${JSON.stringify({ command, settings })}\n`));
     socket.on("data", (part: string) => {
       const end = part.indexOf("\n");
@@ -198,9 +203,9 @@ export function ask(
       else if ("error" in parsed.data) reject(asCaromError(parsed.data.error, operation));
       else resolve(parsed.data.result);
     });
-    socket.on("close", () =>
-      reject(new CaromError("environment", operation, "it ended before it had answered")),
-    );
+    socket.on("close", (hadError) => {
+      if (!hadError) reject(new CaromError("environment", operation, "it ended before it had answered"));
+    });
   });
 }
 
@@ -212,8 +217,7 @@ function readAnswer(line: string) {
   }
 }
 
-function unreachable(operation: string, error: NodeJS.ErrnoException): CaromError {
-  const names = socketNames();
+async function unreachable(operation: string, error: NodeJS.ErrnoException): Promise<CaromError> {
   if (error.code === "EACCES") {
     return new CaromError(
       "environment",
@@ -222,7 +226,11 @@ function unreachable(operation: string, error: NodeJS.ErrnoException): CaromErro
       "its socket is its owner's: be the same user, or root",
     );
   }
-  const hint = names.length === 0 ? "none runs: carom respond starts one" : `there are: ${names.join(", ")}`;
+  const names = socketNames();
+  const answered = await Promise.all(names.map(isAnswered)); // killed ones leave their sockets behind
+  const running = names.filter((_, index) => answered[index]);
+  const hint =
+    running.length === 0 ? "none runs: carom respond starts one" : `there are: ${running.join(", ")}`;
   return new CaromError("environment", operation, "there is none of that name running", hint);
 }
 

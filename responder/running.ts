@@ -4,13 +4,13 @@ import { parseConfig, resolveValues } from "../config/file.js";
 import { keyName } from "../config/option.js";
 import { keepsState, strategyConfig, strategyOptions } from "../config/strategy.js";
 import { CaromError } from "../native/error.js";
-import { summarize } from "../native/histogram.js";
+import { subtractHistogram, summarize } from "../native/histogram.js";
 import { type Counters, type HistogramData, refusalReasons } from "../native/index.js";
 import { type ResponderPlan, type ResponderValues, responderOptions } from "./config.js";
 import type { Command } from "./control.js";
 import type { ResponderThreads } from "./threads.js";
 import { TraceLog } from "./trace.js";
-import { lockedMemoryKib, namespaceOfThread, threadUsage } from "./usage.js";
+import { hasInterface, lockedMemoryKib, namespaceOfThread, threadUsage } from "./usage.js";
 
 const WATCH_MS = 1000;
 
@@ -26,6 +26,10 @@ const OWN_REASONS = [
   "orders_limited",
   "symbol_over_limit",
   "undecidable",
+  "unserved_queue",
+  "fill_ring_empty",
+  "rx_ring_drops",
+  "xdp_tx_errors",
 ] as const;
 
 /** What can change without a restart. */
@@ -37,6 +41,8 @@ const { strategy: _, ...changeable } = {
 export class RunningResponder {
   private enabled = true;
   private base: Counters = {}; // what was counted when it was last reset
+  private baseProcessing: HistogramData | undefined;
+  private baseThreads: readonly Counters[] = [];
   private readonly started = new Date();
   private readonly begun_ms = performance.now();
   private readonly network: number | null;
@@ -78,6 +84,8 @@ export class RunningResponder {
         return { settings: this.settings(), changeable: this.changeable().map(keyName) };
       case "reset":
         this.base = this.responder.counters();
+        this.baseProcessing = this.responder.processing();
+        this.baseThreads = this.responder.threads.map((thread) => thread.counters());
         this.lastError = null;
         return null;
       case "trace":
@@ -143,7 +151,9 @@ export class RunningResponder {
 
   private stats() {
     const counters = this.counted();
-    return { counters, processing: processingOf(this.responder.processing()) };
+    const now = this.responder.processing();
+    const since = this.baseProcessing === undefined ? now : subtractHistogram(now, this.baseProcessing);
+    return { counters, processing: processingOf(since) };
   }
 
   private status() {
@@ -192,13 +202,18 @@ export class RunningResponder {
   /** What each thread has taken and been through. */
   private threads() {
     return this.responder.threads.map((thread, index) => {
-      const { frames, ticks, orders } = thread.counters();
+      const now = thread.counters();
+      const since = (name: string) => (now[name] ?? 0) - (this.baseThreads[index]?.[name] ?? 0);
+      const [frames, ticks, orders] = [since("frames"), since("ticks"), since("orders")];
       const id = thread.threadId();
       return { ...this.config.threads[index]!, id, frames, ticks, orders, ...threadUsage(id) };
     });
   }
 
   private noteErrors(): void {
+    const { interfaceName } = this.config.io.link;
+    if (!hasInterface(this.responder.threads[0]!.threadId(), interfaceName))
+      this.lastError = { reason: `the interface ${interfaceName} is gone`, time: new Date().toISOString() };
     const now = this.responder.counters();
     const reason = this.reasons.find((name) => (now[name] ?? 0) > (this.seen[name] ?? 0));
     if (reason !== undefined) this.lastError = { reason, time: new Date().toISOString() };
@@ -210,5 +225,6 @@ function processingOf(data: HistogramData) {
   const { count, min_ns, mean_ns, max_ns, percentiles } = summarize(data);
   const value = (wanted: number) =>
     percentiles.find(({ percentile }) => percentile === wanted)?.value_ns ?? null;
-  return { batches: count, min_ns, mean_ns, p50_ns: value(50), p99_ns: value(99), max_ns };
+  const figures = count === 0 ? { min_ns: null, mean_ns: null, max_ns: null } : { min_ns, mean_ns, max_ns };
+  return { samples: count, ...figures, p50_ns: value(50), p99_ns: value(99) };
 }

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { backendTest, carom, launchIn, reportOf, startCarom } from "./cli_support.js";
-import { carom as caromSync, labTest, PREFIX, withLab } from "./lab_support.js";
+import { carom as caromSync, labTest, PREFIX, sleep, withLab } from "./lab_support.js";
 
 const QUEUES = 4;
 const SYMBOLS = ["AAPL", "MSFT", "GOOG", "AMZN"];
@@ -102,6 +102,53 @@ for (const backend of ["af_xdp", "xdp"]) {
       }),
   );
 }
+
+for (const backend of ["af_xdp", "xdp"]) {
+  backendTest(`${backend}: ticks of a queue that no thread serves are counted, and told of`, [backend], () =>
+    withLab({ queues: QUEUES }, async (lab) => {
+      const name = `${PREFIX}unserved-${backend.replace("_", "")}`;
+      // With another tag than the ticks have: what xdp can't answer by itself it hands up.
+      const where = ["--lab", lab.name, "--name", name, "--backend", backend, "--queues", "1", "--vlan", "7"];
+      const responder = startCarom("respond", ...where, "--cpu", "none");
+      await responder.said("answering");
+      await launchIn(lab.generator.namespace, client(lab.responder.address4)).end;
+      await sleep(2500); // what the programs count is read once a second
+      const { packets, errors, last_error } = JSON.parse(
+        caromSync("status", "--name", name, "--json").stdout,
+      ) as {
+        packets: { processed: number };
+        errors: Record<string, number>;
+        last_error: { reason: string };
+      };
+      assert.is(packets.processed + (errors.unserved_queue ?? 0), 128, JSON.stringify(errors));
+      assert.ok(errors.unserved_queue! > 0, "32 flows do not all come by one queue of four");
+      assert.is(errors.wrong_vlan ?? 0, packets.processed);
+      assert.match(last_error.reason, /unserved_queue|wrong_vlan/);
+      caromSync("stop", "--name", name);
+      assert.is((await responder.end).status, 0);
+    }),
+  );
+}
+
+backendTest("xdp: answers that the driver throws away are counted", ["xdp"], () =>
+  withLab({}, async (lab) => {
+    const name = `${PREFIX}thrown`;
+    // Without a program at its other end, a veth drops what is sent back.
+    const responder = startCarom("respond", "--lab", lab.name, "--name", name, "--backend", "xdp");
+    await responder.said("answering");
+    const { stdout } = await launchIn(lab.generator.namespace, client(lab.responder.address4)).end;
+    assert.equal(JSON.parse(stdout), []);
+    await sleep(2500);
+    const { errors, last_error } = JSON.parse(caromSync("status", "--name", name, "--json").stdout) as {
+      errors: Record<string, number>;
+      last_error: { reason: string };
+    };
+    assert.is(errors.xdp_tx_errors, 128);
+    assert.is(last_error.reason, "xdp_tx_errors");
+    caromSync("stop", "--name", name);
+    assert.is((await responder.end).status, 0);
+  }),
+);
 
 backendTest("a change is in force in every thread", ["af_xdp"], () =>
   withLab({ queues: 2 }, async (lab) => {

@@ -84,7 +84,7 @@ function tickFrame({ generator: from, responder: to }: Lab, way: Way, payload: B
   const v6 = way === "IPv6";
   return buildFrame({
     ethernet: { source: from.mac, destination: to.mac },
-    vlans: way === "VLAN" ? [{ id: 7 }] : [],
+    vlans: way === "VLAN" ? [{ id: 7, priority: 5 }] : [],
     ip: {
       version: v6 ? 6 : 4,
       source: v6 ? from.address6 : from.address4,

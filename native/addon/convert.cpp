@@ -257,6 +257,8 @@ void put_io(Napi::Object& object, const Role& role) {
   put(object, "tx_invalid", role.io_counters.tx_invalid);
   put(object, "rx_ring_drops", role.io_counters.rx_ring_drops);
   put(object, "passed_on", role.io_counters.passed_on);
+  put(object, "unserved_queue", role.io_counters.unserved_queue);
+  put(object, "xdp_tx_errors", role.io_counters.xdp_tx_errors);
   put(object, "rx_other_host", role.io_counters.rx_other_host);
   put(object, "wakeups", role.io_counters.wakeups);
   put(object, "link_errors", role.io_counters.link_errors);

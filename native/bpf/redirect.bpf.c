@@ -15,20 +15,27 @@ struct {
   __type(value, __u32);
 } sockets SEC(".maps");
 
-// How many frames went on to the kernel.
+// How many frames went on to the kernel: those not for the port, and those for it on a queue without a
+// socket.
+struct counts {
+  __u64 passed_on;
+  __u64 unserved;
+};
+
 struct {
   __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
   __uint(max_entries, 1);
   __type(key, __u32);
-  __type(value, __u64);
-} passed_on SEC(".maps");
+  __type(value, struct counts);
+} owns SEC(".maps");
 
 SEC("xdp")
 int redirect(struct xdp_md* context) {
+  __u32 zero = 0;
+  struct counts* own = bpf_map_lookup_elem(&owns, &zero);
+  if (!own) return XDP_PASS;
   if (!is_for_port((void*)(long)context->data, (void*)(long)context->data_end, port)) {
-    __u32 zero = 0;
-    __u64* count = bpf_map_lookup_elem(&passed_on, &zero);
-    if (count) (*count)++;
+    own->passed_on++;
     return XDP_PASS;
   }
   if (stamp) {
@@ -38,8 +45,9 @@ int redirect(struct xdp_md* context) {
       if ((void*)(meta + 1) <= (void*)(long)context->data) *meta = now;
     }
   }
-  // XDP_PASS where this queue has no socket.
-  return bpf_redirect_map(&sockets, context->rx_queue_index, XDP_PASS);
+  int handed = bpf_redirect_map(&sockets, context->rx_queue_index, XDP_PASS);
+  if (handed != XDP_REDIRECT) own->unserved++;
+  return handed;
 }
 
 char LICENSE[] SEC("license") = "GPL";

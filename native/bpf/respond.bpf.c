@@ -97,26 +97,31 @@ static __always_inline __u64 hex_digits(__u32 value) {
   return __builtin_bswap64(x + 0x3030303030303030ull + letters * ('a' - '0' - 10));
 }
 
-static __always_inline int right_address4(const struct iphdr* ip, const struct respond_settings* s) {
-  if (s->has_address4 && ip->daddr == s->address4) return 1;
-  return s->has_address4 && s->has_group4 && ip->daddr == s->group4;
+// To the interface's own address only a frame to its own MAC address may come, to the group's one to either.
+static __always_inline int right_address4(const struct iphdr* ip, __u64 to_mac,
+                                          const struct respond_settings* s) {
+  if (!s->has_address4) return 0;
+  if (ip->daddr == s->address4) return to_mac == s->mac;
+  return s->has_group4 && ip->daddr == s->group4 && (to_mac == s->mac || to_mac == s->group_mac);
 }
 
-static __always_inline int right_address6(const __u64* to, const struct respond_settings* s) {
+static __always_inline int right_address6(const __u64* to, __u64 to_mac, const struct respond_settings* s) {
   if (!s->has_address6) return 0;
-  if (to[0] == s->address6[0] && to[1] == s->address6[1]) return 1;
-  return s->has_group6 && to[0] == s->group6[0] && to[1] == s->group6[1];
+  if (to[0] == s->address6[0] && to[1] == s->address6[1]) return to_mac == s->mac;
+  if (!s->has_group6 || to[0] != s->group6[0] || to[1] != s->group6[1]) return 0;
+  return to_mac == s->mac || to_mac == s->group_mac;
 }
 
 // The header is right in every field that can be wrong; anything else is user space's to name.
-static __always_inline int right_ip(const void* at, int ipv6, const struct respond_settings* s) {
+static __always_inline int right_ip(const void* at, int ipv6, __u64 to_mac,
+                                    const struct respond_settings* s) {
   if (ipv6) {
     const struct ipv6hdr* ip = at;
     const __u64* addresses = at + 8;
     if (ip->version != 6 || ip->nexthdr != IPPROTO_UDP || ip->hop_limit == 0) return 0;
     if (ip->payload_len != bpf_htons(TICK_UDP_LENGTH)) return 0;
     if ((addresses[0] | addresses[1]) == 0 || ip->saddr.s6_addr[0] == 0xff) return 0;
-    return right_address6(addresses + 2, s);
+    return right_address6(addresses + 2, to_mac, s);
   }
   const struct iphdr* ip = at;
   if (*(const __u8*)at != 0x45 || ip->protocol != IPPROTO_UDP) return 0;
@@ -124,7 +129,7 @@ static __always_inline int right_ip(const void* at, int ipv6, const struct respo
   if ((ip->frag_off & bpf_htons(0x3fff)) != 0 || ip->ttl == 0 || ip->saddr == 0) return 0;
   if (bpf_ntohl(ip->saddr) >= 0xe0000000) return 0;
   if (fold(sum_words(at, 5)) != 0xffff) return 0;
-  return right_address4(ip, s);
+  return right_address4(ip, to_mac, s);
 }
 
 static __always_inline __u64 pseudo_sum(const void* ip, int ipv6, __u16 udp_length) {
@@ -224,7 +229,10 @@ static __always_inline struct respond_sample* begin_sample(struct xdp_md* contex
                                                            const struct respond_settings* s) {
   if (!is_due(own, s)) return 0;
   struct respond_sample* record = bpf_ringbuf_reserve(&samples, sizeof *record, 0);
-  if (!record) return 0;
+  if (!record) {
+    own->counters[RESPOND_UNSAMPLED]++;
+    return 0;
+  }
   __u64 head = context->data_end - context->data;
   record->length = head;
   record->queue = context->rx_queue_index;
@@ -263,6 +271,7 @@ static __always_inline int write_answer(struct xdp_md* context, const struct res
   struct order_words order = make_order(tick, decision, time_ns);
   store_mac(data, to_mac);
   store_mac(data + 6, s->mac);
+  if (l2 == 18) *(__be16*)(data + 14) = s->vlan;  // without the tick's priority
   write_ip(data + l2, ipv6, s, to);
   const __u32 ports = s->local_port | (__u32)s->response_port << 16;
   __u64 sum =
@@ -291,9 +300,9 @@ static __always_inline int answer(struct xdp_md* context, const struct respond_s
   if (data + payload_offset + MARKET_DATA_SIZE > end) return HAND_UP;
   __u64 to_mac = load_mac(data);
   __u64 from_mac = load_mac(data + 6);
-  if ((to_mac != s->mac && to_mac != s->group_mac) || (from_mac & 1) != 0) return HAND_UP;
+  if ((from_mac & 1) != 0) return HAND_UP;
   const void* ip = data + l2;
-  if (!right_ip(ip, ipv6, s)) return HAND_UP;
+  if (!right_ip(ip, ipv6, to_mac, s)) return HAND_UP;
   const struct udphdr* udp = data + udp_offset;
   if (udp->dest != s->local_port || udp->len != bpf_htons(TICK_UDP_LENGTH) || udp->check == 0) return HAND_UP;
   __u64 sum = pseudo_sum(ip, ipv6, TICK_UDP_LENGTH) + sum_words(udp, TICK_UDP_LENGTH / 4);
@@ -372,7 +381,11 @@ int respond(struct xdp_md* context) {
     own->counters[RESPOND_PASSED_ON]++;
     return XDP_PASS;
   }
-  if (s->enabled) return bpf_redirect_map(&sockets, context->rx_queue_index, XDP_PASS);
+  if (s->enabled) {
+    int handed = bpf_redirect_map(&sockets, context->rx_queue_index, XDP_PASS);
+    if (handed != XDP_REDIRECT) own->counters[RESPOND_UNSERVED]++;
+    return handed;
+  }
   own->counters[RESPOND_DISABLED]++;
   __u64 now_ns = bpf_ktime_get_ns();
   struct respond_sample* record = begin_sample(context, own, s);

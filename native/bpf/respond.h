@@ -41,7 +41,7 @@ struct respond_settings {
 
 /* The program's memory that both sides see. A change is written to the next slot and then put in force at
  * once, so that every packet sees all of it or nothing: a packet would have to take as long as 63 changes to
- * see its own settings change, and there are two milliseconds at least between two. */
+ * see its own settings change. */
 #define RESPOND_SLOTS 64
 
 struct respond_shared {
@@ -49,7 +49,7 @@ struct respond_shared {
   __u32 in_force; /* the number of a slot */
 };
 
-/* All but the last two: single ticks that were decided here, right to the last bit. */
+/* Down to OVER_LIMIT: single ticks that were decided here, right to the last bit. */
 enum respond_counter {
   RESPOND_ORDERS,
   RESPOND_QUIET,
@@ -57,6 +57,8 @@ enum respond_counter {
   RESPOND_OVER_LIMIT,
   RESPOND_DISABLED,  /* for the port, while the responder was disabled */
   RESPOND_PASSED_ON, /* not for the port: they went on to the kernel */
+  RESPOND_UNSERVED,  /* for the port, and to be handed up, on a queue without a thread */
+  RESPOND_UNSAMPLED, /* samples for which the ring had no room */
   RESPOND_COUNTERS,
 };
 

@@ -14,9 +14,9 @@ class Handover {
   // By the one thread that makes them. Null is nothing to use.
   void offer(std::unique_ptr<const T> object) {
     // Once the user uses the newest, it will never look at an older one again. Before that it may be about to
-    // take up any of them, and all stay.
+    // take up any of them, and all stay. That it uses nothing does not say since when.
     const T* before = wanted();
-    if (in_use_.load(std::memory_order_acquire) == before) {
+    if (before != nullptr && in_use_.load(std::memory_order_acquire) == before) {
       std::erase_if(kept_, [&](const auto& old) { return old.get() != before; });
     }
     wanted_.store(object.get(), std::memory_order_release);

@@ -372,9 +372,11 @@ void AfXdpIo::settle() noexcept {
     counters_.fill_ring_empty.set(unfilled);
   }
   if (owns_redirect_) {
-    std::array<uint64_t, 1> passed_on{};
-    program_->sum_cpus("passed_on", passed_on);
-    counters_.passed_on.set(passed_on[0]);
+    std::array<uint64_t, 2> sums{};
+    if (program_->sum_cpus("owns", sums)) {
+      counters_.passed_on.set(sums[0]);
+      counters_.unserved_queue.set(sums[1]);
+    }
   }
 }
 

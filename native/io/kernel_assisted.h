@@ -13,7 +13,8 @@ struct KernelTally {
   uint64_t quiet;
   uint64_t limited;
   uint64_t over_limit;
-  uint64_t disabled;  // thrown away because the responder was disabled
+  uint64_t disabled;   // thrown away because the responder was disabled
+  uint64_t unsampled;  // packets to be looked at closely for which there was no room
 };
 
 // What of its settings can change while it runs.

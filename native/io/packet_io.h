@@ -70,9 +70,11 @@ struct IoCounters {
   Counter tx_invalid;       // af_xdp: descriptors that the kernel refused
   Counter rx_ring_drops;    // frames for us that found no room in the ring (af_xdp: none of the above)
   Counter passed_on;        // af_xdp, xdp: frames that are not for us and went on to the kernel
-  Counter rx_other_host;    // frames for another MAC address
-  Counter wakeups;          // system calls that moved frames
-  Counter link_errors;      // the interface was down or gone
+  Counter unserved_queue;  // af_xdp, xdp: frames for us on a queue that no thread serves; the kernel got them
+  Counter xdp_tx_errors;   // xdp: answers that the driver threw away, by its own count
+  Counter rx_other_host;   // frames for another MAC address
+  Counter wakeups;         // system calls that moved frames
+  Counter link_errors;     // the interface was down or gone
 };
 
 // clang-format off

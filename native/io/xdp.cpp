@@ -67,6 +67,8 @@ XdpIo::XdpIo(const IoConfig& config, IoCounters& counters, std::shared_ptr<XdpPr
   samples_.reset(ring_buffer__new(program()->map("samples"), on_sample, this, nullptr));
   if (!samples_) throw system_error(operation_text("xdp", config.link, "map the ring of samples"), errno);
   shared_ = static_cast<respond_shared*>(program()->memory(".bss", sizeof(respond_shared)));
+  statistics_ = find_driver_counters(config.link, {"xdp_tx_err", "xdp_tx_full"});
+  tx_errors_before_ = driver_counter(statistics_);
   settings_.sample_every = SAMPLE_EVERY;
   set_epoch_offset();
   notes_.push_back(std::string("in the kernel, ") + program()->mode() +
@@ -96,6 +98,12 @@ void XdpIo::change(const KernelSettings& wanted) noexcept {
   put_in_force();
 }
 
+void XdpIo::settle() noexcept {
+  below_.settle();
+  if (!owns_program_) return;
+  counters_.xdp_tx_errors.set(driver_counter(statistics_) - tx_errors_before_);
+}
+
 void XdpIo::rest() noexcept {
   pollfd wanted{below_.descriptor(), POLLIN, 0};
   poll(&wanted, 1, REST_MS);
@@ -104,12 +112,14 @@ void XdpIo::rest() noexcept {
 KernelTally XdpIo::take_tally() noexcept {
   if (!owns_program_) return {};
   std::array<uint64_t, RESPOND_COUNTERS> sums{};
-  program()->sum_cpus("owns", sums);
+  if (!program()->sum_cpus("owns", sums)) return {};
   counters_.passed_on.set(sums[RESPOND_PASSED_ON]);
-  KernelTally now{sums[RESPOND_ORDERS], sums[RESPOND_QUIET], sums[RESPOND_LIMITED], sums[RESPOND_OVER_LIMIT],
-                  sums[RESPOND_DISABLED]};
-  KernelTally since{now.orders - last_.orders, now.quiet - last_.quiet, now.limited - last_.limited,
-                    now.over_limit - last_.over_limit, now.disabled - last_.disabled};
+  counters_.unserved_queue.set(sums[RESPOND_UNSERVED]);
+  KernelTally now{sums[RESPOND_ORDERS],     sums[RESPOND_QUIET],    sums[RESPOND_LIMITED],
+                  sums[RESPOND_OVER_LIMIT], sums[RESPOND_DISABLED], sums[RESPOND_UNSAMPLED]};
+  KernelTally since{now.orders - last_.orders,     now.quiet - last_.quiet,
+                    now.limited - last_.limited,   now.over_limit - last_.over_limit,
+                    now.disabled - last_.disabled, now.unsampled - last_.unsampled};
   last_ = now;
   return since;
 }

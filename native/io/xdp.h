@@ -4,6 +4,7 @@
 #pragma once
 
 #include "io/af_xdp.h"
+#include "io/driver_counters.h"
 #include "io/kernel_assisted.h"
 
 struct ring_buffer;
@@ -30,7 +31,7 @@ class XdpIo {
   uint32_t tx_reserve(std::span<Frame> frames) noexcept { return below_.tx_reserve(frames); }
   uint32_t tx_submit(std::span<const Frame> frames) noexcept { return below_.tx_submit(frames); }
   uint32_t tx_stamps(std::span<TxStamp> stamps) noexcept { return below_.tx_stamps(stamps); }
-  void settle() noexcept { below_.settle(); }
+  void settle() noexcept;
   const std::vector<std::string>& notes() const { return notes_; }
   const std::shared_ptr<XdpProgram>& program() const noexcept { return below_.program(); }
 
@@ -66,6 +67,8 @@ class XdpIo {
   IoCounters& counters_;
   respond_settings settings_;
   respond_shared* shared_ = nullptr;
+  DriverCounters statistics_;  // of the driver: frames sent back that it threw away
+  uint64_t tx_errors_before_ = 0;
   uint32_t in_force_ = 0;
   KernelTally last_{};
   uint64_t sampled_at_ns_ = 0;  // when the pace of samples was last set

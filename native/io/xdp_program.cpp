@@ -36,7 +36,9 @@ int keep_log(libbpf_print_level level, const char* format, va_list arguments) {
 }
 
 // The verifier says what it refused at the end.
-std::string last_lines(const std::string& log, int lines) {
+std::string last_lines(std::string log, int lines) {
+  if (size_t end = log.find("-- END PROG LOAD LOG"); end != std::string::npos)
+    log.resize(end);  // libbpf's own
   size_t at = log.size();
   for (int i = 0; i <= lines && at != std::string::npos && at > 0; i++) at = log.rfind('\n', at - 1);
   return at == std::string::npos ? log : log.substr(at == 0 ? 0 : at + 1);
@@ -132,7 +134,7 @@ void* XdpProgram::memory(const char* name, size_t size) {
   return memory_;
 }
 
-void XdpProgram::sum_cpus(const char* name, std::span<uint64_t> sums) const noexcept {
+bool XdpProgram::sum_cpus(const char* name, std::span<uint64_t> sums) const noexcept {
   // One value for each possible CPU: 1,024 of them are more than any machine this runs on has.
   static thread_local std::array<uint64_t, 1024 * 8> values;
   std::fill(sums.begin(), sums.end(), 0);
@@ -140,11 +142,12 @@ void XdpProgram::sum_cpus(const char* name, std::span<uint64_t> sums) const noex
   size_t stride = (bpf_map__value_size(found) + 7) / 8;
   int cpus = libbpf_num_possible_cpus();
   uint32_t zero = 0;
-  if (cpus <= 0 || static_cast<size_t>(cpus) * stride > values.size()) return;
-  if (bpf_map_lookup_elem(bpf_map__fd(found), &zero, values.data()) != 0) return;
+  if (cpus <= 0 || static_cast<size_t>(cpus) * stride > values.size()) return false;
+  if (bpf_map_lookup_elem(bpf_map__fd(found), &zero, values.data()) != 0) return false;
   for (size_t cpu = 0; cpu < static_cast<size_t>(cpus); cpu++) {
     for (size_t i = 0; i < sums.size(); i++) sums[i] += values[cpu * stride + i];
   }
+  return true;
 }
 
 void XdpProgram::resize(const char* name, size_t entries) {

@@ -48,7 +48,8 @@ class XdpProgram {
   void* memory(const char* map, size_t size);
 
   // The sum over all CPUs of each of the 64-bit numbers at the beginning of a map's first value.
-  void sum_cpus(const char* map, std::span<uint64_t> sums) const noexcept;
+  // False when they can't be read.
+  bool sum_cpus(const char* map, std::span<uint64_t> sums) const noexcept;
 
   // Changes how many entries a map has; in Prepare only.
   void resize(const char* map, size_t entries);

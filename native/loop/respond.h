@@ -82,7 +82,9 @@ struct ResponderRole : Role {
 
   const ResponderConfig config;
   ResponderCounters counters;
-  Histogram processing;  // ns a frame, from its coming to the sending of its orders; once a batch
+  // ns a frame, from its coming to the sending of its orders, once a batch; where the kernel works, what its
+  // program takes, of one packet in so many.
+  Histogram processing;
   Handover<Live> live;
   Trace trace;
   PassageLog passages;
@@ -140,7 +142,9 @@ class RespondLoop {
       }
       if constexpr (!KernelAssisted<Io>) role_.stalls.work(count);
       process(count, now_ns);
-      role_.processing.record((clock.now_ns() - now_ns) / count);
+      // Where the kernel works, its own samples are the times: what it hands up is the exception.
+      if (!KernelAssisted<Io> && live_->settings.enabled)
+        role_.processing.record((clock.now_ns() - now_ns) / count);
       // Without a moment to spare it has to be done all the same, but later.
       if (now_ns >= next_offset_ns + OFFSET_PERIOD_NS) [[unlikely]]
         next_offset_ns = once_a_second(clock, now_ns);
@@ -155,7 +159,10 @@ class RespondLoop {
   // Returns when to do it again.
   [[gnu::noinline]] uint64_t once_a_second(const Clock& clock, uint64_t now_ns) noexcept {
     epoch_offset_ns_ = clock.offset_to(CLOCK_REALTIME);
-    if constexpr (KernelAssisted<Io>) io_.set_epoch_offset();
+    if constexpr (KernelAssisted<Io>) {
+      io_.set_epoch_offset();
+      collect();
+    }
     io_.settle();  // what the kernel counted, for whoever asks
     return now_ns + OFFSET_PERIOD_NS;
   }
@@ -163,6 +170,10 @@ class RespondLoop {
   // The kernel works: its thread sleeps, and adds up now and then what was done below.
   void rest() noexcept requires KernelAssisted<Io> {
     io_.rest();
+    collect();
+  }
+
+  void collect() noexcept requires KernelAssisted<Io> {
     KernelTally tally = io_.take_tally();
     uint64_t decided = tally.orders + tally.quiet + tally.limited + tally.over_limit;
     counters_.frames.add(decided + tally.disabled);
@@ -173,6 +184,7 @@ class RespondLoop {
     counters_.orders_limited.add(tally.limited);
     counters_.symbol_over_limit.add(tally.over_limit);
     counters_.disabled.add(tally.disabled);
+    role_.trace.lost.add(tally.unsampled);
     const TraceRequest* request = role_.trace.follow();
     io_.sample(request == nullptr ? 0 : request->per_second);
     io_.take_samples([&](const respond_sample& sample) {
