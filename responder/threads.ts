@@ -13,8 +13,6 @@ import {
   type ResponderResult,
   type ResponderSettings,
   type StallLog,
-  type TraceRecord,
-  type TraceRequest,
 } from "../native/index.js";
 import type { ResponderPlan, ResponderThread } from "./config.js";
 
@@ -85,18 +83,6 @@ export class ResponderThreads {
 
   change(settings: ResponderSettings): void {
     for (const thread of this.threads) thread.change(settings);
-  }
-
-  trace(request: TraceRequest | null): void {
-    for (const thread of this.threads) thread.trace(request);
-  }
-
-  takeTrace(): { records: TraceRecord[]; lost: number } {
-    const taken = this.threads.map((thread) => thread.takeTrace());
-    const records = taken
-      .flatMap((part) => part.records)
-      .sort((a, b) => (a.time_ns < b.time_ns ? -1 : a.time_ns > b.time_ns ? 1 : 0));
-    return { records, lost: taken.reduce((sum, { lost }) => sum + lost, 0) };
   }
 
   result(): ResponderFindings {

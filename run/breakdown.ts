@@ -29,21 +29,24 @@ const TSC = "tsc (one timeline for all cores)";
 const ORDER = "tsc; kernel clock in the order's timestamp, tied to the tsc for each tick";
 const SEND = "the call that sends; on a veth it carries the frame to the other end";
 
-/** @param one_in of so many ticks one was followed */
+/**
+ * @param one_in of so many ticks one was followed
+ * @param inKernel the responder is the program in the kernel: what it decides leaves no passages
+ */
 export function breakdownOf(
   { sends, answers }: GeneratorResult,
   responder: ResponderFindings,
   one_in: number,
+  inKernel: boolean,
 ): Breakdown {
   const sent = byTick([sends]);
   const made = byTick(responder.passages);
-  const inKernel = made.size === 0;
   const gaps = { out: [] as number[], own: [] as number[], back: [] as number[], total: [] as number[] };
   const calls = { tick: [] as number[], order: [] as number[] };
   for (const [tick, answer] of byTick([answers])) {
     const send = sent.get(tick);
     const response = inKernel ? answer : made.get(tick);
-    if (send === undefined || response === undefined) continue; // of the warm-up, or decided in the kernel
+    if (send === undefined || response === undefined) continue; // of the warm-up, or not followed to its end
     gaps.total.push(Number(answer.handed - send.handed));
     gaps.out.push(Number(response.begin - send.handed));
     calls.tick.push(Number(send.returned - send.handed));

@@ -169,7 +169,12 @@ export function makeReport(command: "run" | "generate", plan: Plan, found: Measu
     },
     breakdown:
       responder !== null && plan.generator.breakdownEvery > 0
-        ? breakdownOf(generator, responder, plan.generator.breakdownEvery)
+        ? breakdownOf(
+            generator,
+            responder,
+            plan.generator.breakdownEvery,
+            plan.responder?.io.backend === "xdp",
+          )
         : null,
     counters: { generator: generator.counters, responder: responder?.counters ?? null },
     threads: (responder?.threads ?? []).map(({ queue, cpu, counters: { frames, ticks, orders } }) => ({

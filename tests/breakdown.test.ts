@@ -34,7 +34,7 @@ test("each tick is split where it passed from one side to the other", () => {
     [1, 430, 800, 800],
     [9, 650, 900, 900],
   ];
-  const found = breakdownOf(...sides(sends, [first, second], answers), 4);
+  const found = breakdownOf(...sides(sends, [first, second], answers), 4, false);
   assert.is(found.one_in, 4);
   assert.is(found.round_trip.samples, 2);
   assert.is(found.round_trip.mean_ns, 750);
@@ -61,7 +61,17 @@ test("each tick is split where it passed from one side to the other", () => {
 });
 
 test("what was decided in the kernel is split by the order's timestamp", () => {
-  const found = breakdownOf(...sides([[1, 90, 100, 150]], [[]], [[1, 400, 1000, 1000]]), 1);
+  // A tick that was handed up has left a passage; the others must be followed all the same.
+  const handedUp = [[2, 700, 710, 720]];
+  const sends = [
+    [1, 90, 100, 150],
+    [2, 590, 600, 650],
+  ];
+  const answers = [
+    [1, 400, 1000, 1000],
+    [2, 900, 1500, 1500],
+  ];
+  const found = breakdownOf(...sides(sends, [handedUp], answers), 1, true);
   assert.equal(means(found), [
     ["out", 300],
     ["responder, back", 600],
@@ -73,7 +83,7 @@ test("what was decided in the kernel is split by the order's timestamp", () => {
 });
 
 test("without an answer there is nothing to split, and nothing breaks", () => {
-  const found = breakdownOf(...sides([[1, 90, 100, 150]], [[]], []), 1);
+  const found = breakdownOf(...sides([[1, 90, 100, 150]], [[]], []), 1, false);
   assert.is(found.round_trip.samples, 0);
   assert.is(found.round_trip.p50_ns, null);
 });

@@ -26,7 +26,7 @@ struct respond_settings {
   __u32 has_group6;
   __u32 address4; /* network order, like everything below */
   __u32 group4;
-  __u32 sample_every; /* one packet of so many is looked at closely, on each CPU */
+  __u32 sample_every; /* packets between two that are looked at closely, on each CPU */
   __u32 pad;
   __u64 address6[2];
   __u64 group6[2];
