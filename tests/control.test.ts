@@ -303,6 +303,11 @@ interface Status {
   }[];
 }
 
+interface Resettable {
+  readonly packets: { readonly processed: number };
+  readonly last_error: { readonly reason: string } | null;
+}
+
 /** A field of a thread's file in /proc/PID/task/TID. */
 function ofThread({ pid, threads }: Status, file: string, pattern: RegExp): number {
   return Number(pattern.exec(readFileSync(`/proc/${pid}/task/${threads[0]!.id}/${file}`, "utf8"))?.[1]);
@@ -358,6 +363,38 @@ for (const backend of ["af_xdp", "xdp", "af_packet", "udp"]) {
     });
   });
 }
+
+test("reset begins anew: counters, times and threads; a lost interface is told of", async () => {
+  await withResponder("af_packet", async ({ lab, name }) => {
+    const status = () => JSON.parse(carom("status", "--name", name, "--json").stdout) as Status & Resettable;
+    assert.is(run(lab, "--count", "300").status, 0);
+    const before = status();
+    assert.ok(before.processing.samples! > 0 && before.threads[0]!.frames >= 300);
+    assert.is(carom("reset", "--name", name).status, 0);
+    const after = status();
+    assert.equal([after.packets.processed, after.processing.samples, after.threads[0]!.frames], [0, 0, 0]);
+    assert.is(after.processing.max_ns, null);
+    assert.is(run(lab, "--count", "300").status, 0);
+    const again = status();
+    assert.ok(again.processing.samples! > 0 && again.processing.samples! <= again.packets.processed);
+    assert.is(again.threads[0]!.frames, again.packets.processed);
+    assert.is(again.last_error, null);
+    lab.down();
+    await sleep(1500); // it looks once a second
+    assert.match(status().last_error!.reason, /^the interface dut0 is gone$/);
+  });
+});
+
+test("a hint names the responders that answer, not the sockets of dead ones", async () => {
+  await withResponder("udp", async ({ name, process: child }) => {
+    child.kill("SIGKILL");
+    await sleep(200);
+    const { status, stderr } = carom("status", "--name", name);
+    assert.is(status, 3);
+    assert.match(stderr, /there is none of that name running/);
+    assert.not.match(stderr, new RegExp(`there are: .*${name}`));
+  });
+});
 
 test("nonsense on the socket is refused, and the next client served", async () => {
   await withResponder("af_packet", async ({ name }) => {
