@@ -32,7 +32,7 @@
       "target_name": "carom",
       "dependencies": ["bpf"],
       "sources": [
-        "addon/addon.cpp", "addon/convert.cpp", "addon/frame_socket.cpp", "addon/roles.cpp",
+        "addon/addon.cpp", "addon/frame_socket.cpp", "addon/read.cpp", "addon/read_generator.cpp", "addon/roles.cpp", "addon/write.cpp",
         "core/clock.cpp", "core/stall.cpp", "core/thread.cpp",
         "filter/packet_filter.cpp",
         "generate/arrival.cpp", "generate/ledger.cpp",

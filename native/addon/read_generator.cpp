@@ -1,0 +1,204 @@
+#include <bit>
+
+#include "addon/convert.h"
+#include "addon/read.h"
+
+namespace carom {
+namespace {
+
+Match read_match(const std::string& from) {
+  if (from == "clordid") return Match::clordid;
+  if (from == "price") return Match::price;
+  if (from == "fifo") return Match::fifo;
+  refuse("match", "clordid, price or fifo");
+}
+
+// How many ticks the ledger remembers: those of the time in which an answer may come, and as long again.
+uint32_t ledger_capacity(const GeneratorConfig& config, double peak_pps) {
+  constexpr uint64_t SMALLEST = 1 << 12;
+  constexpr uint64_t LARGEST = 1 << 22;
+  // A closed loop of one sends nothing while it waits; a wider one may send some 1 M ticks a second.
+  if (config.closed && config.window == 1) return SMALLEST;
+  double ticks_per_s = config.closed ? 1e6 : peak_pps;
+  double wanted = 2 * ticks_per_s * (static_cast<double>(config.ledger.timeout_ns) / 1e9 + 0.1);
+  uint64_t capped = wanted < static_cast<double>(LARGEST) ? static_cast<uint64_t>(wanted) : LARGEST;
+  return static_cast<uint32_t>(std::bit_ceil(std::max(capped, SMALLEST)));
+}
+
+uint64_t read_seed(const Napi::Object& object) {
+  bool lossless = false;
+  Napi::Value seed = object.Get("seed");
+  if (!seed.IsBigInt()) refuse("seed", "a BigInt");
+  uint64_t result = seed.As<Napi::BigInt>().Uint64Value(&lossless);
+  if (!lossless) refuse("seed", "in the range of 64 bits");
+  return result;
+}
+
+ArrivalConfig::Kind read_kind(const std::string& from) {
+  using Kind = ArrivalConfig::Kind;
+  if (from == "constant") return Kind::constant;
+  if (from == "poisson") return Kind::poisson;
+  if (from == "bursts") return Kind::bursts;
+  if (from == "microbursts") return Kind::microbursts;
+  if (from == "hawkes") return Kind::hawkes;
+  if (from == "curve") return Kind::curve;
+  if (from == "sum") return Kind::sum;
+  refuse("kind", "an arrival process");
+}
+
+std::vector<CurvePoint> read_points(const Napi::Object& object) {
+  Napi::Value value = object.Get("points");
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != napi_float64_array) {
+    refuse("points", "a Float64Array");
+  }
+  Napi::Float64Array array = value.As<Napi::Float64Array>();
+  std::vector<CurvePoint> points;
+  bool flows = false;
+  for (size_t i = 0; i + 1 < array.ElementLength(); i += 2) {
+    double time_ns = array[i];
+    double rate = array[i + 1];
+    if (!(time_ns >= 0 && time_ns <= 1e18 && rate >= 0 && rate <= 1e12)) refuse("points", "in their range");
+    points.push_back({static_cast<uint64_t>(time_ns), static_cast<uint64_t>(rate)});
+    if (i == 0 ? time_ns != 0 : points[i / 2].time_ns <= points[i / 2 - 1].time_ns) {
+      refuse("points", "sorted by time, from 0");
+    }
+    flows |= rate > 0 && i + 2 < array.ElementLength();
+  }
+  if (!flows) refuse("points", "a curve with a rate above 0");
+  return points;
+}
+
+ArrivalConfig read_arrival(const Napi::Object& object, int depth = 0) {
+  constexpr int DEPTH_MAX = 16;
+  using Kind = ArrivalConfig::Kind;
+  ArrivalConfig config;
+  config.kind = read_kind(text(object, "kind"));
+  auto time = [&](const char* name, double min_ns) { return integer<uint64_t>(object, name, min_ns, 1e15); };
+  switch (config.kind) {
+    case Kind::constant:
+    case Kind::poisson:
+      config.rate_millihertz = integer<uint64_t>(object, "rateMilliHz", 1, 1e12);
+      break;
+    case Kind::bursts:
+      config.count = integer<uint64_t>(object, "count", 1, 1e9);
+      config.every_ns = time("everyNs", 1);
+      config.gap_ns = time("gapNs", 0);
+      if ((config.count - 1) * static_cast<unsigned __int128>(config.gap_ns) > config.every_ns) {
+        refuse("everyNs", "as long as a burst");
+      }
+      break;
+    case Kind::microbursts:
+      config.size = number(object, "size", 1, 1e9);
+      config.every_ns = time("everyNs", 1);
+      config.gap_ns = time("gapNs", 0);
+      break;
+    case Kind::hawkes:
+      config.rate_millihertz = integer<uint64_t>(object, "rateMilliHz", 1, 1e12);
+      config.branching = number(object, "branching", 0, 0.9999);
+      config.decay_ns = time("decayNs", 1);
+      break;
+    case Kind::curve:
+      config.poisson = boolean(object, "poisson");
+      config.points = read_points(object);
+      break;
+    case Kind::sum: {
+      Napi::Value value = object.Get("parts");
+      if (!value.IsArray() || value.As<Napi::Array>().Length() == 0 || depth == DEPTH_MAX) {
+        refuse("parts", "a list of processes");
+      }
+      Napi::Array parts = value.As<Napi::Array>();
+      for (uint32_t i = 0; i < parts.Length(); i++) {
+        Napi::Value part = parts[i];
+        if (!part.IsObject()) refuse("parts", "a list of processes");
+        config.parts.push_back(read_arrival(part.As<Napi::Object>(), depth + 1));
+      }
+    }
+  }
+  return config;
+}
+
+}  // namespace
+
+ScheduleConfig read_schedule(const Napi::Object& object) {
+  ScheduleConfig config;
+  config.arrival = read_arrival(nested(object, "arrival"));
+  config.seed = read_seed(object);
+  config.scale_bursts = boolean(object, "scaleBursts");
+  config.scale_thousandths = integer<uint32_t>(object, "scaleThousandths", 1, 1e6);
+  if (config.scale_bursts && config.scale_thousandths < 1000) refuse("scaleThousandths", "1000 or more");
+  config.ceiling_millihertz = integer<uint64_t>(object, "ceilingMilliHz", 0, 1e12);
+  return config;
+}
+
+TickSourceConfig read_ticks(const Napi::Object& object) {
+  TickSourceConfig config{};
+  config.seed = read_seed(object);
+  config.trigger_ratio = number(object, "triggerRatio", -1, 1);
+  config.symbols = texts(object, "symbols");
+  if (config.symbols.empty()) refuse("symbols", "a list of at least one");
+  Napi::Value weights = object.Get("weights");
+  if (weights.IsNumber()) {
+    double exponent = number(object, "weights", 0, 10);
+    if (exponent > 0) config.weights = zipf_weights(config.symbols.size(), exponent);
+  } else {
+    if (!weights.IsTypedArray() || weights.As<Napi::TypedArray>().TypedArrayType() != napi_float64_array) {
+      refuse("weights", "an exponent or a Float64Array");
+    }
+    Napi::Float64Array given = weights.As<Napi::Float64Array>();
+    if (given.ElementLength() != config.symbols.size()) refuse("weights", "one for each symbol");
+    for (size_t i = 0; i < given.ElementLength(); i++) {
+      if (!(given[i] >= 1e-9 && given[i] <= 1e9)) refuse("weights", "from 1e-9 to 1e9");
+      config.weights.push_back(given[i]);
+    }
+  }
+  config.price_span = integer<uint32_t>(object, "priceSpan", 1, UINT32_MAX);
+  config.threshold = integer<uint32_t>(object, "threshold", 0, UINT32_MAX);
+  config.unique_prices = boolean(object, "uniquePrices");
+  Napi::Value walk = object.Get("walk");
+  if (!walk.IsNull()) {
+    Napi::Object given = nested(object, "walk");
+    config.walk.low = integer<uint32_t>(given, "low", 0, UINT32_MAX);
+    config.walk.high = integer<uint32_t>(given, "high", config.walk.low + 1.0, UINT32_MAX);
+    config.walk.step = integer<uint32_t>(given, "step", 1, config.walk.high - config.walk.low);
+    if (config.walk.step > INT32_MAX) refuse("step", "below 2^31");
+    config.walk.start = integer<int64_t>(given, "start", -1, config.walk.high);
+    if (config.walk.start >= 0 && config.walk.start < config.walk.low) refuse("start", "within the bounds");
+  }
+  config.lot = integer<uint32_t>(object, "lot", 1, UINT32_MAX);
+  config.lots_min = integer<uint32_t>(object, "lotsMin", 0, 65'535);
+  config.lots_max = integer<uint32_t>(object, "lotsMax", config.lots_min, 65'535);
+  if (static_cast<uint64_t>(config.lot) * config.lots_max > UINT32_MAX) refuse("lotsMax", "in 32 bits");
+  return config;
+}
+
+GeneratorConfig read_generator(const Napi::Object& object) {
+  GeneratorConfig config{};
+  config.io = read_io(nested(object, "io"));
+  std::string address = text(object, "destinationAddress");
+  config.ipv6 = read_address(address, config.destination.address, "destinationAddress");
+  read_mac(text(object, "destinationMac"), config.destination.mac, "destinationMac");
+  config.destination.port = integer<uint16_t>(object, "destinationPort", 1, 65535);
+  if (!(config.ipv6 ? config.io.link.has_address6 : config.io.link.has_address4)) {
+    throw Error(ErrorCode::usage, "send to " + address, "the interface has no address of that family");
+  }
+  config.closed = text(object, "mode") == "closed";
+  config.window = integer<uint32_t>(object, "window", 1, 1 << 16);
+  config.count = integer<uint64_t>(object, "count", 0, 1e15);
+  config.duration_ns = integer<uint64_t>(object, "durationNs", 0, 1e18);
+  config.warmup_ns = integer<uint64_t>(object, "warmupNs", 0, 1e15);
+  config.quiet_ns = integer<uint64_t>(object, "quietNs", 0, 1e12);
+  config.flows = integer<uint32_t>(object, "flows", 1, 1024);
+  if (config.io.send_port + config.flows > 65536) refuse("flows", "a number of ports up to 65535");
+  config.late_threshold_ns = integer<uint64_t>(object, "lateThresholdNs", 0, 1e12);
+  config.breakdown_every = read_breakdown(object);
+  config.schedule = read_schedule(nested(object, "schedule"));
+  config.ledger.strategy = read_strategy(nested(object, "strategy"));
+  config.ticks = read_ticks(nested(object, "ticks"));
+  config.ledger.match = read_match(text(object, "match"));
+  config.ledger.timeout_ns = integer<uint64_t>(object, "timeoutNs", 1, 60e9);
+  config.ledger.stamped = config.io.tx_stamps && config.io.timestamps != Provenance::tsc;
+  config.ledger.capacity = ledger_capacity(config, number(object, "peakRate", 0, 1e12));
+  return config;
+}
+
+}  // namespace carom

@@ -1,0 +1,195 @@
+#include "addon/convert.h"
+
+namespace carom {
+namespace {
+
+Napi::Float64Array write_ns(Napi::Env env, const std::vector<Interval>& intervals,
+                            uint64_t Interval::*member) {
+  Napi::Float64Array result = Napi::Float64Array::New(env, intervals.size());
+  for (size_t i = 0; i < intervals.size(); i++) result[i] = static_cast<double>(intervals[i].*member);
+  return result;
+}
+
+void put(Napi::Object& object, const char* name, const Counter& counter) {
+  object.Set(name, Napi::Number::New(object.Env(), static_cast<double>(counter.get())));
+}
+
+template <size_t N>
+void put_refused(Napi::Object& object, const std::array<Counter, N>& refused) {
+  for (size_t i = 1; i < N; i++) put(object, PARSE_RESULT_NAMES[i], refused[i]);
+}
+
+void put_io(Napi::Object& object, const Role& role) {
+  put(object, "tx_full", role.io_counters.tx_full);
+  put(object, "tx_refused", role.io_counters.tx_refused);
+  put(object, "fill_ring_empty", role.io_counters.fill_ring_empty);
+  put(object, "tx_invalid", role.io_counters.tx_invalid);
+  put(object, "rx_ring_drops", role.io_counters.rx_ring_drops);
+  put(object, "passed_on", role.io_counters.passed_on);
+  put(object, "unserved_queue", role.io_counters.unserved_queue);
+  put(object, "xdp_tx_errors", role.io_counters.xdp_tx_errors);
+  put(object, "rx_other_host", role.io_counters.rx_other_host);
+  put(object, "wakeups", role.io_counters.wakeups);
+  put(object, "link_errors", role.io_counters.link_errors);
+  object.Set("stalls", Napi::Number::New(object.Env(), static_cast<double>(role.stalls.count())));
+  object.Set("stalled_ns", Napi::Number::New(object.Env(), static_cast<double>(role.stalls.total_ns())));
+}
+
+}  // namespace
+
+Napi::Object write_histogram(Napi::Env env, const Histogram& histogram) {
+  Napi::Float64Array counts = Napi::Float64Array::New(env, Histogram::SIZE);
+  for (uint32_t i = 0; i < Histogram::SIZE; i++) counts[i] = static_cast<double>(histogram.count_at(i));
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("counts", counts);
+  object.Set("count", static_cast<double>(histogram.count()));
+  object.Set("min", static_cast<double>(histogram.min()));
+  object.Set("max", static_cast<double>(histogram.max()));
+  object.Set("sum", static_cast<double>(histogram.sum()));
+  object.Set("sumOfSquares", histogram.sum_of_squares());
+  return object;
+}
+
+Napi::Object write_intervals(Napi::Env env, const std::vector<Interval>& intervals) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("starts_ns", write_ns(env, intervals, &Interval::start_ns));
+  object.Set("ends_ns", write_ns(env, intervals, &Interval::end_ns));
+  return object;
+}
+
+Napi::Object write_stalls(Napi::Env env, const StallDetector& stalls) {
+  Napi::Object object = write_intervals(env, stalls.log());
+  object.Set("count", static_cast<double>(stalls.count()));
+  object.Set("total_ns", static_cast<double>(stalls.total_ns()));
+  object.Set("max_ns", static_cast<double>(stalls.max_ns()));
+  object.Set("observed_ns", static_cast<double>(stalls.observed_ns()));
+  object.Set("threshold_ns", static_cast<double>(stalls.threshold_ns()));
+  return object;
+}
+
+// Rows of tick, begin, handed and returned, one after the other.
+Napi::Value write_passages(Napi::Env env, const PassageLog& log) {
+  std::vector<Passage> passages = log.passages();
+  static_assert(sizeof(Passage) == 4 * sizeof(uint64_t));
+  Napi::BigUint64Array result = Napi::BigUint64Array::New(env, passages.size() * 4);
+  if (!passages.empty()) memcpy(result.Data(), passages.data(), passages.size() * sizeof(Passage));
+  return result;
+}
+
+Napi::Array write_trace(Napi::Env env, const std::vector<TraceRecord>& records) {
+  Napi::Array array = Napi::Array::New(env, records.size());
+  for (uint32_t i = 0; i < records.size(); i++) {
+    const TraceRecord& record = records[i];
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("time_ns", Napi::BigInt::New(env, record.time_ns));
+    object.Set("spent_ns", static_cast<double>(record.spent_ns));
+    object.Set("outcome", record.outcome);
+    object.Set("why", record.why);
+    object.Set("length", record.length);
+    object.Set("queue", record.queue);
+    object.Set("ticks", record.ticks);
+    object.Set("orders", record.orders);
+    object.Set("frame", Napi::Buffer<uint8_t>::Copy(env, record.head, record.head_length));
+    uint8_t tick[MARKET_DATA_SIZE];
+    record.tick.write(tick);
+    object.Set("tick", record.ticks == 0 ? env.Null() : Napi::Buffer<uint8_t>::Copy(env, tick, sizeof tick));
+    object.Set("price", record.decision.price);
+    object.Set("quantity", record.decision.quantity);
+    object.Set("side", static_cast<uint32_t>(record.decision.side));
+    array[i] = object;
+  }
+  return array;
+}
+
+Napi::Array write_strings(Napi::Env env, const std::vector<std::string>& strings) {
+  Napi::Array array = Napi::Array::New(env, strings.size());
+  for (uint32_t i = 0; i < strings.size(); i++) array[i] = Napi::String::New(env, strings[i]);
+  return array;
+}
+
+Napi::Array write_examples(Napi::Env env, const std::vector<Example>& examples) {
+  static constexpr const char* VERDICTS[] = {"correct",   "wrong",      "missing",
+                                             "duplicate", "unexpected", "late"};
+  Napi::Array array = Napi::Array::New(env, examples.size());
+  for (uint32_t i = 0; i < examples.size(); i++) {
+    const Example& example = examples[i];
+    auto bytes = [&](bool has, const uint8_t* data, size_t size) -> Napi::Value {
+      if (!has) return env.Null();
+      return Napi::Buffer<uint8_t>::Copy(env, data, size);
+    };
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("verdict", VERDICTS[static_cast<size_t>(example.verdict)]);
+    object.Set("tick", bytes(example.has_tick, example.tick, sizeof example.tick));
+    object.Set("expected", bytes(example.has_expected, example.expected, sizeof example.expected));
+    object.Set("received", bytes(example.has_received, example.received, sizeof example.received));
+    array[i] = object;
+  }
+  return array;
+}
+
+Napi::Object write_counters(Napi::Env env, const GeneratorRole& role) {
+  Napi::Object object = Napi::Object::New(env);
+  const LedgerCounters& ledger = role.ledger.counters();
+  put(object, "sent", ledger.sent);
+  put(object, "unsent", role.counters.unsent);
+  put(object, "quiet", ledger.quiet);
+  put(object, "correct", ledger.correct);
+  put(object, "wrong", ledger.wrong);
+  put(object, "late", ledger.late);
+  put(object, "missing", ledger.missing);
+  put(object, "received", ledger.received);
+  put(object, "duplicate", ledger.duplicate);
+  put(object, "unexpected", ledger.unexpected);
+  put(object, "partial_orders", ledger.partial_orders);
+  put(object, "reordered", ledger.reordered);
+  put(object, "stamped", ledger.stamped);
+  put(object, "unstamped", ledger.unstamped);
+  put(object, "warmup_sent", ledger.warmup_sent);
+  put(object, "warmup_answered", ledger.warmup_answered);
+  put(object, "warmup_faults", ledger.warmup_faults);
+  put(object, "measured_ns", role.counters.measured_ns);
+  put(object, "late_sends", role.counters.late_sends);
+  put(object, "late_in_stall", role.counters.late_in_stall);
+  put(object, "bursts", role.counters.bursts);
+  put(object, "frames_in", role.counters.frames_in);
+  put(object, "foreign", role.counters.foreign);
+  put_refused(object, role.counters.refused);
+  put_io(object, role);
+  return object;
+}
+
+Napi::Object write_counters(Napi::Env env, const ResponderRole& role) {
+  Napi::Object object = Napi::Object::New(env);
+  const ResponderCounters& counters = role.counters;
+  put(object, "frames", counters.frames);
+  put(object, "disabled", counters.disabled);
+  put(object, "datagrams", counters.datagrams);
+  put(object, "ticks", counters.ticks);
+  put(object, "orders", counters.orders);
+  put(object, "quiet_ticks", counters.quiet_ticks);
+  put(object, "partial_ticks", counters.partial_ticks);
+  put(object, "orders_unsent", counters.orders_unsent);
+  put(object, "orders_limited", counters.orders_limited);
+  put(object, "symbol_over_limit", counters.symbol_over_limit);
+  put(object, "undecidable", counters.undecidable);
+  put(object, "wrong_mac", counters.wrong_mac);
+  put(object, "wrong_address", counters.wrong_address);
+  put(object, "wrong_group", counters.wrong_group);
+  put(object, "wrong_port", counters.wrong_port);
+  put(object, "unanswerable", counters.unanswerable);
+  put_refused(object, counters.refused);
+  put_io(object, role);
+  return object;
+}
+
+Napi::Error to_javascript(Napi::Env env, const Error& error) {
+  static constexpr const char* CODES[] = {"usage", "environment", "internal"};
+  Napi::Error result = Napi::Error::New(env, error.operation + ": " + error.detail);
+  result.Set("code", Napi::String::New(env, CODES[static_cast<size_t>(error.code)]));
+  result.Set("operation", Napi::String::New(env, error.operation));
+  result.Set("detail", Napi::String::New(env, error.detail));
+  result.Set("hint", Napi::String::New(env, error.hint));
+  return result;
+}
+
+}  // namespace carom

@@ -1,0 +1,141 @@
+/** What the native core is given: complete, validated values. */
+
+export type Provenance = "hardware" | "kernel" | "tsc";
+
+/** An interface in a namespace, with its addresses: where a role is attached. */
+export interface Link {
+  readonly namespace: string; // path of a network namespace ("/run/netns/x"); "" is the one carom was started in
+  readonly interfaceName: string;
+  readonly mac: string;
+  readonly address4: string; // "" when there is none
+  readonly address6: string; // "" when there is none
+  readonly mtu: number; // bytes of the largest IP packet
+}
+
+/** How a role moves frames on its link. */
+export interface IoConfig {
+  readonly backend: string;
+  readonly link: Link;
+  readonly queue: number; // RX and TX queue of the interface
+  readonly cpu: number; // core to which the thread is pinned; -1 leaves it to the scheduler
+  readonly ringSize: number; // frames in each ring; a power of two
+  readonly localPort: number; // UDP port whose datagrams this role takes
+  readonly sendPort: number; // UDP port its own datagrams come from
+  readonly receives: boolean; // false for a generator that expects no answers
+  readonly group: string; // multicast group to join, "" for none
+  readonly vlan: number; // VLAN identifier of every frame, -1 for untagged
+  readonly ttl: number;
+  readonly busyPollUs: number; // 0 is off
+  readonly copyMode: "auto" | "copy" | "zero-copy"; // af_xdp
+  readonly xdpMode: "auto" | "native" | "generic"; // af_xdp
+  readonly timestamps: Provenance;
+  readonly rxStamps: boolean; // whether this role reads the timestamp of what it receives
+  readonly txStamps: boolean; // whether it reads back the timestamp of what it sent
+  readonly stallThresholdNs: number; // a turn of the loop longer than this is a stall
+}
+
+/** What decides, and so whose orders are right; each strategy reads its own of these settings. */
+export interface StrategyConfig {
+  readonly name: string;
+  readonly threshold: number; // cents
+  readonly quantity: number;
+  readonly priceOffset: number; // cents, may be negative
+  readonly side: 0 | 1; // 0 buy, 1 sell
+  readonly fastWeight: number; // of the newest price in the fast average, times 2^16
+  readonly slowWeight: number;
+  readonly slowTicks: number; // before the first order
+  readonly spread: number; // cents
+  readonly symbols: readonly string[]; // empty: all
+  readonly symbolLimit: number; // how many symbols a strategy that keeps state has room for
+}
+
+export interface ResponderConfig {
+  readonly io: IoConfig;
+  readonly strategy: StrategyConfig;
+  readonly answerLimit: number; // answers a second for each source, 0 for no limit
+  readonly responseAddress: string; // "" answers the tick's sender
+  readonly responseMac: string; // with responseAddress: where frames to it go
+  readonly responsePort: number;
+  readonly breakdownEvery: number; // one tick of so many, a power of two, is followed; 0 for none
+}
+
+/** When ticks come. Rates are ticks a second, times 1000. */
+export type ArrivalConfig =
+  | { readonly kind: "constant" | "poisson"; readonly rateMilliHz: number }
+  | {
+      readonly kind: "bursts";
+      readonly count: number; // ticks of each
+      readonly everyNs: number; // from start to start
+      readonly gapNs: number; // within one
+    }
+  | {
+      readonly kind: "microbursts";
+      readonly size: number; // mean number of ticks
+      readonly everyNs: number; // mean, from start to start
+      readonly gapNs: number; // mean, within one
+    }
+  | {
+      readonly kind: "hawkes";
+      readonly rateMilliHz: number; // of the ticks that follow from no other
+      readonly branching: number; // how many follow directly from each, on average; below 1
+      readonly decayNs: number; // the mean time after which they do
+    }
+  | {
+      readonly kind: "curve";
+      readonly points: Float64Array; // pairs of ns, from 0, and the rate from then on; the last one ends the curve
+      readonly poisson: boolean; // by chance, otherwise evenly
+    }
+  | { readonly kind: "sum"; readonly parts: readonly ArrivalConfig[] };
+
+export interface ScheduleConfig {
+  readonly arrival: ArrivalConfig;
+  readonly seed: bigint;
+  readonly scaleThousandths: number; // 2000 is twice as much
+  readonly scaleBursts: boolean; // each tick several times over; otherwise gaps are made smaller
+  readonly ceilingMilliHz: number; // 0 for none
+}
+
+/** The price of each symbol goes up or down by up to `step` cents at each of its ticks, between two bounds. */
+export interface PriceWalk {
+  readonly low: number;
+  readonly high: number;
+  readonly step: number;
+  readonly start: number; // of every symbol; -1: each somewhere between the bounds
+}
+
+/** What is in the ticks. */
+export interface TickConfig {
+  readonly seed: bigint;
+  readonly triggerRatio: number; // 0 to 1, of the ticks that are below the threshold; -1: as the walk goes
+  readonly symbols: readonly string[];
+  readonly weights: number | Float64Array; // of each symbol; or s, for 1 / rank^s
+  readonly priceSpan: number; // cents on either side of the threshold, without a walk
+  readonly threshold: number; // cents
+  readonly uniquePrices: boolean; // prices that trigger follow one another
+  readonly walk: PriceWalk | null;
+  readonly lot: number; // quantities are from lotsMin to lotsMax times this
+  readonly lotsMin: number;
+  readonly lotsMax: number;
+}
+
+export interface GeneratorConfig {
+  readonly io: IoConfig;
+  readonly destinationMac: string;
+  readonly destinationAddress: string;
+  readonly destinationPort: number;
+  readonly mode: "closed" | "open";
+  readonly window: number; // closed loop: ticks in flight
+  readonly schedule: ScheduleConfig; // open loop
+  readonly peakRate: number; // open loop: ticks a second that the ledger has to remember
+  readonly count: number; // ticks to send after the warm-up, 0 for no limit
+  readonly durationNs: number; // 0 for no limit
+  readonly warmupNs: number;
+  readonly timeoutNs: number; // an answer after this is late
+  readonly quietNs: number; // closed loop: how long a tick that must not be answered is waited for
+  readonly ticks: TickConfig;
+  readonly match: "clordid" | "price" | "fifo";
+  readonly strategy: StrategyConfig;
+  readonly flows: number; // source ports, from io.sendPort on; each symbol's ticks come from one
+  readonly lateThresholdNs: number; // a send later than this is a late send
+  readonly breakdownEvery: number; // one tick of so many, a power of two, is followed; 0 for none
+}

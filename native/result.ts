@@ -1,0 +1,61 @@
+/** What the native core gives back. */
+
+/** What happened to one core: times in ns since the addon was loaded, on one timeline for all threads. */
+export interface StallLog {
+  readonly count: number;
+  readonly total_ns: number;
+  readonly max_ns: number;
+  readonly observed_ns: number; // how long the loop ran
+  readonly threshold_ns: number;
+  readonly starts_ns: Float64Array; // of those that were logged: the log is bounded
+  readonly ends_ns: Float64Array;
+}
+
+/** HDR histogram counts: 1 ns to 60 s, 3 significant digits, in the index order of hdr-histogram-js. */
+export interface HistogramData {
+  readonly counts: Float64Array;
+  readonly count: number;
+  readonly min: number;
+  readonly max: number;
+  readonly sum: number;
+  readonly sumOfSquares: number;
+}
+
+/** Pairs of times in ns, on the timeline of StallLog. */
+export interface Intervals {
+  readonly starts_ns: Float64Array;
+  readonly ends_ns: Float64Array;
+}
+
+export type Counters = Readonly<Record<string, number>>;
+
+/** An order that was wrong or unexpected, or a tick whose order is missing. */
+export interface Example {
+  readonly verdict: "wrong" | "missing" | "duplicate" | "unexpected" | "late";
+  readonly tick: Uint8Array | null; // the 24 bytes, when the order could be tied to one
+  readonly expected: Uint8Array | null; // the 41 bytes that should have come (timestamp 0)
+  readonly received: Uint8Array | null; // the 41 bytes that came
+}
+
+export interface GeneratorResult {
+  readonly counters: Counters;
+  readonly latencyPlanned: HistogramData;
+  readonly latencyActual: HistogramData;
+  readonly lateness: HistogramData;
+  readonly warmup: HistogramData; // round trips of the warm-up, kept apart
+  readonly stalls: StallLog;
+  readonly slowest: Intervals; // planned and received time of the slowest round trips
+  readonly latest: Intervals; // planned and actual time of the latest sends
+  readonly examples: readonly Example[];
+  readonly sends: BigUint64Array; // rows of tick timestamp, planned, handed to the backend, returned
+  readonly answers: BigUint64Array; // rows of tick timestamp, the order's timestamp, received, received
+  readonly notes: readonly string[]; // what the backend found out at open: mode, queue, stamps
+}
+
+export interface ResponderResult {
+  readonly counters: Counters;
+  readonly processing: HistogramData; // ns a frame, from its coming to the sending of its orders
+  readonly passages: BigUint64Array; // rows of tick timestamp, taken up, order handed to the backend, returned
+  readonly stalls: StallLog;
+  readonly notes: readonly string[];
+}
