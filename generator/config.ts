@@ -128,33 +128,45 @@ const CLOSED_LOOP_RING = 256; // frames: little enough to stay in a core's cache
 export function generatorConfig(link: Link, values: GeneratorValues, found: Circumstances): GeneratorConfig {
   const { feed } = found;
   refuseContradictions(values, feed);
+  const sourcePort = values.sourcePort ?? values.responsePort;
   const isStamped = found.timestamps !== "tsc" && found.expectAnswers;
   return {
     io: ioConfig(link, values, found.autoCpu, {
       localPort: values.responsePort,
-      sendPort: values.sourcePort ?? values.responsePort,
+      sendPort: sourcePort,
       receives: found.expectAnswers,
       group: "",
       timestamps: found.timestamps,
       rxStamps: isStamped,
       txStamps: isStamped,
     }),
-    destinationMac: found.destination.mac,
-    destinationAddress: found.destination.address,
-    destinationPort: values.targetPort,
+    streams: [
+      {
+        schedule: feed.schedule,
+        ticks: feed.ticks,
+        sourcePort,
+        flows: values.flows,
+        lines: [
+          {
+            name: "",
+            destinationMac: found.destination.mac,
+            destinationAddress: found.destination.address,
+            destinationPort: values.targetPort,
+            vlan: values.vlan ?? -1,
+          },
+        ],
+      },
+    ],
     mode: isOpen(values) ? "open" : "closed",
     window: values.window ?? 1,
-    schedule: feed.schedule,
     peakRate: feed.peak_pps,
     count: values.count ?? 0,
     durationNs: values.duration ?? (values.count === undefined ? DEFAULT_DURATION_NS : 0),
     warmupNs: values.warmup,
     timeoutNs: values.timeout,
     quietNs: values.quiet,
-    ticks: feed.ticks,
     match: values.match,
     strategy: strategyConfig(values),
-    flows: values.flows,
     lateThresholdNs: values.lateThreshold,
     breakdownEvery: found.breakdownEvery,
   };

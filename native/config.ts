@@ -23,7 +23,7 @@ export interface IoConfig {
   readonly sendPort: number; // UDP port its own datagrams come from
   readonly receives: boolean; // false for a generator that expects no answers
   readonly group: string; // multicast group to join, "" for none
-  readonly vlan: number; // VLAN identifier of every frame, -1 for untagged
+  readonly vlan: number; // VLAN identifier of the frames that this role takes and answers with, -1 for untagged
   readonly ttl: number;
   readonly busyPollUs: number; // 0 is off
   readonly copyMode: "auto" | "copy" | "zero-copy"; // af_xdp
@@ -118,24 +118,37 @@ export interface TickConfig {
   readonly lotsMax: number;
 }
 
-export interface GeneratorConfig {
-  readonly io: IoConfig;
+/** Where the ticks of a stream go. */
+export interface LineConfig {
+  readonly name: string; // "A" or "B"; "" when the stream has one line
   readonly destinationMac: string;
   readonly destinationAddress: string;
   readonly destinationPort: number;
+  readonly vlan: number; // VLAN identifier of its frames, -1 for untagged
+}
+
+/** Ticks of one source: when, what and where to. */
+export interface StreamConfig {
+  readonly schedule: ScheduleConfig; // open loop
+  readonly ticks: TickConfig;
+  readonly sourcePort: number;
+  readonly flows: number; // source ports, from sourcePort on; each symbol's ticks come from one
+  readonly lines: readonly LineConfig[];
+}
+
+export interface GeneratorConfig {
+  readonly io: IoConfig;
+  readonly streams: readonly StreamConfig[];
   readonly mode: "closed" | "open";
   readonly window: number; // closed loop: ticks in flight
-  readonly schedule: ScheduleConfig; // open loop
-  readonly peakRate: number; // open loop: ticks a second that the ledger has to remember
+  readonly peakRate: number; // open loop: ticks a second, of all streams, that the ledger has to remember
   readonly count: number; // ticks to send after the warm-up, 0 for no limit
   readonly durationNs: number; // 0 for no limit
   readonly warmupNs: number;
   readonly timeoutNs: number; // an answer after this is late
   readonly quietNs: number; // closed loop: how long a tick that must not be answered is waited for
-  readonly ticks: TickConfig;
   readonly match: "clordid" | "price" | "fifo";
   readonly strategy: StrategyConfig;
-  readonly flows: number; // source ports, from io.sendPort on; each symbol's ticks come from one
   readonly lateThresholdNs: number; // a send later than this is a late send
   readonly breakdownEvery: number; // one tick of so many, a power of two, is followed; 0 for none
 }

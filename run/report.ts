@@ -11,6 +11,7 @@ import {
   clockInfo,
   type Example,
   type Provenance,
+  type StreamConfig,
 } from "../native/index.js";
 import { decodeOrder, decodeTick, type Order, type Tick } from "../wire/codec.js";
 import { type Breakdown, breakdownOf } from "./breakdown.js";
@@ -332,9 +333,14 @@ function faultsOf(
 
 /** The plan without what is not data. */
 function plainPlan(plan: Plan): object {
-  const { schedule, ticks } = plan.generator;
-  const generator = {
-    ...plan.generator,
+  const generator = { ...plan.generator, streams: plan.generator.streams.map(plainStream) };
+  return { generator, responder: plan.responder, lab: plan.lab?.name ?? null, profile: plainProfile(plan) };
+}
+
+function plainStream(stream: StreamConfig): object {
+  const { schedule, ticks } = stream;
+  return {
+    ...stream,
     schedule: { ...schedule, arrival: plainArrival(schedule.arrival), seed: schedule.seed.toString() },
     // Of thousands of symbols the number tells enough.
     ticks: {
@@ -344,7 +350,6 @@ function plainPlan(plan: Plan): object {
       weights: typeof ticks.weights === "number" ? ticks.weights : "listed",
     },
   };
-  return { generator, responder: plan.responder, lab: plan.lab?.name ?? null, profile: plainProfile(plan) };
 }
 
 const SYMBOLS_SHOWN = 100;

@@ -54,9 +54,11 @@ function headline(report: Report, plan: Plan): string {
     responder === null ? generator.io.backend : `${generator.io.backend} → ${responder.io.backend}`;
   const place = plan.lab === null ? generator.io.link.interfaceName : `lab ${plan.lab.name}`;
   const parts = [`carom ${report.command}`, loop, backends, place, `${report.elapsed_s.toFixed(1)} s`];
-  return [...parts, `seed ${generator.ticks.seed}`, ...(report.interrupted ? ["stopped early"] : [])].join(
-    " · ",
-  );
+  return [
+    ...parts,
+    `seed ${generator.streams[0]!.ticks.seed}`,
+    ...(report.interrupted ? ["stopped early"] : []),
+  ].join(" · ");
 }
 
 function offered({ profile, scale, rate_pps }: Feed): string {

@@ -16,8 +16,14 @@ import { command as respond } from "../cli/respond.js";
 import { command as run } from "../cli/run.js";
 import { flagName } from "../config/option.js";
 import { listLabs } from "../lab/lab.js";
+import type { StreamConfig } from "../native/index.js";
 import { backendTest, carom, jsonOf, launch, launchIn, reportOf } from "./cli_support.js";
 import { labTest, MAIN, PREFIX, UNPRIVILEGED, withLab } from "./lab_support.js";
+
+/** What these tests look at of a report's plan. */
+interface Plan {
+  readonly generator: { readonly count: number; readonly streams: readonly StreamConfig[] };
+}
 
 const COMMANDS: readonly CommandSpec[] = [run, respond, generate, check, doctor, ...lab, ...control.values()];
 const NAMES = ["run", "respond", "generate", "check", "lab", "doctor", ...control.keys()];
@@ -176,13 +182,12 @@ test("a configuration file that is not there is told", async () => {
 labTest("flags win over the configuration file, which wins over the defaults", () =>
   withFile("count=300\nseed=7\nwarmup=0\ntarget_port=8181\nbackend=udp\n", async (path) => {
     const report = reportOf(await carom("run", "--config", path, "--seed", "8", "--json"));
-    const { generator } = report.plan as {
-      generator: Record<string, unknown> & { ticks: Record<string, unknown> };
-    };
+    const { generator } = report.plan as Plan;
+    const { ticks, lines } = generator.streams[0]!;
     assert.is(generator.count, 300);
-    assert.is(generator.ticks.seed, "8");
-    assert.is(generator.destinationPort, 8181);
-    assert.is(generator.ticks.priceSpan, 1000);
+    assert.is(ticks.seed, "8");
+    assert.is(lines[0]!.destinationPort, 8181);
+    assert.is(ticks.priceSpan, 1000);
     assert.is(report.ticks.sent, 300);
     assert.is(report.warmup.sent, 0);
   }),
@@ -195,10 +200,7 @@ labTest("the five fixed keys of a configuration file make a run", () =>
       const ended = await carom("run", "--config", path, "--count", "200", "--warmup", "0", "--json");
       const report = reportOf(ended);
       assert.is(report.verdicts.correct, report.ticks.answered);
-      assert.is(
-        (report.plan as { generator: { destinationAddress: string } }).generator.destinationAddress,
-        "239.1.1.9",
-      );
+      assert.is((report.plan as Plan).generator.streams[0]!.lines[0]!.destinationAddress, "239.1.1.9");
       assert.is(ended.status, 0);
     },
   ),

@@ -28,8 +28,13 @@ function measured(
       window: 1,
       warmupNs: 0,
       lateThresholdNs: 3000,
-      schedule: { arrival: { kind: "constant", rateMilliHz: 1000 }, seed: 1n },
-      ticks: { seed: 1n, symbols: ["AAPL"], weights: 0 },
+      streams: [
+        {
+          schedule: { arrival: { kind: "constant", rateMilliHz: 1000 }, seed: 1n },
+          ticks: { seed: 1n, symbols: ["AAPL"], weights: 0 },
+          lines: [{ name: "" }],
+        },
+      ],
     },
     feed: { profile: null, scale: 1, rate_pps: 1, peak_pps: 1 },
     responder: null,
@@ -132,10 +137,10 @@ test("the JSON has no number that JSON can't carry", () => {
   ]);
   const { examples, plan } = json as {
     examples: { tick: object }[];
-    plan: { generator: { ticks: { seed: string } } };
+    plan: { generator: { streams: { ticks: { seed: string } }[] } };
   };
   assert.equal(examples[0]!.tick, { ...tick, timestamp: "9223372036854775809" });
-  assert.is(plan.generator.ticks.seed, "1");
+  assert.is(plan.generator.streams[0]!.ticks.seed, "1");
   assert.equal(JSON.parse(JSON.stringify(json)), json);
 });
 

@@ -171,29 +171,64 @@ TickSourceConfig read_ticks(const Napi::Object& object) {
   return config;
 }
 
+namespace {
+
+template <class T, class Read>
+std::vector<T> read_list(const Napi::Object& object, const char* name, uint32_t most, Read read) {
+  Napi::Value value = object.Get(name);
+  if (!value.IsArray()) refuse(name, "a list");
+  Napi::Array array = value.As<Napi::Array>();
+  if (array.Length() == 0 || array.Length() > most) refuse(name, "a list of as many as are allowed");
+  std::vector<T> result;
+  for (uint32_t i = 0; i < array.Length(); i++) {
+    Napi::Value item = array[i];
+    if (!item.IsObject()) refuse(name, "a list of objects");
+    result.push_back(read(item.As<Napi::Object>()));
+  }
+  return result;
+}
+
+LineConfig read_line(const Napi::Object& object, const Link& link) {
+  LineConfig line{};
+  std::string address = text(object, "destinationAddress");
+  line.ipv6 = read_address(address, line.destination.address, "destinationAddress");
+  read_mac(text(object, "destinationMac"), line.destination.mac, "destinationMac");
+  line.destination.port = integer<uint16_t>(object, "destinationPort", 1, 65535);
+  line.vlan = integer<int32_t>(object, "vlan", -1, 4094);
+  if (!(line.ipv6 ? link.has_address6 : link.has_address4)) {
+    throw Error(ErrorCode::usage, "send to " + address, "the interface has no address of that family");
+  }
+  return line;
+}
+
+StreamConfig read_stream(const Napi::Object& object, const Link& link) {
+  StreamConfig stream{};
+  stream.schedule = read_schedule(nested(object, "schedule"));
+  stream.ticks = read_ticks(nested(object, "ticks"));
+  stream.source_port = integer<uint16_t>(object, "sourcePort", 1, 65535);
+  stream.flows = integer<uint32_t>(object, "flows", 1, 1024);
+  if (stream.source_port + stream.flows > 65536) refuse("flows", "a number of ports up to 65535");
+  stream.lines = read_list<LineConfig>(object, "lines", 1,
+                                       [&](const Napi::Object& line) { return read_line(line, link); });
+  return stream;
+}
+
+}  // namespace
+
 GeneratorConfig read_generator(const Napi::Object& object) {
   GeneratorConfig config{};
   config.io = read_io(nested(object, "io"));
-  std::string address = text(object, "destinationAddress");
-  config.ipv6 = read_address(address, config.destination.address, "destinationAddress");
-  read_mac(text(object, "destinationMac"), config.destination.mac, "destinationMac");
-  config.destination.port = integer<uint16_t>(object, "destinationPort", 1, 65535);
-  if (!(config.ipv6 ? config.io.link.has_address6 : config.io.link.has_address4)) {
-    throw Error(ErrorCode::usage, "send to " + address, "the interface has no address of that family");
-  }
+  config.streams = read_list<StreamConfig>(
+      object, "streams", 1, [&](const Napi::Object& stream) { return read_stream(stream, config.io.link); });
   config.closed = text(object, "mode") == "closed";
   config.window = integer<uint32_t>(object, "window", 1, 1 << 16);
   config.count = integer<uint64_t>(object, "count", 0, 1e15);
   config.duration_ns = integer<uint64_t>(object, "durationNs", 0, 1e18);
   config.warmup_ns = integer<uint64_t>(object, "warmupNs", 0, 1e15);
   config.quiet_ns = integer<uint64_t>(object, "quietNs", 0, 1e12);
-  config.flows = integer<uint32_t>(object, "flows", 1, 1024);
-  if (config.io.send_port + config.flows > 65536) refuse("flows", "a number of ports up to 65535");
   config.late_threshold_ns = integer<uint64_t>(object, "lateThresholdNs", 0, 1e12);
   config.breakdown_every = read_breakdown(object);
-  config.schedule = read_schedule(nested(object, "schedule"));
   config.ledger.strategy = read_strategy(nested(object, "strategy"));
-  config.ticks = read_ticks(nested(object, "ticks"));
   config.ledger.match = read_match(text(object, "match"));
   config.ledger.timeout_ns = integer<uint64_t>(object, "timeoutNs", 1, 60e9);
   config.ledger.stamped = config.io.tx_stamps && config.io.timestamps != Provenance::tsc;

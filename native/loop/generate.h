@@ -12,8 +12,7 @@
 #include "frame/build.h"
 #include "frame/parse.h"
 #include "generate/ledger.h"
-#include "generate/schedule.h"
-#include "generate/tick_source.h"
+#include "generate/stream.h"
 #include "io/packet_io.h"
 #include "loop/role.h"
 
@@ -21,19 +20,15 @@ namespace carom {
 
 struct GeneratorConfig {
   IoConfig io;
-  Endpoint destination;
-  bool ipv6;
-  bool closed;              // closed loop: a window; otherwise the schedule
-  uint32_t window;          // ticks in flight
-  ScheduleConfig schedule;  // open loop
-  uint64_t count;           // measured ticks, 0 for no limit
-  uint64_t duration_ns;     // of the measured part, 0 for no limit
+  std::vector<StreamConfig> streams;
+  bool closed;           // closed loop: a window; otherwise the schedule
+  uint32_t window;       // ticks in flight
+  uint64_t count;        // measured ticks, 0 for no limit
+  uint64_t duration_ns;  // of the measured part, 0 for no limit
   uint64_t warmup_ns;
   uint64_t quiet_ns;  // closed loop: the pause after a tick that must not be answered
-  TickSourceConfig ticks;
   LedgerConfig ledger;
   uint64_t late_threshold_ns;
-  uint32_t flows;            // source ports that the ticks come from, each symbol's from one of them
   uint32_t breakdown_every;  // one tick of so many is followed (core/passages.h); 0: none
 };
 
@@ -78,17 +73,19 @@ class GenerateLoop {
         ledger_(role.ledger),
         counters_(role.counters),
         io_(io),
-        source_(role.config.ticks),
-        schedule_(role.config.schedule),
+        flows_(role.config.streams[0].flows),
+        source_(role.config.streams[0].ticks),
+        schedule_(role.config.streams[0].schedule),
         parse_options_{role.config.io.vlan, true, -1} {
     const Link& link = config_.io.link;
+    const StreamConfig& stream = config_.streams[0];
+    const LineConfig& line = stream.lines[0];
     Endpoint from{};
     memcpy(from.mac, link.mac, 6);
-    memcpy(from.address, config_.ipv6 ? link.address6 : link.address4, config_.ipv6 ? 16 : 4);
-    for (uint32_t flow = 0; flow < config_.flows; flow++) {
-      from.port = static_cast<uint16_t>(config_.io.send_port + flow);
-      templates_.emplace_back(from, config_.destination, config_.ipv6, config_.io.vlan, config_.io.ttl,
-                              MARKET_DATA_SIZE);
+    memcpy(from.address, line.ipv6 ? link.address6 : link.address4, line.ipv6 ? 16 : 4);
+    for (uint32_t flow = 0; flow < flows_; flow++) {
+      from.port = static_cast<uint16_t>(stream.source_port + flow);
+      templates_.emplace_back(from, line.destination, line.ipv6, line.vlan, config_.io.ttl, MARKET_DATA_SIZE);
     }
   }
 
@@ -131,7 +128,7 @@ class GenerateLoop {
   // Content and planned time of the next tick; in the closed loop the time is known when the window has room.
   void plan() noexcept {
     next_tick_ = source_.next();
-    next_flow_ = config_.flows == 1 ? 0 : source_.symbol() % config_.flows;
+    next_flow_ = flows_ == 1 ? 0 : source_.symbol() % flows_;
     next_planned_ns_ = config_.closed ? allowed_ns_ : schedule_.planned_ns();
   }
 
@@ -343,6 +340,7 @@ class GenerateLoop {
   Ledger& ledger_;
   GeneratorCounters& counters_;
   Io& io_;
+  uint32_t flows_;
   TickSource source_;
   Schedule schedule_;
   ParseOptions parse_options_;

@@ -31,7 +31,7 @@ class DeviceIo {
   static constexpr std::string_view NAME = "device";
 
   DeviceIo(GeneratorRole& role, const DeviceOptions& options)
-      : role_(role), options_(options), chance_(options.fickle), source_(role.config.ticks) {}
+      : role_(role), options_(options), chance_(options.fickle), source_(role.config.streams[0].ticks) {}
 
   uint32_t rx_peek(std::span<Frame> frames) noexcept {
     guarded([&] { expect(role_.config.io.receives, "only who receives polls"); });
@@ -87,19 +87,20 @@ class DeviceIo {
   // Each tick is the one that the seed gives, in a good frame to the right place.
   void take(const Frame& frame) {
     const GeneratorConfig& config = role_.config;
-    Reading reading = read_frame(frame.data, frame.length, {config.io.vlan, true, -1});
+    const LineConfig& line = config.streams[0].lines[0];
+    Reading reading = read_frame(frame.data, frame.length, {line.vlan, true, -1});
     expect_equal(reading.defects, 0, "defects of a tick's frame");
     expect_equal(reading.payload_length(), MARKET_DATA_SIZE, "one tick a frame");
     const uint8_t* ip = frame.data + reading.ip;
     size_t size = reading.ipv6 ? 16 : 4;
-    expect(memcmp(frame.data, config.destination.mac, 6) == 0, "destination MAC");
+    expect(memcmp(frame.data, line.destination.mac, 6) == 0, "destination MAC");
     expect(memcmp(frame.data + 6, config.io.link.mac, 6) == 0, "source MAC");
-    expect(reading.ipv6 == config.ipv6, "IP version");
-    const uint8_t* own = config.ipv6 ? config.io.link.address6 : config.io.link.address4;
+    expect(reading.ipv6 == line.ipv6, "IP version");
+    const uint8_t* own = line.ipv6 ? config.io.link.address6 : config.io.link.address4;
     expect(memcmp(ip + (reading.ipv6 ? 8 : 12), own, size) == 0, "source address");
-    expect(memcmp(ip + (reading.ipv6 ? 24 : 16), config.destination.address, size) == 0, "destination");
-    expect_equal(be16(frame.data + reading.udp), config.io.send_port, "source port");
-    expect_equal(be16(frame.data + reading.udp + 2), config.destination.port, "destination port");
+    expect(memcmp(ip + (reading.ipv6 ? 24 : 16), line.destination.address, size) == 0, "destination");
+    expect_equal(be16(frame.data + reading.udp), config.streams[0].source_port, "source port");
+    expect_equal(be16(frame.data + reading.udp + 2), line.destination.port, "destination port");
     Tick tick = Tick::read(frame.data + reading.payload());
     Tick planned = source_.next();
     expect_equal(tick.symbol, planned.symbol, "symbol");

@@ -13,16 +13,20 @@ namespace {
 GeneratorConfig generator_config(Match match, bool ipv6 = false) {
   GeneratorConfig config{};
   config.io = io_config(false, ipv6);
-  memcpy(config.destination.mac, ipv6 ? GROUP6_MAC : GROUP4_MAC, 6);
-  memcpy(config.destination.address, ipv6 ? GROUP6 : GROUP4, 16);
-  config.destination.port = TICK_PORT;
-  config.ipv6 = ipv6;
+  StreamConfig& stream = config.streams.emplace_back();
+  LineConfig& line = stream.lines.emplace_back();
+  memcpy(line.destination.mac, ipv6 ? GROUP6_MAC : GROUP4_MAC, 6);
+  memcpy(line.destination.address, ipv6 ? GROUP6 : GROUP4, 16);
+  line.destination.port = TICK_PORT;
+  line.ipv6 = ipv6;
+  line.vlan = -1;
   config.closed = true;
   config.window = 1;
-  config.schedule.arrival.rate_millihertz = 1000;
+  stream.schedule.arrival.rate_millihertz = 1000;
   config.quiet_ns = 200;
-  config.ticks = {7, 0.9, {"AAPL", "MSFT", "GOOG", "AMZN"}, 1000, 10000, match == Match::price};
-  config.flows = 1;
+  stream.ticks = {7, 0.9, {"AAPL", "MSFT", "GOOG", "AMZN"}, 1000, 10000, match == Match::price};
+  stream.source_port = config.io.send_port;
+  stream.flows = 1;
   config.ledger = {4096, 1'000'000'000, match, false, {STRATEGY_threshold, {10000, 100, 1, 0}, {}, 0}};
   config.late_threshold_ns = 3000;
   return config;
@@ -76,7 +80,7 @@ void right_order(const Tick& tick, uint8_t* order) {
 
 void push_orders(MemoryIo& memory, const GeneratorConfig& config, const uint8_t* orders, uint32_t length) {
   uint8_t bytes[MAX_FRAME];
-  FrameFields fields = fields_between(false, config.ipv6, config.io.vlan);
+  FrameFields fields = fields_between(false, config.streams[0].lines[0].ipv6, config.io.vlan);
   fields.payload = orders;
   fields.payload_length = length;
   Frame frame{bytes, build(fields, bytes), -1, false, 0};
@@ -116,7 +120,7 @@ void closed_loop(Chance& chance) {
       config.window = window;
       config.count = 5000;
       config.warmup_ns = 200'000;
-      config.io.vlan = window == 64 ? 100 : -1;
+      config.io.vlan = config.streams[0].lines[0].vlan = window == 64 ? 100 : -1;
       check_perfect(config, 0);
       check_perfect(config, chance.next() | 1);
     }
@@ -127,7 +131,7 @@ void closed_loop(Chance& chance) {
 void open_loop(Chance& chance) {
   GeneratorConfig config = generator_config(Match::clordid);
   config.closed = false;
-  config.schedule.arrival.rate_millihertz = 200'000'000;
+  config.streams[0].schedule.arrival.rate_millihertz = 200'000'000;
   config.warmup_ns = 5'000'000;
   config.duration_ns = 50'000'000;
   for (uint64_t fickle : {uint64_t{0}, chance.next() | 1}) {
@@ -144,7 +148,8 @@ void open_loop(Chance& chance) {
 void count(Chance&) {
   GeneratorConfig config = generator_config(Match::clordid);
   config.closed = false;
-  config.schedule.arrival.rate_millihertz = 1'000'000'000'000;  // hopeless: always behind, always in batches
+  config.streams[0].schedule.arrival.rate_millihertz =
+      1'000'000'000'000;  // hopeless: always behind, always in batches
   for (uint64_t count : {1u, 15u, 16u, 17u, 1000u}) {
     config.count = count;
     check_perfect(config, 0);
@@ -156,7 +161,7 @@ void count(Chance&) {
 void wide_window(Chance&) {
   GeneratorConfig config = generator_config(Match::clordid);
   config.window = 64;
-  config.ticks.trigger_ratio = 1;
+  config.streams[0].ticks.trigger_ratio = 1;
   config.duration_ns = 20'000'000;
   GeneratorRole role(config);
   check_identities(role, run(role, perfect(role.config)));
@@ -169,7 +174,7 @@ void only_sends(Chance&) {
   GeneratorConfig config = generator_config(Match::clordid);
   config.closed = false;
   config.io.receives = false;
-  config.schedule.arrival.rate_millihertz = 1'000'000'000;
+  config.streams[0].schedule.arrival.rate_millihertz = 1'000'000'000;
   config.count = 20'000;
   GeneratorRole role(config);
   Outcome outcome = run(role, {});
@@ -196,7 +201,7 @@ void small_ledger(Chance&) {
   config.window = 4;
   config.count = 20'000;
   config.quiet_ns = 0;
-  config.ticks.trigger_ratio = 0.5;
+  config.streams[0].ticks.trigger_ratio = 0.5;
   config.ledger.capacity = 64;
   config.ledger.timeout_ns = 300'000'000;
   GeneratorRole role(config);
@@ -214,7 +219,7 @@ void small_ledger(Chance&) {
 void link_gone(Chance&) {
   GeneratorConfig config = generator_config(Match::clordid);
   config.closed = false;
-  config.schedule.arrival.rate_millihertz = 200'000'000;
+  config.streams[0].schedule.arrival.rate_millihertz = 200'000'000;
   config.duration_ns = 20'000'000;
   config.ledger.timeout_ns = 5'000'000;
   GeneratorRole role(config);
@@ -230,7 +235,7 @@ void link_gone(Chance&) {
 // over.
 void never_quiet(Chance&) {
   GeneratorConfig config = generator_config(Match::clordid);
-  config.ticks.trigger_ratio = 1;
+  config.streams[0].ticks.trigger_ratio = 1;
   config.duration_ns = 20'000'000;
   config.ledger.timeout_ns = 1'000'000;
   GeneratorRole role(config);
