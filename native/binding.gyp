@@ -35,7 +35,7 @@
         "addon/addon.cpp", "addon/frame_socket.cpp", "addon/read.cpp", "addon/read_generator.cpp", "addon/roles.cpp", "addon/write.cpp",
         "core/clock.cpp", "core/stall.cpp", "core/thread.cpp",
         "filter/packet_filter.cpp",
-        "generate/arrival.cpp", "generate/ledger.cpp",
+        "generate/arrival.cpp", "generate/feed.cpp", "generate/ledger.cpp",
         "io/af_packet.cpp", "io/af_xdp.cpp", "io/driver_counters.cpp", "io/socket.cpp", "io/timestamping.cpp", "io/udp.cpp", "io/xdp.cpp", "io/xdp_holder.cpp", "io/xdp_pass.cpp", "io/xdp_program.cpp",
         "loop/backends.cpp", "loop/respond.cpp", "loop/role.cpp"
       ],

@@ -49,7 +49,20 @@ export interface GeneratorResult {
   readonly examples: readonly Example[];
   readonly sends: BigUint64Array; // rows of tick timestamp, planned, handed to the backend, returned
   readonly answers: BigUint64Array; // rows of tick timestamp, the order's timestamp, received, received
+  readonly lines: readonly LineCounts[]; // of each stream its lines; of a plain one nothing is counted here
   readonly notes: readonly string[]; // what the backend found out at open: mode, queue, stamps
+}
+
+/** What became of the datagrams of a line when their time came, the warm-up included. */
+export interface LineCounts {
+  readonly datagrams: number; // sent or lost; copies not counted
+  readonly ticks: number; // in them
+  readonly frames: number; // handed to the wire, copies included
+  readonly lost: number; // datagrams, from here on, each on purpose
+  readonly lost_ticks: number;
+  readonly duplicated: number;
+  readonly reordered: number;
+  readonly corrupted: number;
 }
 
 export interface ResponderResult {

@@ -21,6 +21,7 @@ Napi::Object write_histogram(Napi::Env env, const Histogram& histogram);
 Napi::Object write_stalls(Napi::Env env, const StallDetector& stalls);
 Napi::Object write_intervals(Napi::Env env, const std::vector<Interval>& intervals);
 Napi::Array write_examples(Napi::Env env, const std::vector<Example>& examples);
+Napi::Array write_lines(Napi::Env env, const std::vector<LineCounters>& lines);
 Napi::Value write_passages(Napi::Env env, const PassageLog& log);
 Napi::Array write_trace(Napi::Env env, const std::vector<TraceRecord>& records);
 Napi::Array write_strings(Napi::Env env, const std::vector<std::string>& strings);

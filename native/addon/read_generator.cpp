@@ -20,7 +20,8 @@ uint32_t ledger_capacity(const GeneratorConfig& config, double peak_pps) {
   // A closed loop of one sends nothing while it waits; a wider one may send some 1 M ticks a second.
   if (config.closed && config.window == 1) return SMALLEST;
   double ticks_per_s = config.closed ? 1e6 : peak_pps;
-  double wanted = 2 * ticks_per_s * (static_cast<double>(config.ledger.timeout_ns) / 1e9 + 0.1);
+  double held_ns = static_cast<double>(config.ledger.timeout_ns + config.feed.hold_ns);
+  double wanted = 2 * ticks_per_s * (held_ns / 1e9 + 0.1);
   uint64_t capped = wanted < static_cast<double>(LARGEST) ? static_cast<uint64_t>(wanted) : LARGEST;
   return static_cast<uint32_t>(std::bit_ceil(std::max(capped, SMALLEST)));
 }
@@ -173,6 +174,9 @@ TickSourceConfig read_ticks(const Napi::Object& object) {
 
 namespace {
 
+constexpr uint32_t LINES_MAX = 4;
+constexpr size_t FEED_BYTES_MAX = size_t{1} << 30;
+
 template <class T, class Read>
 std::vector<T> read_list(const Napi::Object& object, const char* name, uint32_t most, Read read) {
   Napi::Value value = object.Get(name);
@@ -188,6 +192,34 @@ std::vector<T> read_list(const Napi::Object& object, const char* name, uint32_t 
   return result;
 }
 
+Impairment read_impairment(const Napi::Object& object) {
+  Impairment done;
+  done.loss = number(object, "loss", 0, 1);
+  done.duplicate = number(object, "duplicate", 0, 1);
+  done.reorder = number(object, "reorder", 0, 1);
+  done.reorder_by = integer<uint32_t>(object, "reorderBy", 1, 1e6);
+  done.delay_ns = integer<uint64_t>(object, "delayNs", 0, 60e9);
+  done.jitter_ns = integer<uint64_t>(object, "jitterNs", 0, 60e9);
+  done.corrupt = number(object, "corrupt", 0, 1);
+  done.corrupt_from = integer<uint32_t>(object, "corruptFrom", 0, MARKET_DATA_SIZE - 1);
+  done.corrupt_to = integer<uint32_t>(object, "corruptTo", done.corrupt_from, MARKET_DATA_SIZE - 1);
+  return done;
+}
+
+std::vector<uint32_t> read_sizes(const Napi::Object& object, uint32_t largest) {
+  Napi::Value value = object.Get("sizes");
+  if (!value.IsArray()) refuse("sizes", "a list");
+  Napi::Array array = value.As<Napi::Array>();
+  std::vector<uint32_t> sizes;
+  for (uint32_t i = 0; i < array.Length(); i++) {
+    Napi::Value item = array[i];
+    double size = item.IsNumber() ? item.As<Napi::Number>().DoubleValue() : 0;
+    if (!(size >= 1 && size <= largest)) refuse("sizes", "a list of sizes that the link carries");
+    sizes.push_back(static_cast<uint32_t>(size));
+  }
+  return sizes;
+}
+
 LineConfig read_line(const Napi::Object& object, const Link& link) {
   LineConfig line{};
   std::string address = text(object, "destinationAddress");
@@ -195,6 +227,9 @@ LineConfig read_line(const Napi::Object& object, const Link& link) {
   read_mac(text(object, "destinationMac"), line.destination.mac, "destinationMac");
   line.destination.port = integer<uint16_t>(object, "destinationPort", 1, 65535);
   line.vlan = integer<int32_t>(object, "vlan", -1, 4094);
+  line.skew_ns = integer<uint64_t>(object, "skewNs", 0, 60e9);
+  line.judged = boolean(object, "judged");
+  if (!object.Get("impairment").IsNull()) line.impairment = read_impairment(nested(object, "impairment"));
   if (!(line.ipv6 ? link.has_address6 : link.has_address4)) {
     throw Error(ErrorCode::usage, "send to " + address, "the interface has no address of that family");
   }
@@ -208,8 +243,19 @@ StreamConfig read_stream(const Napi::Object& object, const Link& link) {
   stream.source_port = integer<uint16_t>(object, "sourcePort", 1, 65535);
   stream.flows = integer<uint32_t>(object, "flows", 1, 1024);
   if (stream.source_port + stream.flows > 65536) refuse("flows", "a number of ports up to 65535");
-  stream.lines = read_list<LineConfig>(object, "lines", 1,
+  Napi::Object packing = nested(object, "packing");
+  stream.most = integer<uint32_t>(packing, "most", 1, 2048);
+  stream.within_ns = integer<uint64_t>(packing, "withinNs", 0, 60e9);
+  stream.sizes = read_sizes(object, link.mtu + ETHERNET_SIZE + VLAN_SIZE);
+  stream.lines = read_list<LineConfig>(object, "lines", LINES_MAX,
                                        [&](const Napi::Object& line) { return read_line(line, link); });
+  bool judged = false;
+  for (const LineConfig& line : stream.lines) {
+    judged |= line.judged;
+    uint32_t headers = (line.ipv6 ? IPV6_SIZE : IPV4_SIZE) + UDP_SIZE;
+    if (headers + stream.most * MARKET_DATA_SIZE > link.mtu) refuse("most", "so few that they fit");
+  }
+  if (!judged) refuse("lines", "one that the device listens to, at least");
   return stream;
 }
 
@@ -232,7 +278,18 @@ GeneratorConfig read_generator(const Napi::Object& object) {
   config.ledger.match = read_match(text(object, "match"));
   config.ledger.timeout_ns = integer<uint64_t>(object, "timeoutNs", 1, 60e9);
   config.ledger.stamped = config.io.tx_stamps && config.io.timestamps != Provenance::tsc;
-  config.ledger.capacity = ledger_capacity(config, number(object, "peakRate", 0, 1e12));
+  config.feed.peak_pps = number(object, "peakRate", 0, 1e12);
+  config.feed.hold_ns = integer<uint64_t>(object, "holdNs", 0, 3600e9);
+  config.feed.arbitrates = boolean(object, "arbitrates");
+  config.ledger.in_steps = !is_plain(config.streams);
+  config.ledger.capacity = ledger_capacity(config, config.feed.peak_pps);
+  if (!config.ledger.in_steps) return config;
+  if (config.closed) refuse("mode", "open: only one plain stream goes by a window");
+  if (config.ledger.match != Match::clordid) refuse("match", "clordid, with anything but one plain stream");
+  uint32_t most = 1;
+  for (const StreamConfig& stream : config.streams) most = std::max(most, stream.most);
+  if (size_t{Feed::capacity(config.feed)} * most * sizeof(FedTick) > FEED_BYTES_MAX)
+    refuse("holdNs", "so short that what is held back fits into memory");
   return config;
 }
 

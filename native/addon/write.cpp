@@ -127,6 +127,23 @@ Napi::Array write_examples(Napi::Env env, const std::vector<Example>& examples) 
   return array;
 }
 
+Napi::Array write_lines(Napi::Env env, const std::vector<LineCounters>& lines) {
+  Napi::Array array = Napi::Array::New(env, lines.size());
+  for (uint32_t i = 0; i < lines.size(); i++) {
+    Napi::Object object = Napi::Object::New(env);
+    put(object, "datagrams", lines[i].datagrams);
+    put(object, "ticks", lines[i].ticks);
+    put(object, "frames", lines[i].frames);
+    put(object, "lost", lines[i].lost);
+    put(object, "lost_ticks", lines[i].lost_ticks);
+    put(object, "duplicated", lines[i].duplicated);
+    put(object, "reordered", lines[i].reordered);
+    put(object, "corrupted", lines[i].corrupted);
+    array[i] = object;
+  }
+  return array;
+}
+
 Napi::Object write_counters(Napi::Env env, const GeneratorRole& role) {
   Napi::Object object = Napi::Object::New(env);
   const LedgerCounters& ledger = role.ledger.counters();
@@ -137,9 +154,11 @@ Napi::Object write_counters(Napi::Env env, const GeneratorRole& role) {
   put(object, "wrong", ledger.wrong);
   put(object, "late", ledger.late);
   put(object, "missing", ledger.missing);
+  put(object, "withheld", ledger.withheld);
   put(object, "received", ledger.received);
   put(object, "duplicate", ledger.duplicate);
   put(object, "unexpected", ledger.unexpected);
+  put(object, "answered_copies", ledger.answered_copies);
   put(object, "partial_orders", ledger.partial_orders);
   put(object, "reordered", ledger.reordered);
   put(object, "stamped", ledger.stamped);

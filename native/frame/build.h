@@ -20,7 +20,8 @@ class FrameTemplate {
  public:
   FrameTemplate() = default;
 
-  // Headers for datagrams of one size. `vlan` -1 is untagged.
+  // Headers for datagrams of one size; of a size told when a frame is finished, with a payload of 0. `vlan`
+  // -1 is untagged.
   FrameTemplate(const Endpoint& source, const Endpoint& destination, bool ipv6, int32_t vlan, uint8_t ttl,
                 uint32_t payload_length) noexcept {
     uint8_t* at = bytes_;
@@ -41,6 +42,7 @@ class FrameTemplate {
     store_be16(at + 2, destination.port);
     store_be16(at + 4, static_cast<uint16_t>(udp_length));
     store_be16(at + 6, 0);
+    ipv6_ = ipv6;
     header_length_ = static_cast<uint32_t>(at + UDP_SIZE - bytes_);
     payload_length_ = payload_length;
     sum_ = checksum_add_word(0, __builtin_bswap16(static_cast<uint16_t>(udp_length)));
@@ -66,6 +68,29 @@ class FrameTemplate {
     uint16_t checksum = static_cast<uint16_t>(~checksum_fold(sum));
     if (checksum == 0) checksum = 0xffff;  // zero would mean "none" (RFC 768)
     memcpy(frame + header_length_ - 2, &checksum, 2);
+  }
+
+  // The same for a payload of any size, which the headers do not know yet. Returns the length of the frame.
+  uint32_t finish(uint8_t* frame, uint32_t payload_length) const noexcept {
+    uint8_t* udp = frame + header_length_ - UDP_SIZE;
+    store_be16(udp + 4, static_cast<uint16_t>(UDP_SIZE + payload_length));
+    if (ipv6_) {
+      store_be16(udp - IPV6_SIZE + 4, static_cast<uint16_t>(UDP_SIZE + payload_length));
+    } else {
+      uint8_t* ip = udp - IPV4_SIZE;
+      store_be16(ip + 2, static_cast<uint16_t>(IPV4_SIZE + UDP_SIZE + payload_length));
+      store_be16(ip + 10, 0);
+      uint16_t checksum = static_cast<uint16_t>(~checksum_fold(checksum_add(0, ip, IPV4_SIZE)));
+      memcpy(ip + 10, &checksum, 2);
+    }
+    // The length is in the pseudo header and in the UDP header.
+    uint64_t length = __builtin_bswap16(static_cast<uint16_t>(payload_length));
+    uint64_t sum = checksum_add_word(checksum_add_word(sum_, length), length);
+    sum = checksum_add(sum, frame + header_length_, payload_length);
+    uint16_t checksum = static_cast<uint16_t>(~checksum_fold(sum));
+    if (checksum == 0) checksum = 0xffff;
+    memcpy(udp + 6, &checksum, 2);
+    return header_length_ + payload_length;
   }
 
   // A frame buffer must hold this many bytes at least: begin() writes past short headers.
@@ -102,9 +127,18 @@ class FrameTemplate {
   uint8_t bytes_[72] = {};  // MAX_HEADER_SIZE, rounded up
   uint32_t header_length_ = 0;
   uint32_t payload_length_ = 0;
+  bool ipv6_ = false;
   uint64_t sum_ = 0;  // pseudo header and UDP header
 };
 
 static_assert(MAX_HEADER_SIZE <= 72);
+
+// Bytes behind the IP packet, up to a length: an Ethernet trailer, which no receiver looks at (RFC 1122, 2.3.3:
+// the IP length says where the packet ends). Returns the length of the frame.
+inline uint32_t pad_frame(uint8_t* frame, uint32_t length, uint32_t wanted) noexcept {
+  if (wanted <= length) return length;
+  memset(frame + length, 0, wanted - length);
+  return wanted;
+}
 
 }  // namespace carom

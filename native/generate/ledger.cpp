@@ -37,28 +37,39 @@ Ledger::Ledger(const LedgerConfig& config)
       strategy_(config.strategy),
       mask_(config.capacity - 1),
       entries_(config.capacity),
-      due_(config.capacity) {
+      due_(config.capacity),
+      frames_(config.in_steps && config.stamped ? config.capacity : 0) {
   examples_.reserve(EXAMPLES * 6);
 }
 
-bool Ledger::sent(const Tick& tick, uint64_t planned_ns, uint64_t sent_ns, bool measured) noexcept {
+Ledger::Entry& Ledger::claim() noexcept {
   Entry& slot = entry(next_);
   if (next_ > mask_) lap(slot);
   __builtin_prefetch(&entry(next_ + 1), 1);
-  Decision& decision = due_[next_ & mask_];
-  decision = strategy_.on_tick(rules_, tick);
-  bool due = decision.order != 0;
-  slot = {planned_ns, sent_ns, 0, 0, tick, 0, due ? State::waiting : State::quiet, measured};
+  return slot;
+}
+
+bool Ledger::sent(const Tick& tick, uint64_t planned_ns, uint64_t sent_ns, bool measured) noexcept {
+  Entry& slot = claim();
+  slot = {planned_ns, sent_ns, 0, 0, tick, 0, State::planned, measured, 0};
   if (config_.stamped) stamps_due_++;
+  return begin(slot, next_++, measured);
+}
+
+// The device gets the tick now: whether an order must come back is decided, and the tick counted.
+bool Ledger::begin(Entry& slot, uint64_t number, bool measured) noexcept {
+  Decision& decision = due_[number & mask_];
+  decision = strategy_.on_tick(rules_, slot.tick);
+  bool due = decision.order != 0;
+  slot.state = due ? State::waiting : State::quiet;
   if (due) {
     if (config_.match != Match::clordid) {
-      if (waiting_ > 0) entry(extend(waiting_tail_)).next_waiting = static_cast<uint32_t>(next_);
-      if (waiting_ == 0) waiting_head_ = static_cast<uint32_t>(next_);
-      waiting_tail_ = static_cast<uint32_t>(next_);
+      if (waiting_ > 0) entry(extend(waiting_tail_)).next = static_cast<uint32_t>(number);
+      if (waiting_ == 0) waiting_head_ = static_cast<uint32_t>(number);
+      waiting_tail_ = static_cast<uint32_t>(number);
     }
     waiting_++;
   }
-  next_++;
   if (!measured) {
     ++counters_.warmup_sent;
     return due;
@@ -66,6 +77,50 @@ bool Ledger::sent(const Tick& tick, uint64_t planned_ns, uint64_t sent_ns, bool 
   ++counters_.sent;
   if (!due) ++counters_.quiet;
   return due;
+}
+
+uint32_t Ledger::plan(const Tick& tick) noexcept {
+  claim() = {0, 0, 0, 0, tick, 0, State::planned, false, 0};
+  due_[next_ & mask_] = {};
+  return static_cast<uint32_t>(next_++);
+}
+
+void Ledger::depart(uint32_t low, uint64_t planned_ns, uint64_t sent_ns, bool measured,
+                    uint8_t answers) noexcept {
+  uint64_t number = extend(low);
+  // Held back for so long that the ring came round: it can't be judged any more.
+  if (number < oldest()) return sent_only(measured, true);
+  Entry& slot = entry(number);
+  slot.planned_ns = planned_ns;
+  slot.sent_ns = sent_ns;
+  slot.measured = measured;
+  slot.copies = answers > 0 ? answers - 1 : 0;
+  begin(slot, number, measured);
+}
+
+void Ledger::withhold(uint32_t low, bool measured) noexcept {
+  sent_only(measured, true);
+  uint64_t number = extend(low);
+  if (number < oldest()) return;
+  entry(number).state = State::withheld;
+  entry(number).measured = measured;
+}
+
+void Ledger::frame(std::span<const FedTick> ticks) noexcept {
+  if (!config_.stamped) return;
+  stamps_due_++;
+  FrameTicks& sent = frames_[frames_sent_++ & mask_];
+  sent = {ticks.empty() ? 0 : ticks[0].entry, static_cast<uint32_t>(ticks.size())};
+  for (uint32_t i = 1; i < ticks.size(); i++) {
+    uint64_t number = extend(ticks[i - 1].entry);
+    if (number >= oldest()) entry(number).next = ticks[i].entry;
+  }
+}
+
+void Ledger::abandon() noexcept {
+  for (uint64_t number = oldest(); number < next_; number++) {
+    if (entry(number).state == State::planned) entry(number).state = State::withheld;
+  }
 }
 
 uint32_t Ledger::received(const uint8_t* payload, uint32_t length, uint64_t now_ns,
@@ -90,9 +145,16 @@ bool Ledger::judge(const Order& order, uint64_t now_ns, uint64_t stamp_ns) noexc
                  found != nullptr ? found->tick.timestamp : 0);
     return false;
   };
-  if (found == nullptr || found->state == State::quiet)
+  if (found == nullptr || found->state == State::quiet || found->state == State::planned ||
+      found->state == State::withheld) {
     return fault(Verdict::unexpected, counters_.unexpected);
+  }
   if (found->state == State::answered || found->state == State::awaiting_stamp) {
+    if (found->copies > 0 && is_right(order, *found)) {
+      found->copies--;
+      if (measured) ++counters_.answered_copies;
+      return false;
+    }
     return fault(Verdict::duplicate, counters_.duplicate);
   }
   bool was_missing = found->state == State::missing;
@@ -160,14 +222,14 @@ Ledger::Entry* Ledger::take_waiting(const Order& order) noexcept {
   uint32_t number = waiting_head_;
   for (uint64_t i = 0; i < waiting_; i++) {
     Entry& candidate = entry(extend(number));
-    uint32_t next = candidate.next_waiting;
+    uint32_t next = candidate.next;
     bool fits = candidate.tick.symbol == order.symbol;
     if (config_.match == Match::price) fits = fits && due(candidate).price == order.price;
     if (fits) {
       if (before == nullptr) {
         waiting_head_ = next;
       } else {
-        before->next_waiting = next;
+        before->next = next;
       }
       if (number == waiting_tail_ && before != nullptr) {
         waiting_tail_ = before_number;
@@ -201,16 +263,31 @@ void Ledger::answered(Entry& entry, uint64_t now_ns, uint64_t stamp_ns) noexcept
   }
 }
 
-void Ledger::left(const TxStamp& stamp) noexcept {
-  uint64_t number = extend(stamp.index);
-  if (number >= next_ || number < oldest()) return;
+void Ledger::left(const TxStamp& given) noexcept {
+  if (!config_.in_steps) {
+    uint64_t number = extend(given.index);
+    if (number >= next_ || number < oldest()) return;
+    if (stamps_due_ > 0) stamps_due_--;
+    stamp(entry(number), given.stamp_ns);
+    return;
+  }
+  if (static_cast<uint32_t>(frames_sent_) - given.index - 1 > mask_) return;
   if (stamps_due_ > 0) stamps_due_--;
-  Entry& slot = entry(number);
+  auto [low, count] = frames_[given.index & mask_];
+  for (; count > 0; count--) {
+    uint64_t number = extend(low);
+    if (number >= next_ || number < oldest()) return;
+    low = entry(number).next;
+    stamp(entry(number), given.stamp_ns);
+  }
+}
+
+void Ledger::stamp(Entry& slot, uint64_t stamp_ns) noexcept {
   if (slot.state == State::awaiting_stamp) {
     slot.state = State::answered;
-    record(slot, slot.stamp_ns, stamp.stamp_ns);
+    record(slot, slot.stamp_ns, stamp_ns);
   } else {
-    slot.stamp_ns = stamp.stamp_ns;
+    slot.stamp_ns = stamp_ns;
   }
 }
 
@@ -238,6 +315,7 @@ uint32_t Ledger::expire(uint64_t now_ns) noexcept {
   uint32_t expired = std::exchange(lapped_, 0);
   while (first_open_ < next_) {
     Entry& slot = entry(first_open_);
+    if (slot.state == State::planned) break;
     bool open = slot.state == State::waiting || slot.state == State::quiet;
     if (open && now_ns <= slot.sent_ns + config_.timeout_ns) break;  // now may be a little before sent
     if (slot.state == State::waiting) {
@@ -255,7 +333,7 @@ void Ledger::expire_one(Entry& slot) noexcept {
   ++(slot.measured ? counters_.missing : counters_.warmup_faults);
   waiting_--;
   if (config_.match != Match::clordid)
-    waiting_head_ = slot.next_waiting;  // the oldest is the first of the list
+    waiting_head_ = slot.next;  // the oldest is the first of the list
 }
 
 // The ring comes round: the entry is about to be another tick's.

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <span>
 #include <vector>
 
 #include "core/counters.h"
@@ -18,12 +19,19 @@ namespace carom {
 enum class Match : uint8_t { clordid, price, fifo };
 enum class Verdict : uint8_t { correct, wrong, missing, duplicate, unexpected, late };
 
+// A tick on its way, and its number in the ledger.
+struct FedTick {
+  Tick tick;
+  uint32_t entry;
+};
+
 struct LedgerConfig {
   uint32_t capacity;  // ticks remembered, a power of two
   uint64_t timeout_ns;
   Match match;
   bool stamped;  // kernel or hardware timestamps are wanted
   StrategyConfig strategy;
+  bool in_steps = false;  // ticks are planned, and depart later (plan, depart)
 };
 
 // Each tick of the measured part is counted once in sent, and once in one of those behind it.
@@ -34,10 +42,12 @@ struct LedgerCounters {
   Counter wrong;    // answered by an order that is not the one that had to come
   Counter late;     // answered right, after the timeout
   Counter missing;  // had to be answered and was not, so far
+  Counter withheld;  // lost or spoilt on purpose: the device can't know it
   // Each order is counted once in received, and once in correct, wrong, late or one of these.
   Counter received;
   Counter duplicate;   // the tick had its answer already
   Counter unexpected;  // no tick, or one that must not be answered
+  Counter answered_copies;  // right answers to the copies of a tick that was sent several times on purpose
   // About them.
   Counter partial_orders;  // datagrams with bytes behind the last whole order
   Counter reordered;       // answers that came after the answer of a later tick
@@ -72,7 +82,27 @@ class Ledger {
   bool sent(const Tick& tick, uint64_t planned_ns, uint64_t sent_ns, bool measured) noexcept;
 
   // The same where nobody waits for answers: it is counted, and forgotten.
-  void sent_only(bool measured) noexcept { ++(measured ? counters_.sent : counters_.warmup_sent); }
+  void sent_only(bool measured, bool withheld = false) noexcept {
+    ++(measured ? counters_.sent : counters_.warmup_sent);
+    if (measured && withheld) ++counters_.withheld;
+  }
+
+  // The same in steps, for ticks that leave in another order than that of their timestamps. First it gets its
+  // entry, whose number is returned; timestamps grow from call to call.
+  uint32_t plan(const Tick& tick) noexcept;
+
+  // Then it was sent, so that the device can answer it; so many times, if it was sent as often.
+  void depart(uint32_t number, uint64_t planned_ns, uint64_t sent_ns, bool measured, uint8_t answers) noexcept;
+
+  // Or it never will be, on purpose, so that nothing may come back.
+  void withhold(uint32_t number, bool measured) noexcept;
+
+  // A frame was handed to the wire, with these ticks for the first time: what left() is told is about frames.
+  // Called for each frame, or for none.
+  void frame(std::span<const FedTick> ticks) noexcept;
+
+  // What was planned and has not departed never will.
+  void abandon() noexcept;
 
   // A datagram of orders came in. Returns how many ticks have got their answer by it.
   uint32_t received(const uint8_t* payload, uint32_t length, uint64_t now_ns, uint64_t stamp_ns) noexcept;
@@ -100,7 +130,7 @@ class Ledger {
   const std::vector<Example>& examples() const noexcept { return examples_; }
 
  private:
-  enum class State : uint8_t { quiet, waiting, missing, awaiting_stamp, answered };
+  enum class State : uint8_t { quiet, waiting, missing, awaiting_stamp, answered, planned, withheld };
 
   struct alignas(64) Entry {
     uint64_t planned_ns;
@@ -108,12 +138,20 @@ class Ledger {
     uint64_t received_ns;  // by the TSC
     uint64_t stamp_ns;     // of leaving; of arrival while the state is awaiting_stamp
     Tick tick;             // its timestamp is unique, and grows from entry to entry
-    uint32_t
-        next_waiting;  // matching by price or symbol: the next in the list, as the low bits of its number
+    // By the low bits of its number: matching by price or symbol, the next in the list of those that wait;
+    // of a planned tick, the next in its frame.
+    uint32_t next;
     State state;
     bool measured;
+    uint8_t copies;  // answers that may follow the first one
   };
   static_assert(sizeof(Entry) == 64);
+
+  // The ticks that a frame brought for the first time: of the first one the number, the others follow.
+  struct FrameTicks {
+    uint32_t first;
+    uint32_t count;
+  };
 
   struct Order;
 
@@ -130,6 +168,9 @@ class Ledger {
   const Decision& due(const Entry& entry) const noexcept {
     return due_[static_cast<size_t>(&entry - entries_.data())];
   }
+  Entry& claim() noexcept;
+  bool begin(Entry& slot, uint64_t number, bool measured) noexcept;
+  void stamp(Entry& slot, uint64_t stamp_ns) noexcept;
   void answered(Entry& entry, uint64_t now_ns, uint64_t stamp_ns) noexcept;
   void record(Entry& entry, uint64_t rx_stamp_ns, uint64_t tx_stamp_ns) noexcept;
   void expire_one(Entry& entry) noexcept;
@@ -142,6 +183,8 @@ class Ledger {
   uint64_t mask_;
   std::vector<Entry> entries_;
   std::vector<Decision> due_;  // of each entry: what must come back. Decided once, in the order of sending
+  std::vector<FrameTicks> frames_;  // a ring of the last frames; empty when a frame is a tick
+  uint64_t frames_sent_ = 0;
   uint64_t next_ = 0;          // number of the next tick
   uint64_t first_open_ = 0;    // all before it are settled or timed out
   uint64_t waiting_ = 0;

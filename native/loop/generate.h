@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <ctime>
+#include <optional>
 #include <vector>
 
 #include "core/clock.h"
@@ -12,7 +13,7 @@
 #include "frame/build.h"
 #include "frame/parse.h"
 #include "generate/ledger.h"
-#include "generate/stream.h"
+#include "generate/feed.h"
 #include "io/packet_io.h"
 #include "loop/role.h"
 
@@ -21,6 +22,7 @@ namespace carom {
 struct GeneratorConfig {
   IoConfig io;
   std::vector<StreamConfig> streams;
+  FeedConfig feed;
   bool closed;           // closed loop: a window; otherwise the schedule
   uint32_t window;       // ticks in flight
   uint64_t count;        // measured ticks, 0 for no limit
@@ -50,6 +52,7 @@ struct GeneratorRole : Role {
       : Role(config.io),
         config(config),
         ledger(config.ledger),
+        lines(line_count(config.streams)),
         sends(config.breakdown_every),
         answers(config.breakdown_every) {}
   ~GeneratorRole() { close(); }  // before what the thread uses goes
@@ -58,6 +61,7 @@ struct GeneratorRole : Role {
   const GeneratorConfig config;
   Ledger ledger;
   GeneratorCounters counters;
+  std::vector<LineCounters> lines;  // of each stream its lines
   Histogram lateness;
   LargestIntervals latest{LATEST};
   PassageLog sends;
@@ -77,9 +81,15 @@ class GenerateLoop {
         source_(role.config.streams[0].ticks),
         schedule_(role.config.streams[0].schedule),
         parse_options_{role.config.io.vlan, true, -1} {
+    if (!is_plain(config_.streams)) {
+      feed_.emplace(config_.streams, config_.feed, config_.io.link, config_.io.ttl, role.lines,
+                    config_.io.receives ? &ledger_ : nullptr);
+      return;
+    }
     const Link& link = config_.io.link;
     const StreamConfig& stream = config_.streams[0];
     const LineConfig& line = stream.lines[0];
+    sizes_ = stream.sizes;
     Endpoint from{};
     memcpy(from.mac, link.mac, 6);
     memcpy(from.address, line.ipv6 ? link.address6 : link.address4, line.ipv6 ? 16 : 4);
@@ -95,18 +105,28 @@ class GenerateLoop {
     warmup_end_ns_ = start_ns_ + config_.warmup_ns;
     end_ns_ = config_.duration_ns == 0 ? UINT64_MAX : warmup_end_ns_ + config_.duration_ns;
     epoch_offset_ns_ = clock_.offset_to(CLOCK_REALTIME);
-    schedule_.start(start_ns_);
     free_ = config_.window;
     allowed_ns_ = start_ns_;
-    plan();
+    if (feed_) {
+      feed_->start(start_ns_, epoch_offset_ns_);
+    } else {
+      schedule_.start(start_ns_);
+      plan();
+    }
     role_.stalls.begin(now_ns);
     while (role_.command() == Role::Command::run && !finished_) turn();
     count_unsent(finished_ ? clock_.now_ns() : turn_ns_);
+    ledger_.abandon();
     drain();
     ledger_.close();
   }
 
  private:
+  struct Planned {
+    Tick tick;
+    uint64_t planned_ns;
+  };
+
   static constexpr uint64_t START_DELAY_NS = 1'000'000;
   static constexpr uint64_t SETTLE_NS = 10'000'000;  // for answers that must not come
   static constexpr uint32_t SEND_BATCH = Schedule::LOOK_AHEAD;
@@ -116,7 +136,9 @@ class GenerateLoop {
     uint64_t now_ns = clock_.now_ns();
     turn_ns_ = now_ns;
     role_.stalls.turn(now_ns);
-    if (due(now_ns) && !given_up(now_ns)) {
+    if (feed_) {
+      turn_feed(now_ns);
+    } else if (due(now_ns) && !given_up(now_ns)) {
       send(now_ns);
     } else {
       catching_up_ = false;
@@ -124,6 +146,77 @@ class GenerateLoop {
     }
     if (config_.io.receives) receive(now_ns);
   }
+
+  void turn_feed(uint64_t now_ns) noexcept {
+    if (feed_->planned_ns() >= end_ns_) feed_->finish();
+    if (feed_->planned_ns() == Feed::NONE_NS || given_up(now_ns)) {
+      finished_ = feed_->finishing() || given_up(now_ns);
+    } else if (now_ns >= feed_->planned_ns()) {
+      transmit(now_ns);
+    } else {
+      catching_up_ = false;
+    }
+  }
+
+  // All of a feed that is due, up to a batch, with one doorbell. What is lost on purpose takes no frame.
+  void transmit(uint64_t now_ns) noexcept {
+    uint32_t room = io_.tx_reserve(tx_);
+    if (room == 0) return;
+    uint32_t used = 0;
+    for (uint32_t taken = 0; used < room && taken < MAX_BATCH && now_ns >= feed_->planned_ns(); taken++) {
+      if (feed_->planned_ns() >= end_ns_) feed_->finish();
+      if (now_ns < feed_->planned_ns()) break;
+      Transmission transmission = feed_->take();
+      if (transmission.counts() && is_measured(transmission.planned_ns)) {
+        counted_ += feed_->ticks(transmission).size();
+        if (config_.count != 0 && counted_ >= config_.count) feed_->finish();
+      }
+      if (transmission.lost) {
+        account(transmission, now_ns);
+        continue;
+      }
+      tx_[used].length = feed_->write(transmission, tx_[used].data);
+      transmissions_[used++] = transmission;
+    }
+    if (used == 0) return;
+    uint32_t done = submit(used, [&](uint32_t i, uint64_t sent_ns) { account(transmissions_[i], sent_ns); });
+    for (uint32_t i = done; i < used; i++) {
+      const Transmission& lost = transmissions_[i];
+      if (lost.counts() && is_measured(lost.planned_ns)) dropped_ += feed_->ticks(lost).size();
+      feed_->release(lost);
+    }
+  }
+
+  void account(const Transmission& transmission, uint64_t sent_ns) noexcept {
+    bool measured = is_measured(transmission.planned_ns);
+    std::span<const FedTick> ticks = feed_->ticks(transmission);
+    feed_->count(transmission);
+    if (config_.io.receives && !transmission.lost)
+      ledger_.frame(transmission.first ? ticks : std::span<const FedTick>{});
+    if (transmission.counts()) {
+      for (const FedTick& fed : ticks) {
+        if (!config_.io.receives) {
+          ledger_.sent_only(measured, transmission.withheld);
+        } else if (transmission.withheld) {
+          ledger_.withhold(fed.entry, measured);
+        } else {
+          ledger_.depart(fed.entry, transmission.planned_ns, sent_ns, measured, feed_->answers(transmission));
+        }
+        CAROM_PROBE3(tick_sent, fed.tick.timestamp, transmission.planned_ns, sent_ns);
+        if (measured && transmission.first && role_.sends.on() && role_.sends.wants(fed.tick.timestamp)) {
+          role_.sends.add({fed.tick.timestamp, transmission.planned_ns, sent_ns, clock_.now_ns()});
+        }
+      }
+    }
+    if (measured) {
+      if (transmission.counts()) counters_.sent.add(ticks.size());
+      counters_.measured_ns.set(sent_ns - warmup_end_ns_);
+      if (!transmission.lost) note_lateness(transmission.planned_ns, sent_ns);
+    }
+    feed_->release(transmission);
+  }
+
+  bool is_measured(uint64_t planned_ns) const noexcept { return planned_ns >= warmup_end_ns_; }
 
   // Content and planned time of the next tick; in the closed loop the time is known when the window has room.
   void plan() noexcept {
@@ -151,31 +244,37 @@ class GenerateLoop {
       if (!config_.closed) schedule_.advance();
       plan();
     } while (used < room && due(now_ns) && !config_.closed);
+    uint32_t done = submit(used, [&](uint32_t i, uint64_t sent_ns) {
+      account(batch_[i].tick, batch_[i].planned_ns, sent_ns);
+      if (role_.sends.on()) [[unlikely]]
+        log_send(batch_[i], sent_ns);
+    });
+    for (uint32_t i = done; i < used; i++) dropped_ += is_measured(batch_[i].planned_ns);
+  }
+
+  // Hands frames to the wire until they are taken, the run is stopped, or its end is long past. Returns how
+  // many were.
+  template <class Account>
+  uint32_t submit(uint32_t used, Account account_one) noexcept {
     uint64_t sent_ns = clock_.now_ns();
     role_.stalls.turn(sent_ns);
     role_.stalls.work(used);
+    if (used > 1) ++counters_.bursts;
     uint32_t done = 0;
     while (true) {
       uint32_t taken = io_.tx_submit(std::span<const Frame>(tx_.data() + done, used - done));
-      for (uint32_t i = done; i < done + taken; i++) account(batch_[i].tick, batch_[i].planned_ns, sent_ns);
-      if (role_.sends.on()) [[unlikely]]
-        log_sends(done, done + taken, sent_ns);
+      for (uint32_t i = done; i < done + taken; i++) account_one(i, sent_ns);
       done += taken;
-      if (done == used || role_.command() != Role::Command::run || given_up(sent_ns)) break;
+      if (done == used || role_.command() != Role::Command::run || given_up(sent_ns)) return done;
       sent_ns = clock_.now_ns();
       role_.stalls.forget(sent_ns);
     }
-    for (uint32_t i = done; i < used; i++) dropped_ += batch_[i].planned_ns >= warmup_end_ns_;
-    if (used > 1) ++counters_.bursts;
   }
 
-  void log_sends(uint32_t first, uint32_t end, uint64_t sent_ns) noexcept {
-    uint64_t returned_ns = clock_.now_ns();
-    for (uint32_t i = first; i < end; i++) {
-      uint64_t tick = batch_[i].tick.timestamp;
-      if (batch_[i].planned_ns < warmup_end_ns_ || !role_.sends.wants(tick)) continue;
-      role_.sends.add({tick, batch_[i].planned_ns, sent_ns, returned_ns});
-    }
+  void log_send(const Planned& planned, uint64_t sent_ns) noexcept {
+    uint64_t tick = planned.tick.timestamp;
+    if (!is_measured(planned.planned_ns) || !role_.sends.wants(tick)) return;
+    role_.sends.add({tick, planned.planned_ns, sent_ns, clock_.now_ns()});
   }
 
   // An order's timestamp is by the clock of the day, which is slewed: the two are tied together anew for each
@@ -212,10 +311,11 @@ class GenerateLoop {
     tick.write(headers.begin(frame.data));
     headers.finish(frame.data);
     frame.length = headers.frame_length();
+    if (!sizes_.empty()) frame.length = pad_frame(frame.data, frame.length, sizes_[number_ % sizes_.size()]);
   }
 
   void account(const Tick& tick, uint64_t planned_ns, uint64_t sent_ns) noexcept {
-    bool measured = planned_ns >= warmup_end_ns_;
+    bool measured = is_measured(planned_ns);
     bool answer_due = false;
     if (config_.io.receives) {
       answer_due = ledger_.sent(tick, planned_ns, sent_ns, measured);
@@ -234,6 +334,11 @@ class GenerateLoop {
     if (!measured) return;
     ++counters_.sent;
     counters_.measured_ns.set(sent_ns - warmup_end_ns_);
+    note_lateness(planned_ns, sent_ns);
+    if (config_.count != 0 && counters_.sent.get() >= config_.count) finished_ = true;
+  }
+
+  void note_lateness(uint64_t planned_ns, uint64_t sent_ns) noexcept {
     uint64_t late_ns = sent_ns > planned_ns ? sent_ns - planned_ns : 0;
     role_.lateness.record(late_ns);
     if (late_ns > config_.late_threshold_ns) [[unlikely]] {
@@ -243,7 +348,6 @@ class GenerateLoop {
       if (catching_up_) ++counters_.late_in_stall;
       role_.latest.offer(planned_ns, sent_ns);
     }
-    if (config_.count != 0 && counters_.sent.get() >= config_.count) finished_ = true;
   }
 
   void receive(uint64_t now_ns) noexcept {
@@ -310,13 +414,28 @@ class GenerateLoop {
     uint64_t limit =
         config_.count == 0 ? UINT64_MAX : config_.count - std::min(config_.count, counters_.sent.get());
     auto aborted = [&] { return role_.command() == Role::Command::abort; };
-    counters_.unsent.add(schedule_.count_before(until_ns, limit, aborted) + dropped_);
+    uint64_t missed =
+        feed_ ? count_feed(until_ns, limit, aborted) : schedule_.count_before(until_ns, limit, aborted);
+    counters_.unsent.add(missed + dropped_);
+  }
+
+  template <class Ended>
+  uint64_t count_feed(uint64_t until_ns, uint64_t limit, Ended ended) noexcept {
+    uint64_t missed = 0;
+    for (uint64_t taken = 1; feed_->planned_ns() < until_ns && missed < limit; taken++) {
+      Transmission transmission = feed_->take();
+      if (transmission.counts() && is_measured(transmission.planned_ns))
+        missed += feed_->ticks(transmission).size();
+      feed_->release(transmission);
+      if (taken % 65'536 == 0 && ended()) break;
+    }
+    return missed;
   }
 
   // Everything is sent: waits for the answers that are due, no longer than the timeout, and a little for
   // those that must not come.
   void drain() noexcept {
-    if (!config_.io.receives || number_ == 0) return;
+    if (!config_.io.receives || (number_ == 0 && counters_.sent.get() + ledger_.counters().warmup_sent.get() == 0)) return;
     uint64_t now_ns = clock_.now_ns();
     uint64_t settled_ns = now_ns + SETTLE_NS;
     while (role_.command() != Role::Command::abort) {
@@ -328,11 +447,6 @@ class GenerateLoop {
       if (now_ns > settled_ns && ledger_.waiting() == 0 && !stamps_pending) return;
     }
   }
-
-  struct Planned {
-    Tick tick;
-    uint64_t planned_ns;
-  };
 
   const Clock& clock_ = Clock::get();
   const GeneratorConfig& config_;
@@ -348,6 +462,10 @@ class GenerateLoop {
   std::array<Frame, RECEIVE_BATCH> rx_;
   std::array<Frame, SEND_BATCH> tx_;
   std::array<Planned, SEND_BATCH> batch_;
+  std::vector<uint32_t> sizes_;  // of the frames, in turn
+  std::optional<Feed> feed_;     // what is sent when that is not plain: one tick a frame, on one line
+  std::array<Transmission, SEND_BATCH> transmissions_;
+  uint64_t counted_ = 0;  // measured ticks taken from the feed
   Tick next_tick_{};
   uint32_t next_flow_ = 0;
   uint64_t next_planned_ns_ = 0;
