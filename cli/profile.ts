@@ -6,8 +6,9 @@ import { optionGroup } from "../config/option.js";
 import { strategyOptions } from "../config/strategy.js";
 import { duration, filePath, formatNs } from "../config/values.js";
 import { sendOptions } from "../generator/config.js";
-import { type Feed, feedOf, linkRate, profileOptions } from "../generator/feed.js";
+import { type Feed, feedOf, profileOptions } from "../generator/feed.js";
 import { type FeedSampled, sampleFigures } from "../generator/figures.js";
+import { type FrameShape, linkRate, shapeLines } from "../generator/frames.js";
 import { loadProfile, readyProfiles } from "../generator/profile.js";
 import { feedSvg } from "../generator/svg.js";
 import { CaromError } from "../native/error.js";
@@ -70,7 +71,7 @@ export const command = defineCommand({
 });
 
 function listProfiles(linkSpeed: number, context: Context): number {
-  const carried = linkRate(linkSpeed, false, false);
+  const carried = (shape: FrameShape) => linkRate(linkSpeed, false, false, shape);
   const profiles = [...readyProfiles().keys()].map((name) => loadProfile(name, carried));
   for (const line of formatTable(profiles.map(({ name, description }) => [name, description]))) {
     context.say(line);
@@ -110,6 +111,7 @@ function profileLines(feed: Feed, found: FeedSampled): string[] {
     "",
     row("ticks", `${count(found.ticks)}, ${count(found.rate_pps)} a second; ${count(rate_pps)} on average`),
     row("ceiling", ceiling),
+    ...shapeLines(feed.shape).map(([name, text]) => row(name, text)),
     row("in 1 ms", [...windows, `max ${count(max)}`].join("   ")),
     row("gaps", gaps.join("   ")),
     row("symbols", [...tops, seen].join("   ")),

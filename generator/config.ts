@@ -19,7 +19,10 @@ import {
 } from "../config/values.js";
 import { CaromError } from "../native/error.js";
 import type { GeneratorConfig, Link, Provenance } from "../native/index.js";
+import { isIp6 } from "../wire/address.js";
 import { type Feed, namedProfile, profileOptions } from "./feed.js";
+import { FCS_SIZE, holdNs, packingOf, SIZE_MAX } from "./frames.js";
+import { lineConfigs, refuseShapes } from "./lines.js";
 
 const what = optionGroup("What is sent");
 const when = optionGroup("When");
@@ -48,6 +51,11 @@ export const sendOptions = {
     "symbols in the feed (default: the profile's, or AAPL,MSFT,GOOG,AMZN,NVDA,META,TSLA,INTC)",
     "list",
   ),
+  size: what(
+    integer(64, SIZE_MAX),
+    "bytes of each frame, with its check sequence (FCS): padded behind the IP packet (default: as long as the ticks need)",
+    "bytes",
+  ),
   priceSpan: what(
     integer(1, 0xffff_ffff),
     "prices lie within this of the threshold (default: 1000)",
@@ -60,6 +68,12 @@ export const sendOptions = {
   targetMac: where(macAddress(), "where frames to it go (default: the link is asked)", "address"),
   targetPort: where(integer(1, 65_535), "UDP port that ticks are sent to", "port", "8080"),
   sourcePort: where(integer(1, 65_535), "UDP port that ticks come from (default: the response port)", "port"),
+  dutLines: where(
+    choice("a", "b", "both"),
+    "with a feed of two lines, which of them the device listens to; both: it takes the first copy of a tick",
+    "lines",
+    "a",
+  ),
   flows: where(
     integer(1, 1024),
     "source ports of the ticks, each symbol's from one: a NIC spreads flows over its queues",
@@ -128,6 +142,7 @@ const CLOSED_LOOP_RING = 256; // frames: little enough to stay in a core's cache
 export function generatorConfig(link: Link, values: GeneratorValues, found: Circumstances): GeneratorConfig {
   const { feed } = found;
   refuseContradictions(values, feed);
+  refuseShapes(link, values, feed, isIp6(found.destination.address));
   const sourcePort = values.sourcePort ?? values.responsePort;
   const isStamped = found.timestamps !== "tsc" && found.expectAnswers;
   return {
@@ -146,20 +161,16 @@ export function generatorConfig(link: Link, values: GeneratorValues, found: Circ
         ticks: feed.ticks,
         sourcePort,
         flows: values.flows,
-        lines: [
-          {
-            name: "",
-            destinationMac: found.destination.mac,
-            destinationAddress: found.destination.address,
-            destinationPort: values.targetPort,
-            vlan: values.vlan ?? -1,
-          },
-        ],
+        packing: packingOf(feed.shape, link.mtu, isIp6(found.destination.address)),
+        sizes: feed.shape.sizes.map((size) => size - FCS_SIZE),
+        lines: lineConfigs(values, feed, found.destination),
       },
     ],
     mode: isOpen(values) ? "open" : "closed",
     window: values.window ?? 1,
     peakRate: feed.peak_pps,
+    holdNs: holdNs(feed.shape, feed.rate_pps),
+    arbitrates: values.dutLines === "both",
     count: values.count ?? 0,
     durationNs: values.duration ?? (values.count === undefined ? DEFAULT_DURATION_NS : 0),
     warmupNs: values.warmup,

@@ -6,8 +6,7 @@ import { optionGroup } from "../config/option.js";
 import { choice, filePath, rate, scale } from "../config/values.js";
 import { CaromError } from "../native/error.js";
 import type { ScheduleConfig, TickConfig } from "../native/index.js";
-import { ETHERNET_SIZE, IP4_SIZE, IP6_SIZE, UDP_SIZE, VLAN_SIZE } from "../wire/frame.js";
-import { marketData } from "../wire/schema.js";
+import { type FrameShape, linkRate, PLAIN } from "./frames.js";
 import { loadProfile, type Profile } from "./profile.js";
 
 const profiles = optionGroup("Profile");
@@ -44,6 +43,7 @@ export interface FeedValues extends Values<typeof profileOptions> {
   readonly priceSpan?: number | undefined;
   readonly threshold: number;
   readonly match?: string | undefined;
+  readonly size?: number | undefined;
 }
 
 export interface Feed {
@@ -53,6 +53,7 @@ export interface Feed {
   readonly peak_pps: number; // what 50 ms hardly ever exceed
   readonly schedule: ScheduleConfig;
   readonly ticks: TickConfig;
+  readonly shape: FrameShape;
 }
 
 const DEFAULTS = {
@@ -62,23 +63,15 @@ const DEFAULTS = {
   priceSpan: 1000,
 };
 
-const FCS_SIZE = 4; // IEEE 802.3 §3.1.1
-const FRAME_MIN = 64; // IEEE 802.3 §4.4.2, FCS included
-const BETWEEN_FRAMES = 20; // preamble and start 8, gap 12: IEEE 802.3 §3.1.1, §4.4.2
-
-/** How many frames of one tick each a link carries in a second. */
-export function linkRate(bitsPerSecond: number, isIp6: boolean, isTagged: boolean): number {
-  const headers = ETHERNET_SIZE + (isTagged ? VLAN_SIZE : 0) + (isIp6 ? IP6_SIZE : IP4_SIZE) + UDP_SIZE;
-  const frame = Math.max(FRAME_MIN, headers + marketData.size + FCS_SIZE);
-  return bitsPerSecond / (8 * (frame + BETWEEN_FRAMES));
-}
-
 /**
  * @param destination address that ticks go to: IPv6 has longer frames
  * @throws CaromError (usage) for a profile that can't be, and options that contradict it
  */
 export function feedOf(values: FeedValues, destination: string, vlan: number | undefined): Feed {
-  const carried = linkRate(values.linkSpeed, isIP(destination) === 6, vlan !== undefined);
+  const sized = (shape: FrameShape) =>
+    values.size === undefined ? shape : { ...shape, sizes: [values.size] };
+  const carried = (shape: FrameShape) =>
+    linkRate(values.linkSpeed, isIP(destination) === 6, vlan !== undefined, sized(shape));
   const profile = values.profile === undefined ? null : loadProfile(values.profile, carried);
   refuseContradictions(values, profile);
   const { scale: factor = 1, scaleBy = "gaps" } = values;
@@ -98,6 +91,7 @@ export function feedOf(values: FeedValues, destination: string, vlan: number | u
     scale: factor,
     rate_pps,
     peak_pps: ceiling > 0 ? Math.min(peak_pps, ceiling) : peak_pps,
+    shape: sized(profile?.shape ?? PLAIN),
     schedule: {
       arrival: profile?.arrival ?? {
         kind: "constant",
@@ -144,6 +138,9 @@ function refuseContradictions(values: FeedValues, profile: Profile | null): void
   }
   if (values.scaleBy !== undefined && values.scale === undefined) {
     refuse("--scale-by", "it says how --scale is done", "add --scale");
+  }
+  if (profile?.shape.packing !== undefined && values.size !== undefined) {
+    refuse("--size", "a packed frame is as long as the ticks in it", "leave it out");
   }
   if (profile?.universe !== undefined && values.feedSymbols !== undefined) {
     refuse("--feed-symbols with --profile", "the profile has symbols of its own", "leave one of them out");

@@ -10,6 +10,16 @@ import { decimal, rate, seed } from "../config/values.js";
 import { CaromError } from "../native/error.js";
 import type { ArrivalConfig, PriceWalk } from "../native/index.js";
 import { type Arrival, ArrivalReader, arrivalSchema } from "./arrival.js";
+import {
+  type FrameShape,
+  impairmentSchema,
+  linesSchema,
+  PLAIN_LINE,
+  packingSchema,
+  readImpairment,
+  readLine,
+  sizesSchema,
+} from "./frames.js";
 import { readUniverse, symbolsSchema, type Universe } from "./symbols.js";
 
 const U32_MAX = 0xffff_ffff;
@@ -37,6 +47,10 @@ const profileSchema = map("a profile", {
   trigger_ratio: text("a number from 0 to 1, or walk", (value) =>
     value === "walk" ? ("walk" as const) : decimal(0, 1).safeParse(value).data,
   ).optional(),
+  packing: packingSchema.optional(),
+  sizes: sizesSchema.optional(),
+  lines: linesSchema.optional(),
+  impairment: impairmentSchema.optional(),
 });
 
 type ProfileDocument = z.output<typeof profileSchema>;
@@ -53,7 +67,11 @@ export interface Profile {
   readonly walk: PriceWalk | undefined; // undefined: prices by chance within --price-span
   readonly lots: { readonly lot: number; readonly min: number; readonly max: number } | undefined;
   readonly triggerRatio: number | undefined; // -1: as the walk goes
+  readonly shape: FrameShape;
 }
+
+/** How many ticks the link carries in a second, when they become frames like this. */
+export type LinkRate = (shape: FrameShape) => number;
 
 /** The profiles that come with carom: names, each with its file. */
 export function readyProfiles(): ReadonlyMap<string, string> {
@@ -65,26 +83,28 @@ export function readyProfiles(): ReadonlyMap<string, string> {
 
 /**
  * A profile by its name, or from a file: a text with a dot or a slash in it is one.
- * @param linkRate ticks a second that the link carries
+ * @param carried what the link carries
  * @throws CaromError (usage) that names file, line and column, and what is allowed there
  */
-export function loadProfile(given: string, linkRate: number): Profile {
+export function loadProfile(given: string, carried: LinkRate): Profile {
   const ready = readyProfiles();
   const file = ready.get(given) ?? given;
   if (!ready.has(given) && !/[./]/.test(given) && !existsSync(given)) {
     const hint = `there are ${[...ready.keys()].join(", ")}; or give a file`;
     throw new CaromError("usage", `profile ${given}`, "there is no such profile", hint);
   }
-  return parseProfile(readBounded(file, "profile"), file, linkRate);
+  return parseProfile(readBounded(file, "profile"), file, carried);
 }
 
 /** @throws CaromError as loadProfile does */
-export function parseProfile(content: string, file: string, linkRate: number): Profile {
+export function parseProfile(content: string, file: string, carried: LinkRate): Profile {
   const document = readDocument(content, file);
   const read = validateDocument(profileSchema, document);
   const fail = (path: readonly PropertyKey[], detail: string, hint = ""): never => {
     throw new CaromError("usage", document.place(path), detail, hint);
   };
+  const shape = shapeOf(read, fail);
+  const linkRate = carried(shape);
   const arrival = new ArrivalReader(document, dirname(file), linkRate).read(read.arrival, ["arrival"]);
   const universe =
     read.symbols &&
@@ -106,10 +126,27 @@ export function parseProfile(content: string, file: string, linkRate: number): P
     walk: walkOf(read, fail),
     lots: lotsOf(read, fail),
     triggerRatio: read.trigger_ratio === "walk" ? -1 : read.trigger_ratio,
+    shape,
   };
 }
 
 type Fail = (path: readonly PropertyKey[], detail: string, hint?: string) => never;
+
+function shapeOf(read: ProfileDocument, fail: Fail): FrameShape {
+  const { packing, sizes = [], lines, impairment } = read;
+  if (lines !== undefined && impairment !== undefined) {
+    fail(["impairment"], "each line has its own", "write it below lines");
+  }
+  if (packing !== undefined && sizes.length > 0) {
+    fail(["sizes"], "a packed frame is as long as the ticks in it", "leave out packing or sizes");
+  }
+  const one = { ...PLAIN_LINE, impairment: impairment === undefined ? null : readImpairment(impairment) };
+  return {
+    packing: packing && { withinNs: packing.within, most: packing.most },
+    sizes,
+    lines: lines === undefined ? [one] : [readLine("A", lines.a), readLine("B", lines.b)],
+  };
+}
 
 function ceilingOf(read: ProfileDocument, document: Document, arrival: Arrival, linkRate: number): number {
   if (read.ceiling === "none") return 0;

@@ -118,6 +118,25 @@ export interface TickConfig {
   readonly lotsMax: number;
 }
 
+/** How ticks share datagrams. */
+export interface Packing {
+  readonly withinNs: number; // after the first of them
+  readonly most: number; // ticks in one; 1: each goes alone
+}
+
+/** What is done to the datagrams of a line on purpose. Ratios are from 0 to 1. */
+export interface Impairment {
+  readonly loss: number;
+  readonly duplicate: number; // sent once more, right behind
+  readonly reorder: number;
+  readonly reorderBy: number; // how many later ones overtake it
+  readonly delayNs: number;
+  readonly jitterNs: number; // added to the delay, evenly from 0 to this; the order is kept
+  readonly corrupt: number;
+  readonly corruptFrom: number; // bytes of the payload, both included
+  readonly corruptTo: number;
+}
+
 /** Where the ticks of a stream go. */
 export interface LineConfig {
   readonly name: string; // "A" or "B"; "" when the stream has one line
@@ -125,6 +144,9 @@ export interface LineConfig {
   readonly destinationAddress: string;
   readonly destinationPort: number;
   readonly vlan: number; // VLAN identifier of its frames, -1 for untagged
+  readonly skewNs: number; // its frames leave so much later
+  readonly impairment: Impairment | null;
+  readonly judged: boolean; // the device under test listens to it
 }
 
 /** Ticks of one source: when, what and where to. */
@@ -133,6 +155,8 @@ export interface StreamConfig {
   readonly ticks: TickConfig;
   readonly sourcePort: number;
   readonly flows: number; // source ports, from sourcePort on; each symbol's ticks come from one
+  readonly packing: Packing;
+  readonly sizes: readonly number[]; // of the frames, without the FCS, in turn; empty: as long as the ticks need
   readonly lines: readonly LineConfig[];
 }
 
@@ -142,6 +166,8 @@ export interface GeneratorConfig {
   readonly mode: "closed" | "open";
   readonly window: number; // closed loop: ticks in flight
   readonly peakRate: number; // open loop: ticks a second, of all streams, that the ledger has to remember
+  readonly holdNs: number; // how long a tick may be held back: by packing, skew, delay, jitter and reordering
+  readonly arbitrates: boolean; // the device takes the first copy of a tick and ignores the others
   readonly count: number; // ticks to send after the warm-up, 0 for no limit
   readonly durationNs: number; // 0 for no limit
   readonly warmupNs: number;

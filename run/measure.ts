@@ -118,7 +118,7 @@ async function untilCounted(
   before: InterfaceCounters | null,
   read: () => InterfaceCounters | null,
 ): Promise<void> {
-  const sent = (counters.sent ?? 0) + (counters.warmup_sent ?? 0);
+  const sent = counters.frames_out ?? 0;
   for (const end = performance.now() + COUNTERS_MS; before !== null && performance.now() < end; ) {
     const now = read();
     if (now === null || now.tx_packets - before.tx_packets >= sent) return;

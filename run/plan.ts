@@ -109,6 +109,15 @@ async function complete(
   const link = lab?.generator ?? resolveLink(values.interface!, values.namespace);
   const withResponder = lab !== null && values.responder && expectAnswers;
   const cores = chooseCores(withResponder ? values.queues.length : 0, values.responderBackend === "xdp");
+  if (withResponder && values.dutLines === "both") {
+    const detail = "carom's own responder answers every copy of a tick: it does not arbitrate";
+    throw new CaromError(
+      "usage",
+      "--dut-lines both",
+      detail,
+      "add --no-responder, and start your own device",
+    );
+  }
   const timestamps = chooseTimestamps(values.timestamps, values.backend, link);
   const destination = await findDestination(values, link, lab?.responder);
   const circumstances = {
@@ -121,7 +130,7 @@ async function complete(
   };
   const generator = generatorConfig(link, values, circumstances);
   const responder = withResponder
-    ? responderPlan(lab.responder, values, cores, generator.breakdownEvery)
+    ? responderPlan(lab.responder, values, feed, cores, generator.breakdownEvery)
     : null;
   const detach = takesXdpBack(lab, generator, responder) ? attachXdpPass(link) : undefined;
   const release = () => {
@@ -134,12 +143,17 @@ async function complete(
 function responderPlan(
   link: Link,
   values: RunValues & { ringSize: number },
+  feed: Feed,
   cores: ChosenCores,
   breakdownEvery: number,
 ): ResponderPlan {
+  const judged = feed.shape.lines[values.dutLines === "b" ? 1 : 0]!;
   const own = {
     ...values,
     backend: values.responderBackend ?? values.backend,
+    multicastGroup: judged.group ?? values.multicastGroup,
+    multicast: values.multicast || judged.group !== undefined,
+    targetPort: judged.port ?? values.targetPort,
     cpu: values.responderCpu,
     targetIp: undefined, // the generator's; the lab's far end has what it has
     responseIp: undefined,

@@ -2,6 +2,7 @@
 
 import { cpus, release } from "node:os";
 import { keepsState, type StrategyName } from "../config/strategy.js";
+import { isPlain } from "../generator/frames.js";
 import type { CaromError } from "../native/error.js";
 import { type Distribution, summarize } from "../native/histogram.js";
 import {
@@ -10,6 +11,7 @@ import {
   type Counters,
   clockInfo,
   type Example,
+  type LineCounts,
   type Provenance,
   type StreamConfig,
 } from "../native/index.js";
@@ -34,6 +36,16 @@ export interface ThreadCounters {
   readonly frames: number;
   readonly ticks: number;
   readonly orders: number;
+}
+
+/** What was done on purpose, line by line; the warm-up included. */
+export interface ImpairmentReport {
+  readonly dut_lines: readonly string[]; // names of those that the device listens to
+  readonly lines: readonly (LineCounts & {
+    readonly name: string;
+    readonly address: string;
+    readonly port: number;
+  })[];
 }
 
 export interface ReportExample {
@@ -72,8 +84,11 @@ export interface Report {
     readonly unsent: number;
     readonly answered: number;
     readonly quiet: number; // must not be answered
+    readonly withheld: number; // lost or spoilt on purpose on every line that the device listens to
     readonly reordered: number;
+    readonly answered_copies: number; // right answers to copies that were sent on purpose
   };
+  readonly impairment: ImpairmentReport | null; // null: nothing is done to any tick on purpose, and there is one line
   readonly balances: readonly Balance[];
   readonly latency: { readonly planned: Distribution; readonly actual: Distribution } | null;
   readonly lateness: Distribution & {
@@ -140,7 +155,16 @@ export function makeReport(command: "run" | "generate", plan: Plan, found: Measu
       unexpected: n("unexpected"),
       late: n("late"),
     },
-    ticks: { sent: n("sent"), unsent: n("unsent"), answered, quiet: n("quiet"), reordered: n("reordered") },
+    ticks: {
+      sent: n("sent"),
+      unsent: n("unsent"),
+      answered,
+      quiet: n("quiet"),
+      withheld: n("withheld"),
+      reordered: n("reordered"),
+      answered_copies: n("answered_copies"),
+    },
+    impairment: impairmentOf(plan, found),
     balances,
     latency: expectsAnswers
       ? {
@@ -205,6 +229,20 @@ export function makeReport(command: "run" | "generate", plan: Plan, found: Measu
   };
 }
 
+function impairmentOf(plan: Plan, found: Measurement): ImpairmentReport | null {
+  const lines = plan.generator.streams.flatMap((stream) => stream.lines);
+  if (lines.length === 1 && lines[0]!.impairment === null) return null;
+  return {
+    dut_lines: lines.filter(({ judged }) => judged).map(({ name }) => name),
+    lines: lines.map(({ name, destinationAddress, destinationPort }, index) => ({
+      name,
+      address: destinationAddress,
+      port: destinationPort,
+      ...found.generator.lines[index]!,
+    })),
+  };
+}
+
 /** What to keep in mind when a device under test remembers, and something went wrong. */
 function memoryNotes(name: StrategyName, n: (name: string) => number): string[] {
   const faults = ["missing", "wrong", "unexpected", "warmup_faults"].filter((verdict) => n(verdict) > 0);
@@ -246,6 +284,7 @@ function balancesOf(
         ["answered", answered],
         ["missing", n("missing")],
         ["not to be answered", n("quiet")],
+        ...some("withheld", n("withheld")),
       ],
     ),
     equation(
@@ -257,25 +296,23 @@ function balancesOf(
         ["late", n("late")],
         ["duplicate", n("duplicate")],
         ["unexpected", n("unexpected")],
+        ...some("to copies", n("answered_copies")),
       ],
     ),
   ];
-  const ticks = n("sent") + n("warmup_sent");
+  const frames = n("frames_out");
+  const what = isPlain(plan.feed.shape) ? "ticks, warm-up included" : "frames handed over, warm-up included";
   const near = found.interfaces.generator;
   const far = found.interfaces.responder;
   const nearName = plan.generator.io.link.interfaceName;
   const farName = plan.lab?.responder.interfaceName ?? "";
   return [
     ...(plan.generator.io.receives ? ledger : []),
-    ...(near === null
-      ? []
-      : [atLeast(`${nearName} sent`, near.tx_packets, "ticks, warm-up included", ticks)]),
+    ...(near === null ? [] : [atLeast(`${nearName} sent`, near.tx_packets, what, frames)]),
     ...(near === null || n("frames_in") === 0
       ? []
       : [atLeast(`${nearName} received`, near.rx_packets, "that carom took", n("frames_in"))]),
-    ...(far === null
-      ? []
-      : [atLeast(`${farName} received`, far.rx_packets, "ticks, warm-up included", ticks)]),
+    ...(far === null ? [] : [atLeast(`${farName} received`, far.rx_packets, what, frames)]),
     // A real link carries other traffic, and a NIC drops what nobody wants: only a lab's must drop nothing.
     ...(near === null ? [] : [clean(nearName, near, plan.lab !== null)]),
     ...(far === null ? [] : [clean(farName, far, true)]),
@@ -283,6 +320,11 @@ function balancesOf(
 }
 
 type Terms = readonly (readonly [name: string, value: number])[];
+
+/** A term that there is only when something is done on purpose. */
+function some(name: string, value: number): Terms {
+  return value === 0 ? [] : [[name, value]];
+}
 
 function equation(name: string, left: Terms, right: Terms): Balance {
   const text = (terms: Terms) =>

@@ -80,6 +80,12 @@ function trafficLines(report: Report): string[] {
       return name !== "correct" && value > 0 ? pc.red(text) : text;
     });
     lines.push(row("verdicts", shown.join("   ")));
+    if (ticks.withheld > 0) {
+      lines.push(row("withheld", `${count(ticks.withheld)} ticks: lost or spoilt on purpose`));
+    }
+    if (ticks.answered_copies > 0) {
+      lines.push(row("copies", `${count(ticks.answered_copies)} right answers to copies sent on purpose`));
+    }
     if (ticks.reordered > 0) lines.push(row("reordered", `${count(ticks.reordered)} answers`));
   }
   if (report.threads.length > 1) {
@@ -88,11 +94,27 @@ function trafficLines(report: Report): string[] {
     );
     lines.push(row("queues", `ticks → orders   ${shown.join("   ")}`));
   }
+  lines.push(...impairmentLines(report));
   for (const [index, { equation, holds }] of report.balances.entries()) {
     const mark = holds ? pc.green("✓") : pc.red("✗ does not hold");
     lines.push(row(index === 0 ? "balance" : "", `${equation} ${mark}`));
   }
   return lines;
+}
+
+function impairmentLines({ impairment }: Report): string[] {
+  return (impairment?.lines ?? []).map(({ name, datagrams, lost, duplicated, reordered, corrupted }) => {
+    const done: [number, string][] = [
+      [lost, "lost"],
+      [duplicated, "sent twice"],
+      [reordered, "put out of order"],
+      [corrupted, "corrupted"],
+    ];
+    const shown = done.filter(([value]) => value > 0).map(([value, word]) => `${count(value)} ${word}`);
+    const of = `of ${count(datagrams)} datagrams`;
+    const text = shown.length === 0 ? `none ${of} was impaired` : `${shown.join(", ")} on purpose, ${of}`;
+    return row(name === "" ? "on purpose" : `line ${name}`, text);
+  });
 }
 
 function figureLines(report: Report): string[] {

@@ -3,8 +3,9 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { parseCurve } from "../generator/curve.js";
-import { type FeedValues, feedOf, linkRate } from "../generator/feed.js";
+import { type FeedValues, feedOf } from "../generator/feed.js";
 import { sampleFigures } from "../generator/figures.js";
+import { linkRate } from "../generator/frames.js";
 import { parseProfile, readyProfiles } from "../generator/profile.js";
 import { feedSvg } from "../generator/svg.js";
 import { parseSymbols } from "../generator/symbols.js";
@@ -54,7 +55,7 @@ prices: { low: 9000, high: 11000, step: 5, start: 10000 }
 quantity: { lot: 10, min: 10, max: 50 }
 trigger_ratio: 0.25
 `;
-  const profile = parseProfile(text, "my.yaml", LINK);
+  const profile = parseProfile(text, "my.yaml", () => LINK);
   assert.is(profile.name, "my");
   assert.is(profile.seed, 7n);
   assert.is(profile.ceiling, 1e6);
@@ -64,7 +65,7 @@ trigger_ratio: 0.25
   assert.equal(profile.lots, { lot: 10, min: 1, max: 5 });
   assert.is(profile.triggerRatio, 0.25);
   assert.is(
-    parseProfile(`${CONSTANT}trigger_ratio: walk\nprices: { low: 1, high: 9, step: 1 }`, "p", LINK)
+    parseProfile(`${CONSTANT}trigger_ratio: walk\nprices: { low: 1, high: 9, step: 1 }`, "p", () => LINK)
       .triggerRatio,
     -1,
   );
@@ -130,7 +131,7 @@ test("a mistake is told with file, line and column, and what is allowed", () => 
     [`${CONSTANT}seed: 1\nseed: 2`, /^p\.yaml:3:1: /],
   ];
   for (const [text, says] of cases) {
-    assert.match(refusal(() => parseProfile(text, "p.yaml", LINK)).message, says, text);
+    assert.match(refusal(() => parseProfile(text, "p.yaml", () => LINK)).message, says, text);
   }
 });
 

@@ -2,6 +2,7 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { PLAIN } from "../generator/frames.js";
 import type { GeneratorResult } from "../native/index.js";
 import type { Measurement } from "../run/measure.js";
 import type { Plan } from "../run/plan.js";
@@ -32,11 +33,11 @@ function measured(
         {
           schedule: { arrival: { kind: "constant", rateMilliHz: 1000 }, seed: 1n },
           ticks: { seed: 1n, symbols: ["AAPL"], weights: 0 },
-          lines: [{ name: "" }],
+          lines: [{ name: "", impairment: null }],
         },
       ],
     },
-    feed: { profile: null, scale: 1, rate_pps: 1, peak_pps: 1 },
+    feed: { profile: null, scale: 1, rate_pps: 1, peak_pps: 1, shape: PLAIN },
     responder: null,
     lab: null,
     timestamps: { provenance: "tsc", reason: "as asked for" },
@@ -49,7 +50,16 @@ function measured(
     elapsed_s: 2,
     interrupted: false,
     generator: {
-      counters: { sent: 4, correct: 2, missing: 1, quiet: 1, received: 2, measured_ns: 1e9, ...counters },
+      counters: {
+        sent: 4,
+        correct: 2,
+        missing: 1,
+        quiet: 1,
+        received: 2,
+        frames_out: 4,
+        measured_ns: 1e9,
+        ...counters,
+      },
       latencyPlanned: dataOf([3000, 4000]),
       latencyActual: dataOf([2000, 3000]),
       lateness: dataOf([10, 20, 30, 40]),
@@ -60,6 +70,7 @@ function measured(
       examples,
       sends: new BigUint64Array(),
       answers: new BigUint64Array(),
+      lines: [],
       notes: [],
     },
     responder: null,

@@ -144,6 +144,15 @@ Napi::Array write_lines(Napi::Env env, const std::vector<LineCounters>& lines) {
   return array;
 }
 
+// Handed to the wire, the warm-up included. A plain stream counts its ticks alone: each is a frame.
+uint64_t frames_out(const GeneratorRole& role) {
+  const LedgerCounters& ledger = role.ledger.counters();
+  if (is_plain(role.config.streams)) return ledger.sent.get() + ledger.warmup_sent.get();
+  uint64_t frames = 0;
+  for (const LineCounters& line : role.lines) frames += line.frames.get();
+  return frames;
+}
+
 Napi::Object write_counters(Napi::Env env, const GeneratorRole& role) {
   Napi::Object object = Napi::Object::New(env);
   const LedgerCounters& ledger = role.ledger.counters();
@@ -170,6 +179,7 @@ Napi::Object write_counters(Napi::Env env, const GeneratorRole& role) {
   put(object, "late_sends", role.counters.late_sends);
   put(object, "late_in_stall", role.counters.late_in_stall);
   put(object, "bursts", role.counters.bursts);
+  object.Set("frames_out", Napi::Number::New(env, static_cast<double>(frames_out(role))));
   put(object, "frames_in", role.counters.frames_in);
   put(object, "foreign", role.counters.foreign);
   put_refused(object, role.counters.refused);

@@ -133,8 +133,8 @@ class FrameTemplate {
 
 static_assert(MAX_HEADER_SIZE <= 72);
 
-// Bytes behind the IP packet, up to a length: an Ethernet trailer, which no receiver looks at (RFC 1122, 2.3.3:
-// the IP length says where the packet ends). Returns the length of the frame.
+// Bytes behind the IP packet, up to a length: an Ethernet trailer, which no receiver looks at (RFC
+// 1122, 2.3.3: the IP length says where the packet ends). Returns the length of the frame.
 inline uint32_t pad_frame(uint8_t* frame, uint32_t length, uint32_t wanted) noexcept {
   if (wanted <= length) return length;
   memset(frame + length, 0, wanted - length);

@@ -7,12 +7,13 @@ namespace carom {
 namespace {
 
 constexpr uint32_t NONE = UINT32_MAX;
-constexpr uint32_t SMALLEST = 4096;      // datagrams on their way
-constexpr uint32_t HELD_BACK = 64;       // of a line at a time, to be overtaken
-constexpr double MARGIN = 2;             // the peak of a feed is what 50 ms hardly ever exceed
+constexpr uint32_t SMALLEST = 4096;  // datagrams on their way
+constexpr uint32_t HELD_BACK = 64;   // of a line at a time, to be overtaken
+constexpr double MARGIN = 2;         // the peak of a feed is what 50 ms hardly ever exceed
 constexpr double ALWAYS = 0x1p64;
 
-// Each kind of impairment of each line has a stream of chance of its own: one more changes none of the others.
+// Each kind of impairment of each line has a stream of chance of its own: one more changes none of the
+// others.
 enum class Kind : uint64_t { loss = 1, duplicate, reorder, jitter, corrupt, noise };
 
 uint64_t seed_of(uint64_t seed, uint64_t line, Kind kind) noexcept {
@@ -22,7 +23,10 @@ uint64_t seed_of(uint64_t seed, uint64_t line, Kind kind) noexcept {
 class Chance {
  public:
   Chance(double ratio, uint64_t seed) noexcept
-      : random_(seed), on_(ratio > 0), always_(ratio >= 1), below_(always_ ? 0 : static_cast<uint64_t>(ratio * ALWAYS)) {}
+      : random_(seed),
+        on_(ratio > 0),
+        always_(ratio >= 1),
+        below_(always_ ? 0 : static_cast<uint64_t>(ratio * ALWAYS)) {}
 
   bool draw() noexcept { return on_ && (random_.next() < below_ || always_); }
 
@@ -40,7 +44,8 @@ void corrupt_bytes(uint8_t* bytes, uint32_t length, Random random) noexcept {
   uint16_t before = checksum_fold(checksum_add(0, bytes, length));
   for (uint32_t i = 0; i < length; i++) bytes[i] ^= static_cast<uint8_t>(1 + random.below(255));
   uint16_t after = checksum_fold(checksum_add(0, bytes, length));
-  // 0 and 0xffff are one number in this arithmetic. One more bit in the first byte makes a difference to both.
+  // 0 and 0xffff are one number in this arithmetic. One more bit in the first byte makes a difference to
+  // both.
   if (after % 0xffff == before % 0xffff) bytes[0] ^= 1;
 }
 
@@ -84,7 +89,8 @@ struct Feed::Line {
     const Impairment& done = config.impairment;
     planned_ns += config.skew_ns + done.delay_ns;
     if (done.jitter_ns != 0) {
-      planned_ns += static_cast<uint64_t>((static_cast<unsigned __int128>(jitter.next()) * (done.jitter_ns + 1)) >> 64);
+      planned_ns +=
+          static_cast<uint64_t>((static_cast<unsigned __int128>(jitter.next()) * (done.jitter_ns + 1)) >> 64);
     }
     last_ns = std::max(last_ns, planned_ns);
     if ((fate & REORDERED) != 0) {
@@ -245,7 +251,8 @@ void Feed::draw(Stream& stream) noexcept {
     if (!sizes.empty()) datagram.size = sizes[datagram.number % sizes.size()];
   }
   FedDatagram& datagram = datagrams_[stream.open];
-  ticks_[size_t{stream.open} * most_ + datagram.count++] = {tick, ledger_ == nullptr ? 0 : ledger_->plan(tick)};
+  ticks_[size_t{stream.open} * most_ + datagram.count++] = {tick,
+                                                            ledger_ == nullptr ? 0 : ledger_->plan(tick)};
   if (datagram.count == stream.config.most) close(stream, planned_ns);
 }
 
@@ -341,7 +348,8 @@ void Feed::count(const Transmission& transmission) noexcept {
 }
 
 void Feed::release(const Transmission& transmission) noexcept {
-  if (transmission.last && --datagrams_[transmission.datagram].lines_left == 0) free_.push_back(transmission.datagram);
+  if (transmission.last && --datagrams_[transmission.datagram].lines_left == 0)
+    free_.push_back(transmission.datagram);
 }
 
 void Feed::finish() noexcept {

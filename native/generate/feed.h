@@ -1,7 +1,7 @@
-// What goes out next, of all streams and lines: ticks are drawn in the order of their planned times, packed into
-// datagrams, and each datagram is queued on every line of its stream, with what is done to it there on purpose.
-// Everything is planned before it is due, from seeds, so that a run can be had again; memory is bounded by what
-// may be held back at a time, and allocated at once.
+// What goes out next, of all streams and lines: ticks are drawn in the order of their planned times, packed
+// into datagrams, and each datagram is queued on every line of its stream, with what is done to it there on
+// purpose. Everything is planned before it is due, from seeds, so that a run can be had again; memory is
+// bounded by what may be held back at a time, and allocated at once.
 #pragma once
 
 #include <array>

@@ -332,8 +332,7 @@ void Ledger::expire_one(Entry& slot) noexcept {
   CAROM_PROBE1(tick_missing, slot.tick.timestamp);
   ++(slot.measured ? counters_.missing : counters_.warmup_faults);
   waiting_--;
-  if (config_.match != Match::clordid)
-    waiting_head_ = slot.next;  // the oldest is the first of the list
+  if (config_.match != Match::clordid) waiting_head_ = slot.next;  // the oldest is the first of the list
 }
 
 // The ring comes round: the entry is about to be another tick's.

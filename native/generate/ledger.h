@@ -37,16 +37,16 @@ struct LedgerConfig {
 // Each tick of the measured part is counted once in sent, and once in one of those behind it.
 struct LedgerCounters {
   Counter sent;
-  Counter quiet;    // must not be answered
-  Counter correct;  // answered, in time and right
-  Counter wrong;    // answered by an order that is not the one that had to come
-  Counter late;     // answered right, after the timeout
-  Counter missing;  // had to be answered and was not, so far
+  Counter quiet;     // must not be answered
+  Counter correct;   // answered, in time and right
+  Counter wrong;     // answered by an order that is not the one that had to come
+  Counter late;      // answered right, after the timeout
+  Counter missing;   // had to be answered and was not, so far
   Counter withheld;  // lost or spoilt on purpose: the device can't know it
   // Each order is counted once in received, and once in correct, wrong, late or one of these.
   Counter received;
-  Counter duplicate;   // the tick had its answer already
-  Counter unexpected;  // no tick, or one that must not be answered
+  Counter duplicate;        // the tick had its answer already
+  Counter unexpected;       // no tick, or one that must not be answered
   Counter answered_copies;  // right answers to the copies of a tick that was sent several times on purpose
   // About them.
   Counter partial_orders;  // datagrams with bytes behind the last whole order
@@ -92,7 +92,8 @@ class Ledger {
   uint32_t plan(const Tick& tick) noexcept;
 
   // Then it was sent, so that the device can answer it; so many times, if it was sent as often.
-  void depart(uint32_t number, uint64_t planned_ns, uint64_t sent_ns, bool measured, uint8_t answers) noexcept;
+  void depart(uint32_t number, uint64_t planned_ns, uint64_t sent_ns, bool measured,
+              uint8_t answers) noexcept;
 
   // Or it never will be, on purpose, so that nothing may come back.
   void withhold(uint32_t number, bool measured) noexcept;
@@ -185,8 +186,8 @@ class Ledger {
   std::vector<Decision> due_;  // of each entry: what must come back. Decided once, in the order of sending
   std::vector<FrameTicks> frames_;  // a ring of the last frames; empty when a frame is a tick
   uint64_t frames_sent_ = 0;
-  uint64_t next_ = 0;          // number of the next tick
-  uint64_t first_open_ = 0;    // all before it are settled or timed out
+  uint64_t next_ = 0;        // number of the next tick
+  uint64_t first_open_ = 0;  // all before it are settled or timed out
   uint64_t waiting_ = 0;
   uint64_t stamps_due_ = 0;
   uint32_t lapped_ = 0;           // became missing when the ring came round, since the last expire()

@@ -40,10 +40,10 @@ struct StreamConfig {
   ScheduleConfig schedule;  // open loop
   TickSourceConfig ticks;
   uint16_t source_port;
-  uint32_t flows;                // source ports that the ticks come from, each symbol's from one of them
-  uint32_t most = 1;             // ticks in a datagram
-  uint64_t within_ns = 0;        // after the first of them
-  std::vector<uint32_t> sizes;   // of the frames, without the FCS, in turn; empty: as long as the ticks need
+  uint32_t flows;               // source ports that the ticks come from, each symbol's from one of them
+  uint32_t most = 1;            // ticks in a datagram
+  uint64_t within_ns = 0;       // after the first of them
+  std::vector<uint32_t> sizes;  // of the frames, without the FCS, in turn; empty: as long as the ticks need
   std::vector<LineConfig> lines;
 };
 

@@ -12,8 +12,8 @@
 #include "core/probe.h"
 #include "frame/build.h"
 #include "frame/parse.h"
-#include "generate/ledger.h"
 #include "generate/feed.h"
+#include "generate/ledger.h"
 #include "io/packet_io.h"
 #include "loop/role.h"
 
@@ -435,7 +435,9 @@ class GenerateLoop {
   // Everything is sent: waits for the answers that are due, no longer than the timeout, and a little for
   // those that must not come.
   void drain() noexcept {
-    if (!config_.io.receives || (number_ == 0 && counters_.sent.get() + ledger_.counters().warmup_sent.get() == 0)) return;
+    if (!config_.io.receives ||
+        (number_ == 0 && counters_.sent.get() + ledger_.counters().warmup_sent.get() == 0))
+      return;
     uint64_t now_ns = clock_.now_ns();
     uint64_t settled_ns = now_ns + SETTLE_NS;
     while (role_.command() != Role::Command::abort) {
