@@ -112,6 +112,9 @@ function profileLines(feed: Feed, found: FeedSampled): string[] {
     row("ticks", `${count(found.ticks)}, ${count(found.rate_pps)} a second; ${count(rate_pps)} on average`),
     row("ceiling", ceiling),
     ...shapeLines(feed.shape).map(([name, text]) => row(name, text)),
+    ...(feed.shape.packing === undefined
+      ? []
+      : [row("datagrams", `${found.ticks_per_datagram.toFixed(2)} ticks each on average`)]),
     row("in 1 ms", [...windows, `max ${count(max)}`].join("   ")),
     row("gaps", gaps.join("   ")),
     row("symbols", [...tops, seen].join("   ")),

@@ -2,6 +2,7 @@
 
 import { sampleFeed } from "../native/index.js";
 import type { Feed } from "./feed.js";
+import { packingOf, USUAL_MTU } from "./frames.js";
 
 const CHUNK = 65_536; // ticks
 const WINDOW_NS = 1e6;
@@ -33,6 +34,7 @@ export interface FeedFigures {
     readonly seen: number;
     readonly top: readonly { readonly symbols: number; readonly share: number }[];
   };
+  readonly ticks_per_datagram: number; // on average
   readonly below_threshold: number; // part of the ticks
   readonly rate_over_time: readonly { readonly time_s: number; readonly rate_pps: number }[];
 }
@@ -60,6 +62,8 @@ export function sampleFigures(feed: Feed, duration_ns: number): FeedSampled {
   const windows: number[] = []; // how many windows had so many ticks
   const symbols = new Float64Array(feed.ticks.symbols.length);
   const columns = new Float64Array(COLUMNS);
+  const { withinNs, most } = packingOf(feed.shape, USUAL_MTU, false);
+  let [datagrams, inDatagram, ends_ns] = [0, most, 0];
   let [ticks, zero, below, previous_ns, window, inWindow] = [0, 0, 0, -1, 0, 0];
   const endWindow = (until: number) => {
     windows[inWindow] = (windows[inWindow] ?? 0) + 1;
@@ -73,6 +77,11 @@ export function sampleFigures(feed: Feed, duration_ns: number): FeedSampled {
       isOver = at_ns >= duration_ns;
       if (isOver) break;
       ticks++;
+      if (inDatagram === most || at_ns > ends_ns) {
+        datagrams++;
+        [inDatagram, ends_ns] = [0, at_ns + withinNs];
+      }
+      inDatagram++;
       symbols[drawn[i]!]!++;
       if (prices[i]! < feed.ticks.threshold) below++;
       columns[Math.floor((at_ns / duration_ns) * COLUMNS)]!++;
@@ -111,6 +120,7 @@ export function sampleFigures(feed: Feed, duration_ns: number): FeedSampled {
         share: shares.slice(0, top).reduce((sum, share) => sum + share, 0),
       })),
     },
+    ticks_per_datagram: ticks / Math.max(1, datagrams),
     below_threshold: below / Math.max(1, ticks),
     rate_over_time: [...columns].map((count, index) => ({
       time_s: index * column_s,

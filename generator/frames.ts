@@ -116,7 +116,8 @@ export function ticksThatFit(mtu: number, isIp6: boolean): number {
   return Math.floor((mtu - (isIp6 ? IP6_SIZE : IP4_SIZE) - UDP_SIZE) / marketData.size);
 }
 
-const USUAL_MTU = 1500;
+/** Where no link is known yet. */
+export const USUAL_MTU = 1500;
 
 /** How many ticks a link carries in a second, as this feed has them: packed, padded, on its lines. */
 export function linkRate(bitsPerSecond: number, isIp6: boolean, isTagged: boolean, shape = PLAIN): number {

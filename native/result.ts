@@ -58,11 +58,11 @@ export interface LineCounts {
   readonly datagrams: number; // sent or lost; copies not counted
   readonly ticks: number; // in them
   readonly frames: number; // handed to the wire, copies included
-  readonly lost: number; // datagrams, from here on, each on purpose
+  readonly lost: number; // datagrams, on purpose, as all that follows
   readonly lost_ticks: number;
-  readonly duplicated: number;
+  readonly duplicated: number; // frames: the copies
   readonly reordered: number;
-  readonly corrupted: number;
+  readonly corrupted: number; // frames, copies included
 }
 
 export interface ResponderResult {

@@ -108,7 +108,7 @@ function impairmentLines({ impairment }: Report): string[] {
       [lost, "lost"],
       [duplicated, "sent twice"],
       [reordered, "put out of order"],
-      [corrupted, "corrupted"],
+      [corrupted, corrupted === 1 ? "frame corrupted" : "frames corrupted"],
     ];
     const shown = done.filter(([value]) => value > 0).map(([value, word]) => `${count(value)} ${word}`);
     const of = `of ${count(datagrams)} datagrams`;

@@ -192,7 +192,7 @@ test("options that contradict a profile are refused", () => {
     ],
     [
       { profile: "openin" },
-      /^profile openin: there is no such profile; there are line-rate, microburst, opening, steady/,
+      /^profile openin: there is no such profile; there are line-rate, microburst, opening, rfc2544, steady/,
     ],
     [{ profile: "./no.yaml" }, /^profile \.\/no\.yaml: ENOENT/],
   ] as const) {

@@ -332,6 +332,7 @@ uint32_t Feed::write(const Transmission& transmission, uint8_t* frame) const noe
 void Feed::count(const Transmission& transmission) noexcept {
   LineCounters& counters = counters_[transmission.line];
   if (!transmission.lost) ++counters.frames;
+  if (transmission.corrupt) ++counters.corrupted;
   if (transmission.copy) {
     ++counters.duplicated;
     return;
@@ -344,7 +345,6 @@ void Feed::count(const Transmission& transmission) noexcept {
     counters.lost_ticks.add(ticks);
   }
   if (transmission.reordered) ++counters.reordered;
-  if (transmission.corrupt) ++counters.corrupted;
 }
 
 void Feed::release(const Transmission& transmission) noexcept {

@@ -21,11 +21,11 @@ struct LineCounters {
   Counter datagrams;  // sent or lost, copies not counted
   Counter ticks;      // in them
   Counter frames;     // handed to the wire, copies included
-  Counter lost;       // datagrams from here on, each on purpose
+  Counter lost;       // datagrams, on purpose, as all that follows
   Counter lost_ticks;
-  Counter duplicated;
+  Counter duplicated;  // frames: the copies
   Counter reordered;
-  Counter corrupted;
+  Counter corrupted;  // frames, copies included
 };
 
 struct FedDatagram {
