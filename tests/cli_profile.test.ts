@@ -50,7 +50,8 @@ test("carom profile draws: text, JSON and SVG", () =>
   withProfile(async (path) => {
     const listed = await carom("profile");
     assert.is(listed.status, 0);
-    for (const name of ["line-rate", "microburst", "opening", "rfc2544", "steady"]) assert.match(listed.stdout, name);
+    for (const name of ["line-rate", "microburst", "opening", "rfc2544", "steady"])
+      assert.match(listed.stdout, name);
     const svg = `${path}.svg`;
     const drawn = await carom("profile", path, "--duration", "5s", "--svg", svg);
     assert.is(drawn.status, 0, drawn.stderr);

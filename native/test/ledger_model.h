@@ -15,7 +15,7 @@ namespace carom::test {
 
 struct Counts {
   uint64_t sent, quiet, correct, wrong, late, missing, received, duplicate, unexpected, partial_orders,
-      reordered, stamped, unstamped, warmup_sent, warmup_answered, warmup_faults;
+      reordered, stamped, unstamped, warmup_sent, warmup_answered, warmup_faults, withheld, answered_copies;
 };
 
 class LedgerModel {
@@ -27,7 +27,8 @@ class LedgerModel {
     uint64_t planned_ns, sent_ns;
     bool measured;
     Decision due;  // what must come back
-    enum { OPEN, MISSING, ANSWERED } state = OPEN;
+    enum { OPEN, MISSING, ANSWERED, PLANNED, WITHHELD } state = OPEN;
+    uint32_t copies = 0;  // answers that may follow the first one
     uint64_t received_ns = 0;
     uint64_t rx_stamp_ns = 0;
     uint64_t tx_stamp_ns = 0;
@@ -54,6 +55,32 @@ class LedgerModel {
     if (!due.order && measured) counts.quiet++;
   }
 
+  // The same in steps. Returns the tick's number.
+  uint64_t plan(const Tick& tick) {
+    if (ticks.size() == config_.capacity) forget_oldest();
+    ticks[next] = {tick, 0, 0, false, {}, Sent::PLANNED};
+    return next++;
+  }
+
+  void depart(uint64_t number, uint64_t planned_ns, uint64_t sent_ns, bool measured, uint32_t answers) {
+    ++(measured ? counts.sent : counts.warmup_sent);
+    if (!ticks.contains(number)) {
+      if (measured) counts.withheld++;
+      return;
+    }
+    Sent& sent = ticks[number];
+    sent = {sent.tick, planned_ns, sent_ns, measured, strategy_.decide(sent.tick), Sent::OPEN, answers - 1};
+    if (!sent.due.order && measured) counts.quiet++;
+  }
+
+  void withhold(uint64_t number, bool measured) {
+    ++(measured ? counts.sent : counts.warmup_sent);
+    if (measured) counts.withheld++;
+    if (!ticks.contains(number)) return;
+    ticks[number].state = Sent::WITHHELD;
+    ticks[number].measured = measured;
+  }
+
   uint32_t received(const uint8_t* payload, uint32_t length, uint64_t now_ns, uint64_t stamp_ns) {
     uint32_t settled = 0;
     for (; length >= 41; payload += 41, length -= 41) settled += judge(payload, now_ns, stamp_ns);
@@ -75,6 +102,10 @@ class LedgerModel {
     uint32_t expired = lapped;
     lapped = 0;
     for (auto& [number, sent] : ticks) {
+      // Departing out of order, a tick is looked at when all with earlier timestamps have had their time.
+      bool in_time = sent.state == Sent::PLANNED ||
+                     (sent.state == Sent::OPEN && now_ns <= sent.sent_ns + config_.timeout_ns);
+      if (config_.in_steps && in_time) break;
       if (!waits(sent) || now_ns <= sent.sent_ns + config_.timeout_ns) continue;
       miss(sent);
       expired++;
@@ -140,7 +171,12 @@ class LedgerModel {
     if (measured) counts.received++;
     auto fault = [&](uint64_t& counter) { ++(measured ? counter : counts.warmup_faults); };
     if (sent == nullptr || !sent->due.order) return fault(counts.unexpected), false;
-    if (sent->state == Sent::ANSWERED) return fault(counts.duplicate), false;
+    if (sent->state == Sent::ANSWERED) {
+      if (sent->copies == 0 || !right(order, *sent)) return fault(counts.duplicate), false;
+      sent->copies--;
+      if (measured) counts.answered_copies++;
+      return false;
+    }
     bool was_missing = sent->state == Sent::MISSING;
     if (was_missing) --(measured ? counts.missing : counts.warmup_faults);
     if (!right(order, *sent)) {

@@ -40,6 +40,8 @@ void agree(const Ledger& ledger, const LedgerModel& model) {
   expect_equal(is.warmup_sent.get(), must.warmup_sent, "warmup_sent");
   expect_equal(is.warmup_answered.get(), must.warmup_answered, "warmup_answered");
   expect_equal(is.warmup_faults.get(), must.warmup_faults, "warmup_faults");
+  expect_equal(is.withheld.get(), must.withheld, "withheld");
+  expect_equal(is.answered_copies.get(), must.answered_copies, "answered_copies");
   expect_equal(ledger.waiting(), model.waiting(false), "waiting");
   expect_equal(ledger.stamps_due(), model.stamps_due, "stamps_due");
   same(ledger.latency_actual(), model.actual, "latency_actual");
@@ -48,19 +50,20 @@ void agree(const Ledger& ledger, const LedgerModel& model) {
   // The two identities that the report is built on.
   expect_equal(is.sent.get(),
                is.quiet.get() + is.correct.get() + is.wrong.get() + is.late.get() + is.missing.get() +
-                   model.waiting(true),
+                   is.withheld.get() + model.waiting(true),
                "each tick is counted once");
   expect_equal(is.received.get(),
-               is.correct.get() + is.wrong.get() + is.late.get() + is.duplicate.get() + is.unexpected.get(),
+               is.correct.get() + is.wrong.get() + is.late.get() + is.duplicate.get() + is.unexpected.get() +
+                   is.answered_copies.get(),
                "each order is counted once");
 }
 
 // One sequence by chance: what happens, to both ledgers at the same time.
 class Story {
  public:
-  Story(Chance& chance, Match match, bool stamped, StrategyConfig strategy)
+  Story(Chance& chance, Match match, bool stamped, StrategyConfig strategy, bool in_steps = false)
       : chance_(chance),
-        config_{CAPACITY, TIMEOUT_NS, match, stamped, std::move(strategy)},
+        config_{CAPACITY, TIMEOUT_NS, match, stamped, std::move(strategy), in_steps},
         ledger(config_),
         model(config_),
         source_({chance.next(),
@@ -88,7 +91,7 @@ class Story {
         answer();
         break;
       default:
-        send();
+        config_.in_steps ? step_on() : send();
     }
     agree(ledger, model);
   }
@@ -110,6 +113,36 @@ class Story {
       bool measured = sent_++ >= 500;
       ledger.sent(tick, planned_ns, now_ns_, measured);
       model.sent(tick, planned_ns, now_ns_, measured);
+    }
+  }
+
+  // Ticks are planned in their order, and depart, or are withheld, in any.
+  void step_on() {
+    if (pending_.size() < 20 && !chance_.one_in(3)) {
+      Tick tick = source_.next();
+      timestamp_ += 1 + chance_.any_size() % 1000;
+      tick.timestamp = timestamp_;
+      uint32_t low = ledger.plan(tick);
+      uint64_t number = model.plan(tick);
+      expect_equal(low, static_cast<uint32_t>(number), "numbers");
+      pending_.push_back(number);
+      return;
+    }
+    // Now and then the ring comes round with some that have not departed.
+    size_t index = chance_.one_in(4) ? 0 : chance_.below(static_cast<uint32_t>(pending_.size()));
+    if (pending_.empty() || (index == 0 && chance_.one_in(2))) return;
+    uint64_t number = pending_[index];
+    pending_.erase(pending_.begin() + static_cast<ptrdiff_t>(index));
+    bool measured = sent_++ >= 500;
+    uint32_t low = static_cast<uint32_t>(number);
+    if (chance_.one_in(5)) {
+      ledger.withhold(low, measured);
+      model.withhold(number, measured);
+    } else {
+      uint8_t answers = static_cast<uint8_t>(1 + chance_.below(3));
+      uint64_t planned_ns = now_ns_ - chance_.below(500);
+      ledger.depart(low, planned_ns, now_ns_, measured, answers);
+      model.depart(number, planned_ns, now_ns_, measured, answers);
     }
   }
 
@@ -202,6 +235,7 @@ class Story {
   uint64_t now_ns_ = 1'000'000;
   uint64_t timestamp_ = chance_.next() >> 1;
   uint64_t sent_ = 0;
+  std::vector<uint64_t> pending_;  // planned, and not departed
 };
 
 void check_examples(const Ledger& ledger) {
@@ -220,11 +254,13 @@ void check_examples(const Ledger& ledger) {
   for (size_t i = 1; i < 6; i++) expect(by_verdict[i] <= Ledger::EXAMPLES, "a bounded number of each");
 }
 
-void compare(Chance& chance, Match match, bool stamped, StrategyConfig strategy, int steps) {
+void compare(Chance& chance, Match match, bool stamped, StrategyConfig strategy, int steps,
+             bool in_steps = false) {
   uint64_t warmup_answered = 0;
   for (int round = 0; round < 4; round++) {
-    Story story(chance, match, stamped, strategy);
+    Story story(chance, match, stamped, strategy, in_steps);
     for (int i = 0; i < steps / 4; i++) story.step();
+    story.ledger.abandon();
     story.ledger.close();
     story.model.close();
     agree(story.ledger, story.model);
@@ -236,6 +272,7 @@ void compare(Chance& chance, Match match, bool stamped, StrategyConfig strategy,
                counts.late > 0 && counts.reordered > 0 && counts.quiet > 0,
            "chance reached every verdict");
     if (match == Match::clordid) expect(counts.duplicate > 0, "duplicates, too");
+    if (in_steps) expect(counts.withheld > 0 && counts.answered_copies > 0, "and what is done on purpose");
     if (stamped) expect(counts.stamped > 0 && counts.unstamped > 0, "with stamps, and without");
   }
   expect(warmup_answered > 0, "and right answers in the warm-up");
@@ -272,6 +309,13 @@ void strategies(Chance& chance) {
   }
 }
 
+// What is done on purpose: planned in order, departing in any, withheld, answered several times.
+void in_steps(Chance& chance) {
+  compare(chance, Match::clordid, false, DEFAULT, 300'000, true);
+  compare(chance, Match::clordid, false, {STRATEGY_book, {10000, 7, -3, 1, 43691, 16384, 7, 700}, {}, 100},
+          200'000, true);
+}
+
 // A closed loop counts on it: each tick that must be answered gives its place in the window back exactly
 // once.
 void window(Chance& chance) {
@@ -297,6 +341,7 @@ const Tests TESTS{
     {"ledger: as a naive one, matched by price", price},
     {"ledger: as a naive one, first in first out", fifo},
     {"ledger: as a naive one, every strategy", strategies},
+    {"ledger: as a naive one, ticks that depart out of order, or never", in_steps},
     {"ledger: every tick that waited gives its place in the window back", window},
 };
 
