@@ -142,7 +142,7 @@ const CLOSED_LOOP_RING = 256; // frames: little enough to stay in a core's cache
 export function generatorConfig(link: Link, values: GeneratorValues, found: Circumstances): GeneratorConfig {
   const { feed } = found;
   refuseContradictions(values, feed);
-  refuseShapes(link, values, feed, isIp6(found.destination.address));
+  refuseShapes(link, values, feed, found.destination);
   const sourcePort = values.sourcePort ?? values.responsePort;
   const isStamped = found.timestamps !== "tsc" && found.expectAnswers;
   return {

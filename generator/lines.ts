@@ -41,8 +41,9 @@ const TICK_SIZE = 32; // of one held back, in memory
 const MARGIN = 4; // for bursts, and rounding up
 
 /** @throws CaromError (usage) */
-export function refuseShapes(link: Link, values: ShapeValues, feed: Feed, isIp6Feed: boolean): void {
+export function refuseShapes(link: Link, values: ShapeValues, feed: Feed, destination: Destination): void {
   const { shape } = feed;
+  const isIp6Feed = isIp6(destination.address);
   const refuse = (operation: string, detail: string, hint: string): never => {
     throw new CaromError("usage", operation, detail, hint);
   };
@@ -74,7 +75,7 @@ export function refuseShapes(link: Link, values: ShapeValues, feed: Feed, isIp6F
       "leave out packing",
     );
   }
-  refuseLines(values, shape, isIp6Feed, refuse);
+  refuseLines(values, feed, destination, refuse);
   const { most } = packingOf(shape, link.mtu, isIp6Feed);
   const held = (MARGIN * feed.peak_pps * holdNs(shape, feed.rate_pps)) / 1e9;
   if (held * most * TICK_SIZE > MEMORY_MAX) {
@@ -85,13 +86,14 @@ export function refuseShapes(link: Link, values: ShapeValues, feed: Feed, isIp6F
 
 function refuseLines(
   values: ShapeValues,
-  { lines }: FrameShape,
-  isIp6Feed: boolean,
+  feed: Feed,
+  destination: Destination,
   refuse: (operation: string, detail: string, hint: string) => never,
 ): void {
-  const places = lines.map(
-    ({ group, port }) => `${group && normalAddress(group)} ${port ?? values.targetPort}`,
-  );
+  const { lines } = feed.shape;
+  const isIp6Feed = isIp6(destination.address);
+  const configs = lineConfigs(values, feed, destination);
+  const places = configs.map((line) => `${normalAddress(line.destinationAddress)} ${line.destinationPort}`);
   if (new Set(places).size < places.length) {
     refuse("lines", "both go to the same group and port", "give one of them a group of its own");
   }
@@ -104,8 +106,7 @@ function refuseLines(
       "add --multicast-group of its family",
     );
   }
-  const judged = lineConfigs(values, { shape: { lines } } as Feed, { address: "", mac: "" });
-  const copied = judged.some((line) => line.judged && (line.impairment?.duplicate ?? 0) > 0);
+  const copied = configs.some((line) => line.judged && (line.impairment?.duplicate ?? 0) > 0);
   if (copied && keepsState(values.strategy) && values.dutLines !== "both") {
     const detail = `${values.strategy} remembers each tick, and would take a copy for another one`;
     refuse("duplicate", detail, "leave it out, or use a strategy without memory");

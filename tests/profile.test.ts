@@ -36,6 +36,14 @@ test("a link of 10 Gbit/s carries 13.9 million frames of a tick", () => {
   assert.is(linkRate(10e9, false, false), 10e9 / 720);
   assert.is(linkRate(10e9, false, true), 10e9 / 752);
   assert.is(linkRate(10e9, true, false), 10e9 / 880);
+  const shape = (text: string) => parseProfile(`${CONSTANT}${text}`, "p", () => LINK).shape;
+  const rate = (text: string) => Math.round(linkRate(10e9, false, false, shape(text)));
+  // Sizes have the FCS in them; 20 bytes are between two frames.
+  assert.is(rate("sizes: [70, 1518]"), Math.round((2 * 10e9) / (8 * (90 + 1538))));
+  assert.is(rate("lines: { a: {}, b: { group: 239.1.1.2 } }"), Math.round(10e9 / 1440));
+  assert.is(rate("packing: { within: 1ms, most: 5 }"), Math.round((5 * 10e9) / (8 * (42 + 120 + 24))));
+  // Within 100 ns four come at the most: at 30.9 million a second the fourth is 97 ns behind the first.
+  assert.is(rate("packing: { within: 100ns, most: 5 }"), Math.round((4 * 10e9) / (8 * (42 + 96 + 24))));
 });
 
 test("a profile has what its file says", () => {
@@ -129,6 +137,38 @@ test("a mistake is told with file, line and column, and what is allowed", () => 
     [`${CONSTANT}trigger_ratio: walk`, /^p\.yaml:2:16: walk leaves it to the prices, and there are none/],
     [`${CONSTANT}trigger_ratio: 2`, /^p\.yaml:2:16: "2" is not a number from 0 to 1, or walk/],
     [`${CONSTANT}seed: 1\nseed: 2`, /^p\.yaml:3:1: /],
+    [`${CONSTANT}packing: { most: 5 }`, /^p\.yaml:2:10: within is missing/],
+    [
+      `${CONSTANT}packing: { within: 1ms, most: 0 }`,
+      /^p\.yaml:2:31: "0" is not a whole number from 1 to 2048/,
+    ],
+    [
+      `${CONSTANT}packing: { within: 1ms }\nsizes: [70]`,
+      /^p\.yaml:3:8: a packed frame is as long as the ticks/,
+    ],
+    [`${CONSTANT}sizes: [63]`, /^p\.yaml:2:9: "63" is not a whole number from 64 to 9234/],
+    [`${CONSTANT}impairment: { loss: 101% }`, /^p\.yaml:2:21: "101%" is not a part from 0 to 1, such as/],
+    [
+      `${CONSTANT}impairment: { reorder: { ratio: 0.6 } }`,
+      /^p\.yaml:2:33: "0.6" is not a part from 0 to 0.5/,
+    ],
+    [
+      `${CONSTANT}impairment: { corrupt: { ratio: 1%, bytes: 20-24 } }`,
+      /^p\.yaml:2:44: "20-24" is not a range of/,
+    ],
+    [
+      `${CONSTANT}impairment: { drop: 1 }`,
+      /^p\.yaml:2:15: "drop": no such key in an impairment; allowed are: loss,/,
+    ],
+    [`${CONSTANT}lines: { a: {} }`, /^p\.yaml:2:8: b is missing/],
+    [
+      `${CONSTANT}lines: { a: {}, b: { group: 10.0.0.1 } }`,
+      /^p\.yaml:2:29: "10.0.0.1" is not a multicast address/,
+    ],
+    [
+      `${CONSTANT}lines: { a: {}, b: {} }\nimpairment: { loss: 1% }`,
+      /^p\.yaml:3:13: each line has its own; write it/,
+    ],
   ];
   for (const [text, says] of cases) {
     assert.match(refusal(() => parseProfile(text, "p.yaml", () => LINK)).message, says, text);
