@@ -23,6 +23,8 @@ struct DeviceOptions {
   std::function<uint32_t(std::span<TxStamp>)> on_stamps = [](std::span<TxStamp>) { return 0u; };
   uint64_t fickle = 0;            // a seed: takes fewer frames than offered, or none, by chance
   uint64_t accepts = UINT64_MAX;  // frames until the link is gone
+  bool plain =
+      true;  // one tick a frame, as the seed gives them; otherwise each tick of each good frame is taken
   bool pauses = true;  // every other poll finds nothing, so that what the loop does then is done, too
 };
 
@@ -54,7 +56,7 @@ class DeviceIo {
     frames = frames.first(std::min<uint64_t>(frames.size(), options_.accepts - sent));
     memory_.tx_submit(frames);
     guarded([&] {
-      for (const Frame& frame : frames) take(frame);
+      for (const Frame& frame : frames) options_.plain ? take(frame) : take_any(frame);
     });
     return static_cast<uint32_t>(frames.size());
   }
@@ -111,6 +113,14 @@ class DeviceIo {
     sent++;
     due += tick.price < config.ledger.strategy.settings.threshold;
     options_.on_tick(memory_, tick);
+  }
+
+  void take_any(const Frame& frame) {
+    sent++;
+    Datagram datagram;
+    if (parse_frame(frame.data, frame.length, {-1, true, -1}, datagram) != ParseResult::ok) return;
+    for (uint32_t at = 0; at < datagram.payload_length; at += MARKET_DATA_SIZE)
+      options_.on_tick(memory_, Tick::read(datagram.payload + at));
   }
 
   GeneratorRole& role_;
