@@ -20,6 +20,7 @@ GeneratorConfig read_generator(const Napi::Object& object);
 Napi::Object write_histogram(Napi::Env env, const Histogram& histogram);
 Napi::Object write_stalls(Napi::Env env, const StallDetector& stalls);
 Napi::Object write_intervals(Napi::Env env, const std::vector<Interval>& intervals);
+Napi::Float64Array write_ns(Napi::Env env, const std::vector<uint64_t>& times);
 Napi::Array write_examples(Napi::Env env, const std::vector<Example>& examples);
 Napi::Array write_lines(Napi::Env env, const std::vector<LineCounters>& lines);
 Napi::Value write_passages(Napi::Env env, const PassageLog& log);

@@ -26,6 +26,13 @@ uint32_t ledger_capacity(const GeneratorConfig& config, double peak_pps) {
   return static_cast<uint32_t>(std::bit_ceil(std::max(capped, SMALLEST)));
 }
 
+LatePolicy read_late(const std::string& from) {
+  if (from == "catch-up") return LatePolicy::catch_up;
+  if (from == "skip") return LatePolicy::skip;
+  if (from == "slip") return LatePolicy::slip;
+  refuse("late", "catch-up, skip or slip");
+}
+
 uint64_t read_seed(const Napi::Object& object) {
   bool lossless = false;
   Napi::Value seed = object.Get("seed");
@@ -273,7 +280,10 @@ GeneratorConfig read_generator(const Napi::Object& object) {
   config.warmup_ns = integer<uint64_t>(object, "warmupNs", 0, 1e15);
   config.quiet_ns = integer<uint64_t>(object, "quietNs", 0, 1e12);
   config.late_threshold_ns = integer<uint64_t>(object, "lateThresholdNs", 0, 1e12);
+  config.late = read_late(text(object, "late"));
+  if (config.closed && config.late != LatePolicy::catch_up) refuse("late", "catch-up in a closed loop");
   config.breakdown_every = read_breakdown(object);
+  if (config.late == LatePolicy::skip && !is_plain(config.streams)) refuse("late", "to skip single ticks");
   config.ledger.strategy = read_strategy(nested(object, "strategy"));
   config.ledger.match = read_match(text(object, "match"));
   config.ledger.timeout_ns = integer<uint64_t>(object, "timeoutNs", 1, 60e9);

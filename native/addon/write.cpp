@@ -67,6 +67,12 @@ Napi::Object write_stalls(Napi::Env env, const StallDetector& stalls) {
   return object;
 }
 
+Napi::Float64Array write_ns(Napi::Env env, const std::vector<uint64_t>& times) {
+  Napi::Float64Array result = Napi::Float64Array::New(env, times.size());
+  for (size_t i = 0; i < times.size(); i++) result[i] = static_cast<double>(times[i]);
+  return result;
+}
+
 // Rows of tick, begin, handed and returned, one after the other.
 Napi::Value write_passages(Napi::Env env, const PassageLog& log) {
   std::vector<Passage> passages = log.passages();
@@ -178,6 +184,17 @@ Napi::Object write_counters(Napi::Env env, const GeneratorRole& role) {
   put(object, "measured_ns", role.counters.measured_ns);
   put(object, "late_sends", role.counters.late_sends);
   put(object, "late_in_stall", role.counters.late_in_stall);
+  put(object, "skipped", role.counters.skipped);
+  put(object, "slips", role.counters.slips);
+  put(object, "slipped_ns", role.counters.slipped_ns);
+  put(object, "late_machine", role.counters.late_machine);
+  put(object, "late_link", role.counters.late_link);
+  put(object, "late_carom", role.counters.late_carom);
+  put(object, "pauses", role.counters.pauses);
+  put(object, "paused_ns", role.counters.paused_ns);
+  object.Set("moved_ns", static_cast<double>(static_cast<int64_t>(role.counters.moved_ns.get())));
+  put(object, "clock_back", role.counters.clock_back);
+  put(object, "doorbells", role.counters.doorbells);
   put(object, "bursts", role.counters.bursts);
   object.Set("frames_out", Napi::Number::New(env, static_cast<double>(frames_out(role))));
   put(object, "frames_in", role.counters.frames_in);

@@ -352,6 +352,20 @@ void Feed::release(const Transmission& transmission) noexcept {
     free_.push_back(transmission.datagram);
 }
 
+void Feed::move(uint64_t by_ns) noexcept {
+  never_ns_ += by_ns;
+  for (Stream& stream : streams_) {
+    stream.schedule.move(by_ns);
+    stream.deadline_ns += by_ns;
+  }
+  for (Line& line : lines_) {
+    line.last_ns += by_ns;
+    for (uint32_t at = line.head; at != line.tail; at++)
+      line.queue[at & (line.queue.size() - 1)].planned_ns += by_ns;
+  }
+  if (next_.planned_ns != NONE_NS) next_.planned_ns += by_ns;
+}
+
 void Feed::finish() noexcept {
   if (finishing_) return;
   finishing_ = true;

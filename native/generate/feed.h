@@ -95,6 +95,10 @@ class Feed {
   void count(const Transmission& transmission) noexcept;
   void release(const Transmission& transmission) noexcept;
 
+  // Everything that is still to go is planned so much later; modulo 2^64. Ticks that were drawn already keep
+  // their timestamps.
+  void move(uint64_t by_ns) noexcept;
+
   // From here on only what was begun: copies and other lines of datagrams whose ticks have been counted.
   void finish() noexcept;
   bool finishing() const noexcept { return finishing_; }

@@ -34,6 +34,12 @@ class Schedule {
     at_++;
   }
 
+  // All ticks still to come are planned so much later; modulo 2^64, so earlier, too.
+  void move(uint64_t by_ns) noexcept {
+    start_ns_ += by_ns;
+    for (uint64_t& planned_ns : ahead_) planned_ns += by_ns;
+  }
+
   // How many of the ticks still to come are planned before a time, up to a limit; the schedule is used up by
   // it. `ended` is asked now and then, for chance has no formula: the ticks of an hour are drawn in a minute.
   template <class Ended>

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <ctime>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "frame/parse.h"
 #include "generate/feed.h"
 #include "generate/ledger.h"
+#include "generate/pacing.h"
 #include "io/packet_io.h"
 #include "loop/role.h"
 
@@ -31,15 +33,27 @@ struct GeneratorConfig {
   uint64_t quiet_ns;  // closed loop: the pause after a tick that must not be answered
   LedgerConfig ledger;
   uint64_t late_threshold_ns;
-  uint32_t breakdown_every;  // one tick of so many is followed (core/passages.h); 0: none
+  LatePolicy late = LatePolicy::catch_up;  // open loop: of what is later than the threshold
+  uint32_t breakdown_every;                // one tick of so many is followed (core/passages.h); 0: none
 };
 
 struct GeneratorCounters {
   Counter sent;           // measured ticks handed to the wire
   Counter unsent;         // measured ticks whose time came and that were not sent
-  Counter measured_ns;    // from the end of the warm-up to the last send
-  Counter late_sends;     // later than the threshold
-  Counter late_in_stall;  // of those, planned before a stall of this core ended
+  Counter measured_ns;    // from the end of the warm-up to the last send, pauses left out
+  Counter late_sends;     // frames, later than the threshold
+  Counter late_in_stall;  // of those, because of stalls of this core
+  Counter skipped;        // measured ticks that were not sent because they were late
+  Counter slips;          // how often the schedule moved because something measured was late
+  Counter slipped_ns;     // by how much in all
+  Counter late_machine;   // late sends, skipped ticks and slips by their cause: stalls of this core,
+  Counter late_link;      // calls that send, and waiting for a link that takes no more,
+  Counter late_carom;     // neither
+  Counter pauses;         // how often the schedule moved because the process did not run
+  Counter paused_ns;      // how long in all
+  Counter clock_back;     // how often it moved because the clock went backwards
+  Counter moved_ns;       // by both since the warm-up, modulo 2^64
+  Counter doorbells;      // calls that handed measured frames to the backend
   Counter bursts;         // sends of several ticks at once, because the sender was behind
   Counter frames_in;      // everything that was received
   Counter foreign;        // datagrams that are not for the order port, or not for this host
@@ -63,6 +77,10 @@ struct GeneratorRole : Role {
   GeneratorCounters counters;
   std::vector<LineCounters> lines;  // of each stream its lines
   Histogram lateness;
+  PacingRecord pacing;
+  // Called before the first tick is sent: the timestamp from which on ticks are measured ones; and again
+  // when a pause moves it.
+  std::function<void(uint64_t)> on_measured_from;
   LargestIntervals latest{LATEST};
   PassageLog sends;
   PassageLog answers;
@@ -105,6 +123,9 @@ class GenerateLoop {
     warmup_end_ns_ = start_ns_ + config_.warmup_ns;
     end_ns_ = config_.duration_ns == 0 ? UINT64_MAX : warmup_end_ns_ + config_.duration_ns;
     epoch_offset_ns_ = clock_.offset_to(CLOCK_REALTIME);
+    tell_measured_from();
+    pauses_.begin(now_ns);
+    causes_.ahead(now_ns, 0);
     free_ = config_.window;
     allowed_ns_ = start_ns_;
     if (feed_) {
@@ -115,7 +136,7 @@ class GenerateLoop {
     }
     role_.stalls.begin(now_ns);
     while (role_.command() == Role::Command::run && !finished_) turn();
-    count_unsent(finished_ ? clock_.now_ns() : turn_ns_);
+    count_unsent(finished_ ? clock_.now_ns() : pauses_.last_ns());
     ledger_.abandon();
     drain();
     ledger_.close();
@@ -131,17 +152,21 @@ class GenerateLoop {
   static constexpr uint64_t SETTLE_NS = 10'000'000;  // for answers that must not come
   static constexpr uint32_t SEND_BATCH = Schedule::LOOK_AHEAD;
   static constexpr uint32_t RECEIVE_BATCH = 16;  // orders judged before the schedule is looked at again
+  static constexpr uint32_t SKIP_BATCH = 64;     // ticks skipped before orders are looked for again
 
   void turn() noexcept {
     uint64_t now_ns = clock_.now_ns();
-    turn_ns_ = now_ns;
+    uint64_t last_ns = pauses_.last_ns();
+    if (uint64_t passed_ns = pauses_.turn(now_ns); passed_ns != 0) [[unlikely]]
+      resume(last_ns, passed_ns);
     role_.stalls.turn(now_ns);
+    causes_.returned(now_ns, role_.stalls.last_end_ns());
     if (feed_) {
       turn_feed(now_ns);
     } else if (due(now_ns) && !given_up(now_ns)) {
-      send(now_ns);
+      if (config_.late == LatePolicy::catch_up || !is_put_off(now_ns)) send(now_ns);
     } else {
-      catching_up_ = false;
+      causes_.ahead(now_ns, role_.stalls.total_ns());
       if (next_planned_ns_ >= end_ns_ || now_ns >= end_ns_) finished_ = true;
     }
     if (config_.io.receives) receive(now_ns);
@@ -152,15 +177,17 @@ class GenerateLoop {
     if (feed_->planned_ns() == Feed::NONE_NS || given_up(now_ns)) {
       finished_ = feed_->finishing() || given_up(now_ns);
     } else if (now_ns >= feed_->planned_ns()) {
+      if (config_.late == LatePolicy::slip) slip(now_ns, feed_->planned_ns());
       transmit(now_ns);
     } else {
-      catching_up_ = false;
+      causes_.ahead(now_ns, role_.stalls.total_ns());
     }
   }
 
   // All of a feed that is due, up to a batch, with one doorbell. What is lost on purpose takes no frame.
   void transmit(uint64_t now_ns) noexcept {
     uint32_t room = io_.tx_reserve(tx_);
+    causes_.call(now_ns);
     if (room == 0) return;
     uint32_t used = 0;
     for (uint32_t taken = 0; used < room && taken < MAX_BATCH && now_ns >= feed_->planned_ns(); taken++) {
@@ -210,7 +237,7 @@ class GenerateLoop {
     }
     if (measured) {
       if (transmission.counts()) counters_.sent.add(ticks.size());
-      counters_.measured_ns.set(sent_ns - warmup_end_ns_);
+      counters_.measured_ns.set(sent_ns - warmup_end_ns_ - counters_.moved_ns.get());
       if (!transmission.lost) note_lateness(transmission.planned_ns, sent_ns);
     }
     feed_->release(transmission);
@@ -230,10 +257,87 @@ class GenerateLoop {
     return now_ns >= next_planned_ns_ && next_planned_ns_ < end_ns_;
   }
 
+  // The process did not run for a long time, or the clock went back: the schedule, and the end of the run,
+  // move by that, so that nothing is caught up.
+  [[gnu::noinline]] void resume(uint64_t last_ns, uint64_t passed_ns) noexcept {
+    bool back = passed_ns > uint64_t{1} << 63;
+    if (back) role_.stalls.forget(last_ns + passed_ns);
+    ++(back ? counters_.clock_back : counters_.pauses);
+    if (!back) counters_.paused_ns.add(passed_ns);
+    move_schedule(passed_ns);
+    allowed_ns_ += passed_ns;
+    if (end_ns_ != UINT64_MAX) end_ns_ += passed_ns;
+    if (last_ns < warmup_end_ns_) {
+      warmup_end_ns_ += passed_ns;
+      tell_measured_from();
+    } else {
+      counters_.moved_ns.add(passed_ns);
+    }
+  }
+
+  void tell_measured_from() const {
+    if (role_.on_measured_from)
+      role_.on_measured_from(warmup_end_ns_ + static_cast<uint64_t>(epoch_offset_ns_));
+  }
+
+  void move_schedule(uint64_t by_ns) noexcept {
+    if (feed_) feed_->move(by_ns);
+    schedule_.move(by_ns);
+    next_planned_ns_ += by_ns;
+  }
+
+  // Moves the schedule if what is planned next is too late.
+  void slip(uint64_t now_ns, uint64_t planned_ns) noexcept {
+    uint64_t late_ns = now_ns - planned_ns;
+    if (late_ns <= config_.late_threshold_ns) return;
+    if (is_measured(planned_ns)) {
+      ++counters_.slips;
+      counters_.slipped_ns.add(late_ns);
+      count_cause(now_ns);
+    }
+    move_schedule(late_ns);
+  }
+
+  // Deals with a next tick that may be late, as the policy says. False when it is, or now is, to be sent.
+  bool is_put_off(uint64_t now_ns) noexcept {
+    if (config_.late == LatePolicy::slip) {
+      slip(now_ns, next_planned_ns_);
+      return false;
+    }
+    if (now_ns - next_planned_ns_ <= config_.late_threshold_ns) return false;
+    for (uint32_t i = 0; i < SKIP_BATCH && due(now_ns) && !finished_; i++) {
+      if (now_ns - next_planned_ns_ <= config_.late_threshold_ns) break;
+      if (is_measured(next_planned_ns_)) {
+        ++counters_.skipped;
+        count_cause(now_ns);
+        check_count();
+      }
+      schedule_.advance();
+      plan();
+    }
+    return true;
+  }
+
+  DelayCauses::Cause count_cause(uint64_t now_ns) noexcept {
+    DelayCauses::Cause cause = causes_.cause(now_ns, role_.stalls.total_ns());
+    if (cause == DelayCauses::Cause::machine) ++counters_.late_machine;
+    if (cause == DelayCauses::Cause::link) ++counters_.late_link;
+    if (cause == DelayCauses::Cause::carom) ++counters_.late_carom;
+    return cause;
+  }
+
+  // Ticks that have had their fate.
+  uint64_t done() const noexcept { return counters_.sent.get() + counters_.skipped.get(); }
+
+  void check_count() noexcept {
+    if (config_.count != 0 && done() >= config_.count) finished_ = true;
+  }
+
   // All that is due, up to a batch, with one doorbell; on time that is one tick.
   void send(uint64_t now_ns) noexcept {
     uint32_t wanted = config_.closed ? 1 : due_count(now_ns);
     uint32_t room = io_.tx_reserve(std::span<Frame>(tx_.data(), wanted));
+    causes_.call(now_ns);
     if (room == 0) return;  // counted by the backend; the tick stays due
     uint32_t used = 0;
     do {
@@ -260,14 +364,18 @@ class GenerateLoop {
     role_.stalls.turn(sent_ns);
     role_.stalls.work(used);
     if (used > 1) ++counters_.bursts;
+    causes_.call(sent_ns);
     uint32_t done = 0;
     while (true) {
       uint32_t taken = io_.tx_submit(std::span<const Frame>(tx_.data() + done, used - done));
+      uint64_t measured = role_.lateness.count();
       for (uint32_t i = done; i < done + taken; i++) account_one(i, sent_ns);
+      if (role_.lateness.count() != measured) ++counters_.doorbells;
       done += taken;
       if (done == used || role_.command() != Role::Command::run || given_up(sent_ns)) return done;
       sent_ns = clock_.now_ns();
       role_.stalls.forget(sent_ns);
+      pauses_.begin(sent_ns);
     }
   }
 
@@ -297,7 +405,7 @@ class GenerateLoop {
 
   uint32_t due_count(uint64_t now_ns) const noexcept {
     uint64_t limit = SEND_BATCH;
-    if (config_.count != 0) limit = std::min(limit, config_.count - counters_.sent.get());
+    if (config_.count != 0) limit = std::min(limit, config_.count - done());
     uint32_t count = 1;
     while (count < limit && schedule_.planned_ns(count) <= now_ns) count++;
     return count;
@@ -333,19 +441,18 @@ class GenerateLoop {
     }
     if (!measured) return;
     ++counters_.sent;
-    counters_.measured_ns.set(sent_ns - warmup_end_ns_);
+    counters_.measured_ns.set(sent_ns - warmup_end_ns_ - counters_.moved_ns.get());
     note_lateness(planned_ns, sent_ns);
-    if (config_.count != 0 && counters_.sent.get() >= config_.count) finished_ = true;
+    check_count();
   }
 
   void note_lateness(uint64_t planned_ns, uint64_t sent_ns) noexcept {
     uint64_t late_ns = sent_ns > planned_ns ? sent_ns - planned_ns : 0;
     role_.lateness.record(late_ns);
+    if (!config_.closed) role_.pacing.sent(late_ns);
     if (late_ns > config_.late_threshold_ns) [[unlikely]] {
       ++counters_.late_sends;
-      // Planned before a stall ended, or queued behind such ticks without a moment to spare since.
-      if (role_.stalls.last_end_ns() > planned_ns) catching_up_ = true;
-      if (catching_up_) ++counters_.late_in_stall;
+      if (count_cause(sent_ns) == DelayCauses::Cause::machine) ++counters_.late_in_stall;
       role_.latest.offer(planned_ns, sent_ns);
     }
   }
@@ -358,6 +465,7 @@ class GenerateLoop {
     }
     now_ns = clock_.now_ns();
     role_.stalls.turn(now_ns);
+    causes_.returned(now_ns, role_.stalls.last_end_ns());
     role_.stalls.work(1);  // judging a batch
     counters_.frames_in.add(count);
     uint32_t answered = 0;
@@ -411,8 +519,7 @@ class GenerateLoop {
     if (config_.closed) return;
     uint64_t until_ns = now_ns < end_ns_ ? now_ns : end_ns_;
     if (until_ns <= warmup_end_ns_) return;
-    uint64_t limit =
-        config_.count == 0 ? UINT64_MAX : config_.count - std::min(config_.count, counters_.sent.get());
+    uint64_t limit = config_.count == 0 ? UINT64_MAX : config_.count - std::min(config_.count, done());
     auto aborted = [&] { return role_.command() == Role::Command::abort; };
     uint64_t missed =
         feed_ ? count_feed(until_ns, limit, aborted) : schedule_.count_before(until_ns, limit, aborted);
@@ -477,11 +584,11 @@ class GenerateLoop {
   uint64_t end_ns_ = 0;
   uint64_t last_timestamp_ = 0;
   int64_t epoch_offset_ns_ = 0;
-  uint64_t allowed_ns_ = 0;   // closed loop: when the window had room, or the pause was over
-  uint32_t free_ = 0;         // closed loop: room in the window
-  uint64_t dropped_ = 0;      // taken from the schedule, and refused by the link to the last
-  uint64_t turn_ns_ = 0;      // when the schedule was looked at last
-  bool catching_up_ = false;  // late because of a stall, and not on time since
+  uint64_t allowed_ns_ = 0;  // closed loop: when the window had room, or the pause was over
+  uint32_t free_ = 0;        // closed loop: room in the window
+  uint64_t dropped_ = 0;     // taken from the schedule, and refused by the link to the last
+  PauseWatch pauses_;        // and when the schedule was looked at last
+  DelayCauses causes_;
   bool finished_ = false;
 };
 

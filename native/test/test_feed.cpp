@@ -416,7 +416,52 @@ void finish(Chance&) {
   expect(result.seen.size() > 5050 && result.seen.size() < 5500, "the other line's, and then nothing");
 }
 
+// The schedule moves while datagrams are open, queued, held back and due for a copy: all that comes is as
+// much later, in the same order, and nothing else about it changes.
+void moved(Chance&) {
+  constexpr uint64_t BY_NS = 2'000'000'123;
+  Impairment done;
+  done.loss = 0.1;
+  done.duplicate = 0.1;
+  done.reorder = 0.1;
+  done.reorder_by = 3;
+  done.delay_ns = 50'000;
+  done.jitter_ns = 100'000;
+  StreamConfig stream = stream_of({line_to(1, done), line_to(2)});
+  stream.lines[1].skew_ns = 70'000;
+  stream.lines[1].judged = false;
+  stream.most = 3;
+  stream.within_ns = 30'000;
+  const std::vector<StreamConfig> streams{stream};
+  const FeedConfig config{10'000'000, 1e5, false};
+  IoConfig io = io_config(false, false);
+  std::vector<LineCounters> counters(2);
+  std::vector<LineCounters> other_counters(2);
+  Feed feed(streams, config, io.link, io.ttl, counters, nullptr);
+  Feed other(streams, config, io.link, io.ttl, other_counters, nullptr);
+  feed.start(START_NS, EPOCH_NS);
+  other.start(START_NS, EPOCH_NS);
+  uint64_t by_ns = 0;
+  for (uint32_t i = 0; i < 5000; i++) {
+    if (i % 500 == 123) {
+      feed.move(BY_NS);
+      by_ns += BY_NS;
+    }
+    expect_equal(feed.planned_ns(), other.planned_ns() + by_ns, "when the next one is planned");
+    Transmission transmission = feed.take();
+    Transmission unmoved = other.take();
+    expect_equal(transmission.planned_ns, unmoved.planned_ns + by_ns, "when it was planned");
+    expect(transmission.line == unmoved.line && transmission.lost == unmoved.lost &&
+               transmission.copy == unmoved.copy && transmission.first == unmoved.first,
+           "what it is");
+    expect_equal(feed.ticks(transmission).size(), other.ticks(unmoved).size(), "ticks in it");
+    feed.release(transmission);
+    other.release(unmoved);
+  }
+}
+
 const Tests TESTS{
+    {"feed: moved, with all that is on its way", moved},
     {"feed: packing, tick by tick", packing},
     {"feed: sizes in turn", sizes},
     {"feed: impairment by its ratios", ratios},
