@@ -12,15 +12,22 @@
       "hard_dependency": 1,
       "actions": [
         {
+          "action_name": "arrive",
+          "inputs": ["bpf/arrive.bpf.c", "bpf/arrival.h", "bpf/arrival_state.h", "bpf/match.h", "bpf/compile.js", "wire.gen.h"],
+          "outputs": ["<(SHARED_INTERMEDIATE_DIR)/arrive.bpf.h"],
+          "action": ["node", "bpf/compile.js", "bpf/arrive.bpf.c", "<(SHARED_INTERMEDIATE_DIR)/arrive.bpf.h"],
+          "message": "Compiling the eBPF program arrive"
+        },
+        {
           "action_name": "redirect",
-          "inputs": ["bpf/redirect.bpf.c", "bpf/match.h", "bpf/compile.js"],
+          "inputs": ["bpf/redirect.bpf.c", "bpf/arrival.h", "bpf/arrival_state.h", "bpf/match.h", "bpf/compile.js", "wire.gen.h"],
           "outputs": ["<(SHARED_INTERMEDIATE_DIR)/redirect.bpf.h"],
           "action": ["node", "bpf/compile.js", "bpf/redirect.bpf.c", "<(SHARED_INTERMEDIATE_DIR)/redirect.bpf.h"],
           "message": "Compiling the eBPF program redirect"
         },
         {
           "action_name": "respond",
-          "inputs": ["bpf/respond.bpf.c", "bpf/match.h", "bpf/respond.h", "bpf/compile.js", "wire.gen.h",
+          "inputs": ["bpf/respond.bpf.c", "bpf/arrival.h", "bpf/arrival_state.h", "bpf/match.h", "bpf/respond.h", "bpf/compile.js", "wire.gen.h",
                      "order/answer_limit.h", "<!@(ls strategy/*.h)"],
           "outputs": ["<(SHARED_INTERMEDIATE_DIR)/respond.bpf.h"],
           "action": ["node", "bpf/compile.js", "bpf/respond.bpf.c", "<(SHARED_INTERMEDIATE_DIR)/respond.bpf.h"],
@@ -32,11 +39,11 @@
       "target_name": "carom",
       "dependencies": ["bpf"],
       "sources": [
-        "addon/addon.cpp", "addon/frame_socket.cpp", "addon/read.cpp", "addon/read_generator.cpp", "addon/roles.cpp", "addon/write.cpp",
+        "addon/addon.cpp", "addon/arrivals.cpp", "addon/frame_socket.cpp", "addon/read.cpp", "addon/read_generator.cpp", "addon/roles.cpp", "addon/write.cpp",
         "core/clock.cpp", "core/stall.cpp", "core/thread.cpp",
         "filter/packet_filter.cpp",
         "generate/arrival.cpp", "generate/feed.cpp", "generate/ledger.cpp",
-        "io/af_packet.cpp", "io/af_xdp.cpp", "io/driver_counters.cpp", "io/socket.cpp", "io/timestamping.cpp", "io/udp.cpp", "io/xdp.cpp", "io/xdp_holder.cpp", "io/xdp_pass.cpp", "io/xdp_program.cpp",
+        "io/af_packet.cpp", "io/af_xdp.cpp", "io/arrivals.cpp", "io/driver_counters.cpp", "io/launch_time.cpp", "io/socket.cpp", "io/timestamping.cpp", "io/udp.cpp", "io/xdp.cpp", "io/xdp_holder.cpp", "io/xdp_pass.cpp", "io/xdp_program.cpp",
         "loop/backends.cpp", "loop/respond.cpp", "loop/role.cpp"
       ],
       "cflags_cc": ["-isystem", "<!(node -p \"require('path').resolve(require('node-addon-api').include_dir)\")"],

@@ -32,6 +32,7 @@ export interface IoConfig {
   readonly rxStamps: boolean; // whether this role reads the timestamp of what it receives
   readonly txStamps: boolean; // whether it reads back the timestamp of what it sent
   readonly stallThresholdNs: number; // a turn of the loop longer than this is a stall
+  readonly stampsArrivals: boolean; // a responder of af_xdp or xdp has its program stamp each tick
 }
 
 /** What decides, and so whose orders are right; each strategy reads its own of these settings. */
@@ -58,6 +59,9 @@ export interface ResponderConfig {
   readonly responsePort: number;
   readonly breakdownEvery: number; // one tick of so many, a power of two, is followed; 0 for none
 }
+
+/** A late tick goes as soon as possible; or it is not sent; or the rest of the schedule moves by as much. */
+export type LatePolicy = "catch-up" | "skip" | "slip";
 
 /** When ticks come. Rates are ticks a second, times 1000. */
 export type ArrivalConfig =
@@ -176,5 +180,6 @@ export interface GeneratorConfig {
   readonly match: "clordid" | "price" | "fifo";
   readonly strategy: StrategyConfig;
   readonly lateThresholdNs: number; // a send later than this is a late send
+  readonly late: LatePolicy; // open loop: what is done about a tick that is later than that
   readonly breakdownEvery: number; // one tick of so many, a power of two, is followed; 0 for none
 }

@@ -69,14 +69,25 @@ function percentilesOf(data: HistogramData, missing: number): Percentile[] {
   return result;
 }
 
+/** The highest value of the bucket of a percentile, up to 100, but never more than what was seen. */
+export function valueAt(data: HistogramData, percentile: number): number {
+  const rank = Math.max(1, Math.ceil((percentile / 100) * data.count - 1e-9));
+  let seen = 0;
+  for (const [index, count] of data.counts.entries()) {
+    seen += count;
+    if (seen >= rank) return Math.min(bucketRange(index)[1], data.max);
+  }
+  return data.max;
+}
+
 /** The share of samples in each of `rows` ranges of equal width on a logarithmic scale, from p0.1 to p99.9. */
 export function logarithmicBins(
   data: HistogramData,
   rows: number,
 ): { from_ns: number; to_ns: number; count: number }[] {
   if (data.count === 0) return [];
-  const low = Math.max(1, valueAt(data, 0.001));
-  const high = Math.max(low + 1, valueAt(data, 0.999));
+  const low = Math.max(1, valueAt(data, 0.1));
+  const high = Math.max(low + 1, valueAt(data, 99.9));
   const factor = (high / low) ** (1 / rows);
   const bins = Array.from({ length: rows }, (_, row) => ({
     from_ns: row === 0 ? data.min : low * factor ** row,
@@ -124,14 +135,4 @@ export function addHistograms(all: readonly HistogramData[]): HistogramData {
     sum: sum((data) => data.sum),
     sumOfSquares: sum(({ sumOfSquares }) => sumOfSquares),
   };
-}
-
-function valueAt(data: HistogramData, part: number): number {
-  const rank = Math.max(1, Math.ceil(part * data.count));
-  let seen = 0;
-  for (const [index, count] of data.counts.entries()) {
-    seen += count;
-    if (seen >= rank) return bucketRange(index)[1];
-  }
-  return data.max;
 }

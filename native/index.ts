@@ -16,7 +16,14 @@ import type {
   TickConfig,
 } from "./config.js";
 import { asCaromError, CaromError } from "./error.js";
-import type { Counters, GeneratorResult, HistogramData, ResponderResult, StallLog } from "./result.js";
+import type {
+  ArrivalFindings,
+  Counters,
+  GeneratorResult,
+  HistogramData,
+  ResponderResult,
+  StallLog,
+} from "./result.js";
 
 export type * from "./config.js";
 export type * from "./result.js";
@@ -34,7 +41,16 @@ interface Role<Result> {
   close(): void;
 }
 
-export type Generator = Role<GeneratorResult>;
+/** The stamps of arriving ticks, held by the native core. */
+export interface Arrivals {
+  readonly arrivals: unique symbol;
+}
+
+export interface Generator extends Role<GeneratorResult> {
+  /** Before start: who is to be told from when on ticks are measured. */
+  stampedBy(arrivals: Arrivals): void;
+}
+
 /** What can change while a responder runs. */
 export interface ResponderSettings {
   readonly enabled: boolean;
@@ -74,6 +90,8 @@ export interface Responder extends Role<ResponderResult> {
   trace(request: TraceRequest | null): void;
   /** What was traced since the last call, oldest first, and how many records ever found no room. */
   takeTrace(): { readonly records: TraceRecord[]; readonly lost: number };
+  /** What its XDP program stamps, with stampsArrivals; to be closed. */
+  arrivals(): Arrivals;
   /** The kernel's number of its thread: /proc/self/task/ID tells what that did. */
   threadId(): number;
 }
@@ -134,6 +152,7 @@ interface Addon {
   strategyNames(): string[];
   probeBackends(link: Link, queue: number): BackendProbe[];
   timestampingInfo(link: Link): TimestampingInfo;
+  launchTime(link: Link): boolean;
   measureStalls(
     cpu: number,
     durationNs: number,
@@ -143,6 +162,10 @@ interface Addon {
   refusalReasons(): string[];
   sampleFeed(config: { schedule: ScheduleConfig; ticks: TickConfig }): (count: number) => FeedSample;
   attachXdpPass(link: Link): () => void;
+  attachArrivals(link: Link, port: number): Arrivals;
+  arrivalFindings(arrivals: Arrivals): ArrivalFindings;
+  measureArrivalsFrom(arrivals: Arrivals, timestamp: bigint): void;
+  closeArrivals(arrivals: Arrivals): void;
   enterNamespace(path: string): void;
   leaveNamespace(): void;
 }
@@ -224,6 +247,11 @@ export function timestampingInfo(link: Link): TimestampingInfo {
   return call("read the timestamping abilities", () => addon().timestampingInfo(link));
 }
 
+/** Whether its driver sends AF_XDP frames at a time that each of them carries. @throws CaromError */
+export function launchTime(link: Link): boolean {
+  return call("read the launch time ability", () => addon().launchTime(link));
+}
+
 /** Spins on a core and reports how often, and for how long, it was taken away. */
 export function measureStalls(cpu: number, durationNs: number, thresholdNs: number): Promise<StallLog> {
   return new Promise((resolve, reject) => {
@@ -257,6 +285,29 @@ export function refusalReasons(): string[] {
  */
 export function attachXdpPass(link: Link): () => void {
   return call(`make ${link.interfaceName} take what XDP sends back`, () => addon().attachXdpPass(link));
+}
+
+/**
+ * Attaches an XDP program that stamps the ticks to a port and lets everything pass. It stays until it is closed.
+ * @throws CaromError
+ */
+export function attachArrivals(link: Link, port: number): Arrivals {
+  return call(`stamp what arrives at ${link.interfaceName}`, () => addon().attachArrivals(link, port));
+}
+
+/** What was stamped so far. */
+export function arrivalFindings(arrivals: Arrivals): ArrivalFindings {
+  return call("read the stamps of arrivals", () => addon().arrivalFindings(arrivals));
+}
+
+/** Ticks with an earlier timestamp are left out. A generator that is stamped by them says so itself. */
+export function measureArrivalsFrom(arrivals: Arrivals, timestamp: bigint): void {
+  call("measure arrivals", () => addon().measureArrivalsFrom(arrivals, timestamp));
+}
+
+/** May be called more than once. */
+export function closeArrivals(arrivals: Arrivals): void {
+  addon().closeArrivals(arrivals);
 }
 
 /** Runs an action with the calling thread in another network namespace: what it opens stays there. */

@@ -42,6 +42,9 @@ export interface GeneratorResult {
   readonly latencyPlanned: HistogramData;
   readonly latencyActual: HistogramData;
   readonly lateness: HistogramData;
+  readonly gapErrors: HistogramData; // open loop: of the gap before each tick, as those below
+  readonly firstErrors: Float64Array; // ns after their time, of up to 1000 first ticks, and as many last ones
+  readonly lastErrors: Float64Array;
   readonly warmup: HistogramData; // round trips of the warm-up, kept apart
   readonly stalls: StallLog;
   readonly slowest: Intervals; // planned and received time of the slowest round trips
@@ -51,6 +54,19 @@ export interface GeneratorResult {
   readonly answers: BigUint64Array; // rows of tick timestamp, the order's timestamp, received, received
   readonly lines: readonly LineCounts[]; // of each stream its lines; of a plain one nothing is counted here
   readonly notes: readonly string[]; // what the backend found out at open: mode, queue, stamps
+}
+
+/** What an XDP program at the receiving end saw of the measured ticks. */
+export interface ArrivalFindings {
+  readonly ticks: number;
+  readonly gapCounts: Float64Array; // errors of the gaps, in the order of HistogramData
+  readonly gapMin: number;
+  readonly gapMax: number;
+  readonly gapSum: number;
+  readonly firstErrors: Float64Array; // ns, less the first one's, of up to 1000 first ticks, and as many last ones
+  readonly lastErrors: Float64Array;
+  readonly clockDrift: number; // ns that the kernel's clock ran ahead of the TSC between first and last
+  readonly elapsed: number; // ns, from the first to the last
 }
 
 /** What became of the datagrams of a line when their time came, the warm-up included. */

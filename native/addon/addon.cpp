@@ -6,11 +6,13 @@
 
 #include <thread>
 
+#include "addon/arrivals.h"
 #include "addon/convert.h"
 #include "addon/frame_socket.h"
 #include "addon/roles.h"
 #include "core/clock.h"
 #include "core/thread.h"
+#include "io/launch_time.h"
 #include "io/timestamping.h"
 #include "io/xdp_pass.h"
 #include "loop/backends.h"
@@ -88,6 +90,16 @@ Napi::Value timestamping(const Napi::CallbackInfo& info) {
     object.Set("softwareRx", found.software_rx);
     object.Set("phcIndex", found.phc_index);
     return object;
+  });
+}
+
+Napi::Value launch_time(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    Link link = read_link(info[0].ToObject());
+    bool found = false;
+    in_network_namespace(link.network_namespace, [&] { found = has_launch_time(link); });
+    return Napi::Boolean::New(env, found);
   });
 }
 
@@ -225,12 +237,14 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("strategyNames", Napi::Function::New(env, strategy_names));
   exports.Set("probeBackends", Napi::Function::New(env, probe_backends));
   exports.Set("timestampingInfo", Napi::Function::New(env, timestamping));
+  exports.Set("launchTime", Napi::Function::New(env, launch_time));
   exports.Set("refusalReasons", Napi::Function::New(env, refusal_reasons));
   exports.Set("sampleFeed", Napi::Function::New(env, sample_feed));
   exports.Set("attachXdpPass", Napi::Function::New(env, attach_pass));
   exports.Set("measureStalls", Napi::Function::New(env, measure_stalls));
   exports.Set("enterNamespace", Napi::Function::New(env, enter_namespace));
   exports.Set("leaveNamespace", Napi::Function::New(env, leave_namespace));
+  export_arrivals(env, exports);
   export_roles(env, exports);
   export_frame_socket(env, exports);
   return exports;

@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "addon/arrivals.h"
 #include "addon/convert.h"
 #include "loop/backends.h"
 
@@ -17,6 +18,9 @@ struct GeneratorTraits {
     object.Set("latencyPlanned", write_histogram(env, role.ledger.latency_planned()));
     object.Set("latencyActual", write_histogram(env, role.ledger.latency_actual()));
     object.Set("lateness", write_histogram(env, role.lateness));
+    object.Set("gapErrors", write_histogram(env, role.pacing.gap_errors()));
+    object.Set("firstErrors", write_ns(env, role.pacing.first()));
+    object.Set("lastErrors", write_ns(env, role.pacing.last()));
     object.Set("warmup", write_histogram(env, role.ledger.warmup()));
     object.Set("slowest", write_intervals(env, role.ledger.slowest().intervals()));
     object.Set("latest", write_intervals(env, role.latest.intervals()));
@@ -56,6 +60,9 @@ class RoleObject : public Napi::ObjectWrap<RoleObject<Traits>> {
       methods.push_back(RoleObject::InstanceMethod("trace", &RoleObject::trace));
       methods.push_back(RoleObject::InstanceMethod("takeTrace", &RoleObject::take_trace));
       methods.push_back(RoleObject::InstanceMethod("threadId", &RoleObject::thread_id));
+      methods.push_back(RoleObject::InstanceMethod("arrivals", &RoleObject::arrivals));
+    } else {
+      methods.push_back(RoleObject::InstanceMethod("stampedBy", &RoleObject::stamped_by));
     }
     exports.Set(Traits::NAME, RoleObject::DefineClass(env, Traits::NAME, methods));
   }
@@ -152,6 +159,25 @@ class RoleObject : public Napi::ObjectWrap<RoleObject<Traits>> {
 
   Napi::Value thread_id(const Napi::CallbackInfo& info) {
     return Napi::Number::New(info.Env(), role_->thread_id());
+  }
+
+  // What its XDP program stamps.
+  Napi::Value arrivals(const Napi::CallbackInfo& info) {
+    Napi::Env env = info.Env();
+    return guarded(env, [&]() -> Napi::Value {
+      if (!role_->program || !role_->io.stamps_arrivals)
+        throw Error(ErrorCode::internal, "read the stamps of arrivals", "no program stamps them");
+      return write_arrivals(env, std::make_shared<Arrivals>(role_->program));
+    });
+  }
+
+  // Before start: who is to be told from when on ticks are measured.
+  void stamped_by(const Napi::CallbackInfo& info) {
+    guarded(info.Env(), [&] {
+      role_->on_measured_from = [stamps = read_arrivals(info[0])](uint64_t timestamp) {
+        stamps->measure_from(timestamp);
+      };
+    });
   }
 
   void close(const Napi::CallbackInfo&) { role_->close(); }

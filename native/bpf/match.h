@@ -1,4 +1,4 @@
-/* Which frames are for a UDP port, whatever else is wrong with them. */
+/* Which frames hold a UDP datagram, and for which port, whatever else is wrong with them. */
 #ifndef CAROM_BPF_MATCH_H
 #define CAROM_BPF_MATCH_H
 
@@ -16,7 +16,8 @@ struct vlan_header {
   __be16 ethertype;
 };
 
-static __always_inline int is_for_port(void* data, void* end, __be16 port) {
+/* The UDP header, or null. */
+static __always_inline struct udphdr* find_udp(void* data, void* end) {
   struct ethhdr* ethernet = data;
   if ((void*)(ethernet + 1) > end) return 0;
   __be16 ethertype = ethernet->h_proto;
@@ -41,7 +42,12 @@ static __always_inline int is_for_port(void* data, void* end, __be16 port) {
     return 0;
   }
   if ((void*)(udp + 1) > end) return 0;
-  return udp->dest == port;
+  return udp;
+}
+
+static __always_inline int is_for_port(void* data, void* end, __be16 port) {
+  struct udphdr* udp = find_udp(data, end);
+  return udp && udp->dest == port;
 }
 
 #endif

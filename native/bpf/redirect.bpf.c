@@ -2,6 +2,7 @@
 // (ARP, IGMP, ssh) goes on to the kernel. Where it is asked to, it leaves the time in front of the frame.
 #include <linux/bpf.h>
 
+#include "arrival.h"
 #include "match.h"
 
 // Set before the program is loaded.
@@ -31,6 +32,7 @@ struct {
 
 SEC("xdp")
 int redirect(struct xdp_md* context) {
+  stamp_arrival(context);
   __u32 zero = 0;
   struct counts* own = bpf_map_lookup_elem(&owns, &zero);
   if (!own) return XDP_PASS;

@@ -5,6 +5,7 @@
 #include <linux/bpf.h>
 
 #include "../wire.gen.h"
+#include "arrival.h"
 #include "match.h"
 #include "respond.h"
 
@@ -368,6 +369,7 @@ static __always_inline int dispatch(struct xdp_md* context, const struct respond
 
 SEC("xdp")
 int respond(struct xdp_md* context) {
+  stamp_arrival(context);
   __u32 zero = 0;
   struct respond_own* own = bpf_map_lookup_elem(&owns, &zero);
   if (!own) return XDP_PASS;

@@ -46,6 +46,7 @@ struct IoConfig {
   bool rx_stamps;
   bool tx_stamps;
   uint64_t stall_threshold_ns;
+  bool stamps_arrivals;  // a responder with an XDP program has it stamp each tick (io/arrivals.h)
 };
 
 // A borrowed view of a frame: valid until it is released (rx) or submitted (tx).

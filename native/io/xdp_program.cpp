@@ -13,6 +13,7 @@
 #include <cstring>
 
 #include "core/error.h"
+#include "io/arrivals.h"
 #include "io/socket.h"
 #include "io/xdp_holder.h"
 
@@ -50,7 +51,10 @@ void XdpProgram::CloseObject::operator()(bpf_object* object) const noexcept { bp
 
 XdpProgram::XdpProgram(const IoConfig& config, int interface, const XdpObject& object, const Prepare& prepare)
     : link_(config.link) {
-  load(object, prepare);
+  load(object, [&](XdpProgram& program) {
+    if (prepare) prepare(program);
+    if (config.stamps_arrivals) Arrivals::prepare(program, config.local_port);
+  });
   attach(config, interface, bpf_program__fd(bpf_object__find_program_by_name(object_.get(), object.program)));
 }
 
@@ -68,7 +72,7 @@ void XdpProgram::load(const XdpObject& object, const Prepare& prepare) {
   libbpf_log.clear();
   object_.reset(bpf_object__open_mem(object.bytes, object.size, nullptr));
   if (!object_) throw Error(ErrorCode::internal, operation("open the program"), libbpf_log);
-  if (prepare) prepare(*this);
+  prepare(*this);
   if (int error = bpf_object__load(object_.get()); error != 0) {
     if (error == -EPERM) throw system_error(operation("load the program"), -error);
     throw Error(ErrorCode::environment, operation("load the program"),
@@ -77,8 +81,8 @@ void XdpProgram::load(const XdpObject& object, const Prepare& prepare) {
   }
 }
 
-void XdpProgram::set_constants(const void* bytes, size_t size) {
-  bpf_map* constants = bpf_object__find_map_by_name(object_.get(), ".rodata");
+void XdpProgram::set_constants(const void* bytes, size_t size, const char* section) {
+  bpf_map* constants = bpf_object__find_map_by_name(object_.get(), section);
   size_t whole = 0;
   const void* initial = constants == nullptr ? nullptr : bpf_map__initial_value(constants, &whole);
   if (initial == nullptr || whole < size)

@@ -34,8 +34,8 @@ class XdpProgram {
   XdpProgram(const XdpProgram&) = delete;
   XdpProgram& operator=(const XdpProgram&) = delete;
 
-  // Sets the first bytes of the program's constants; in Prepare only.
-  void set_constants(const void* bytes, size_t size);
+  // Sets the first bytes of the program's constants, those in a section (".rodata"); in Prepare only.
+  void set_constants(const void* bytes, size_t size, const char* section = ".rodata");
 
   // The descriptor of one of its maps; once it is loaded.
   int map(const char* name) const;
