@@ -5,6 +5,7 @@ import { ioOptions } from "../config/io.js";
 import { strategyOptions } from "../config/strategy.js";
 import { isOpen, sendOptions } from "../generator/config.js";
 import { CaromError } from "../native/error.js";
+import { certificateOptions } from "../run/certificate.js";
 import { outputOptions, runAndReport } from "../run/command.js";
 import { linkOptions, runOptions } from "../run/plan.js";
 import { defineCommand } from "./command.js";
@@ -18,6 +19,7 @@ const options = {
     description: "prices lie on either side of this one",
     group: "What is sent",
   },
+  ...certificateOptions,
   ...ioOptions,
   ...outputOptions,
 } as const;

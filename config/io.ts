@@ -58,6 +58,7 @@ type Rest = Omit<
   | "copyMode"
   | "xdpMode"
   | "stallThresholdNs"
+  | "stampsArrivals"
 >;
 
 /** @throws CaromError (usage) for options that only one backend has, given to another */
@@ -88,6 +89,7 @@ export function ioConfig(link: Link, values: IoValues, autoCpu: number, rest: Re
     copyMode: values.copyMode,
     xdpMode: values.xdpMode,
     stallThresholdNs: values.stallThreshold,
+    stampsArrivals: false,
     ...rest,
   };
 }

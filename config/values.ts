@@ -208,6 +208,30 @@ function readSymbols(text: string, max: number): string[] | undefined {
   return valid && names.length <= max && new Set(names).size === names.length ? names : undefined;
 }
 
+/** A limit of what may be wrong at a percentile of gaps; 100 is the largest of all. */
+export interface Tolerance {
+  readonly percentile: number;
+  readonly limit_ns: number;
+}
+
+/** Limits such as "2us@p99" or "1us@p50,20us@p99.9,1ms@max". */
+export function tolerances() {
+  const limit = duration(1, 60e9);
+  const wanted = "limits such as 2us@p99 or 1us@p50,20us@p99.9,1ms@max, each percentile once";
+  return fromText(wanted, (text): readonly Tolerance[] | undefined => {
+    const found: Tolerance[] = [];
+    for (const part of text.split(",")) {
+      const match = /^([^@]+)@(?:p(\d{1,2}(?:\.\d{1,4})?)|max)$/.exec(part.trim());
+      const time = limit.safeParse(match?.[1] ?? "");
+      const percentile = Number(match?.[2] ?? 100);
+      if (!time.success || percentile <= 0) return undefined;
+      if (found.some((other) => other.percentile === percentile)) return undefined;
+      found.push({ percentile, limit_ns: time.data });
+    }
+    return found;
+  });
+}
+
 /** A name for a lab or a responder: it becomes part of file and namespace names. */
 export function name() {
   return fromText(

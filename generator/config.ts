@@ -40,6 +40,11 @@ export const sendOptions = {
   count: when(integer(1, 1e15), "how many ticks to measure", "ticks"),
   warmup: when(duration(0, 3600e9), "sent before, shown apart", "time", "200ms"),
   lateThreshold: when(duration(0, 1e9), "a tick sent later than this counts as late", "time", "3us"),
+  late: when(
+    choice("catch-up", "skip", "slip"),
+    "open loop: a late tick goes at once, is left out, or moves the rest of the schedule (default: catch-up)",
+    "how",
+  ),
   triggerRatio: what(
     decimal(0, 1),
     "part of the ticks below the threshold, which the strategy threshold answers (default: the profile's, or 0.9)",
@@ -179,6 +184,7 @@ export function generatorConfig(link: Link, values: GeneratorValues, found: Circ
     match: values.match,
     strategy: strategyConfig(values),
     lateThresholdNs: values.lateThreshold,
+    late: values.late ?? "catch-up",
     breakdownEvery: found.breakdownEvery,
   };
 }
@@ -217,6 +223,9 @@ function refuseContradictions(values: GeneratorValues, feed: Feed): void {
       "a profile says when ticks come, a window sends when one was answered",
       "give one of them",
     );
+  }
+  if (values.late !== undefined && !isOpen(values)) {
+    refuse("--late", "a closed loop has no schedule to be late for", "add --rate or --profile");
   }
   const firstPort = values.sourcePort ?? values.responsePort;
   if (firstPort + values.flows > 65_536) {

@@ -12,6 +12,7 @@ import {
 } from "../native/index.js";
 import { allowedCores, type Finding, note, ok, problem, type Section } from "./finding.js";
 import { createLab, resolveLink } from "./lab.js";
+import { launchTimeText } from "./launch_time.js";
 import {
   capabilityFindings,
   clockFindings,
@@ -134,7 +135,12 @@ function lookAtLink(given: Link | undefined, queue: number, tell: Tell): Seen {
 function examine(link: Link, queue: number, isTemporary: boolean, tell: Tell): readonly BackendProbe[] {
   const found = attempt("interface", () => interfaceFindings(link, queue, isTemporary));
   const stamps = attempt("timestamps", () => timestampFindings(timestampingInfo(link)));
-  tell("interface", [...findingsOr("interface", found), ...findingsOr("timestamps", stamps)]);
+  const launch = attempt("launch time", () => [ok("launch time", launchTimeText(link))]);
+  tell("interface", [
+    ...findingsOr("interface", found),
+    ...findingsOr("timestamps", stamps),
+    ...findingsOr("launch time", launch),
+  ]);
   const probes = attempt("backends", () => probeBackends(link, queue));
   if (probes instanceof CaromError) {
     tell("backends", [failed("backends", probes)]);

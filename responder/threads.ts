@@ -6,6 +6,7 @@
 
 import { addHistograms } from "../native/histogram.js";
 import {
+  type Arrivals,
   type Counters,
   type HistogramData,
   openResponder as openThread,
@@ -83,6 +84,11 @@ export class ResponderThreads {
 
   change(settings: ResponderSettings): void {
     for (const thread of this.threads) thread.change(settings);
+  }
+
+  /** What the one XDP program of all threads stamps; to be closed. */
+  arrivals(): Arrivals {
+    return this.threads[0]!.arrivals();
   }
 
   result(): ResponderFindings {

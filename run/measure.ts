@@ -1,8 +1,17 @@
 /** One measured run: opens both sides, starts them, waits, and collects what they found. */
 
 import { asCaromError, type CaromError } from "../native/error.js";
-import { type Counters, type GeneratorResult, openGenerator } from "../native/index.js";
-import { openResponder, type ResponderFindings } from "../responder/threads.js";
+import {
+  type ArrivalFindings,
+  type Arrivals,
+  arrivalFindings,
+  attachArrivals,
+  type Counters,
+  closeArrivals,
+  type GeneratorResult,
+  openGenerator,
+} from "../native/index.js";
+import { openResponder, type ResponderFindings, type ResponderThreads } from "../responder/threads.js";
 import type { Plan } from "./plan.js";
 import { type InterfaceCounters, readInterface, since } from "./statistics.js";
 
@@ -35,6 +44,7 @@ export interface Measurement {
     readonly generator: InterfaceCounters | null;
     readonly responder: InterfaceCounters | null;
   };
+  readonly arrivals: ArrivalFindings | null; // as stamped at the far end of a lab
   readonly problems: readonly CaromError[]; // what went wrong on the way, without ending the run
 }
 
@@ -54,9 +64,12 @@ export async function measure(plan: Plan, watcher: Watcher = {}): Promise<Measur
   };
   const farLink = plan.lab?.responder ?? null;
   const responder = plan.responder === null ? null : openResponder(plan.responder);
+  let arrivals: Arrivals | null = null;
   try {
+    arrivals = openArrivals(plan, responder);
     const generator = openGenerator(plan.generator);
     try {
+      if (arrivals !== null) generator.stampedBy(arrivals);
       const before = { generator: count(plan.generator.io.link), responder: farLink && count(farLink) };
       const started = new Date();
       const begin = performance.now();
@@ -101,6 +114,7 @@ export async function measure(plan: Plan, watcher: Watcher = {}): Promise<Measur
         interrupted,
         generator: generator.result(),
         responder: responder?.result() ?? null,
+        arrivals: arrivals && arrivalFindings(arrivals),
         interfaces: { generator: difference("generator"), responder: difference("responder") },
         problems,
       };
@@ -108,8 +122,18 @@ export async function measure(plan: Plan, watcher: Watcher = {}): Promise<Measur
       generator.close();
     }
   } finally {
+    if (arrivals !== null) closeArrivals(arrivals);
     responder?.close();
   }
+}
+
+/** What stamps the arrivals, as planned: the responder's own program, or one of its own. */
+function openArrivals(plan: Plan, responder: ResponderThreads | null): Arrivals | null {
+  const by = plan.certificate?.receiver.by ?? "nobody";
+  if (by === "nobody") return null;
+  if (by === "responder") return responder!.arrivals();
+  const { destinationPort } = plan.generator.streams[0]!.lines[0]!;
+  return attachArrivals(plan.lab!.responder, destinationPort);
 }
 
 /** Waits until the interface has counted what was sent: a NIC's counters may lag behind. */

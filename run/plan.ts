@@ -19,7 +19,9 @@ import { CaromError } from "../native/error.js";
 import { attachXdpPass, type GeneratorConfig, type Link, openFrameSocket } from "../native/index.js";
 import { type ResponderPlan, responderConfig, responderOptions } from "../responder/config.js";
 import { isIp6, multicastMac } from "../wire/address.js";
+import { certificateOptions } from "./certificate.js";
 import { type ChosenCores, chooseCores } from "./cores.js";
+import { type CertificatePlan, planCertificate } from "./receiver.js";
 import { hasXdpProgram } from "./statistics.js";
 import { type ChosenTimestamps, chooseTimestamps } from "./timestamps.js";
 
@@ -52,6 +54,7 @@ export const runOptions = {
   responderCpu: { ...responderOptions.cpu, group: far(flag(), "").group },
   queues: { ...responderOptions.queues, group: far(flag(), "").group },
   ...generatorOptions,
+  ...certificateOptions,
   ringSize: {
     ...ioOptions.ringSize,
     fallback: undefined,
@@ -65,6 +68,7 @@ export interface Plan {
   readonly generator: GeneratorConfig;
   readonly feed: Feed;
   readonly responder: ResponderPlan | null; // null: somebody else's device answers
+  readonly certificate: CertificatePlan | null; // null: a closed loop
   readonly lab: Lab | null;
   readonly timestamps: ChosenTimestamps;
   /** Gives back what planning took: the lab, if it was made for this run. */
@@ -132,12 +136,25 @@ async function complete(
   const responder = withResponder
     ? responderPlan(lab.responder, values, feed, cores, generator.breakdownEvery)
     : null;
+  const certificate = isOpen(values) ? planCertificate(values, generator, lab, responder) : null;
   const detach = takesXdpBack(lab, generator, responder) ? attachXdpPass(link) : undefined;
   const release = () => {
     detach?.();
     lab?.down();
   };
-  return { generator, feed, responder, lab, timestamps, release };
+  return {
+    generator,
+    feed,
+    responder: certificate?.receiver.by === "responder" ? withStamps(responder!) : responder,
+    certificate,
+    lab,
+    timestamps,
+    release,
+  };
+}
+
+function withStamps(responder: ResponderPlan): ResponderPlan {
+  return { ...responder, io: { ...responder.io, stampsArrivals: true } };
 }
 
 function responderPlan(
@@ -227,6 +244,16 @@ function refuseContradictions(values: RunValues): void {
       "only the lab's own responder tells when a tick came to it",
       "leave out --interface and --no-responder",
     );
+  }
+  for (const [name, value] of [
+    ["--tolerance", values.tolerance],
+    ["--arrivals", values.arrivals],
+  ] as const) {
+    if (value !== undefined && !isOpen(values))
+      refuse(name, "a closed loop has no schedule to be held", "add --rate or --profile");
+  }
+  if (values.arrivals === "on" && values.interface !== undefined) {
+    refuse("--arrivals on", "only in a lab the far end is at hand", "leave it out, or --interface");
   }
   if (
     values.multicast &&

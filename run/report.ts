@@ -17,6 +17,7 @@ import {
 } from "../native/index.js";
 import { decodeOrder, decodeTick, type Order, type Tick } from "../wire/codec.js";
 import { type Breakdown, breakdownOf } from "./breakdown.js";
+import { type Certificate, certificateFaults, certificateNotes, certificateOf } from "./certificate.js";
 import { type CoreStalls, coreStalls, type Overlap, overlap, responderStalls } from "./interference.js";
 import type { Measurement } from "./measure.js";
 import type { Plan } from "./plan.js";
@@ -82,6 +83,7 @@ export interface Report {
   readonly ticks: {
     readonly sent: number;
     readonly unsent: number;
+    readonly skipped: number; // by --late skip
     readonly answered: number;
     readonly quiet: number; // must not be answered
     readonly withheld: number; // lost or spoilt on purpose on every line that the device listens to
@@ -107,6 +109,7 @@ export interface Report {
     readonly latest: Overlap;
   };
   readonly breakdown: Breakdown | null; // with --breakdown
+  readonly certificate: Certificate | null; // of an open loop
   readonly counters: { readonly generator: Counters; readonly responder: Counters | null };
   readonly threads: readonly ThreadCounters[]; // of the responder
   readonly interfaces: Measurement["interfaces"];
@@ -127,6 +130,7 @@ export function makeReport(command: "run" | "generate", plan: Plan, found: Measu
   const measured_s = Math.max(1e-9, n("measured_ns") / 1e9);
   const logs = [generator.stalls, ...(responder?.threads ?? []).map(({ stalls }) => stalls)];
   const balances = balancesOf(n, answered, plan, found);
+  const certificate = certificateOf(plan, found);
   const draft = {
     schema: "carom.report",
     version: 1,
@@ -158,6 +162,7 @@ export function makeReport(command: "run" | "generate", plan: Plan, found: Measu
     ticks: {
       sent: n("sent"),
       unsent: n("unsent"),
+      skipped: n("skipped"),
       answered,
       quiet: n("quiet"),
       withheld: n("withheld"),
@@ -201,6 +206,7 @@ export function makeReport(command: "run" | "generate", plan: Plan, found: Measu
             plan.responder?.io.backend === "xdp",
           )
         : null,
+    certificate,
     counters: { generator: generator.counters, responder: responder?.counters ?? null },
     threads: (responder?.threads ?? []).map(({ queue, cpu, counters: { frames, ticks, orders } }) => ({
       queue,
@@ -211,6 +217,7 @@ export function makeReport(command: "run" | "generate", plan: Plan, found: Measu
     })),
     interfaces: found.interfaces,
     notes: [
+      ...(certificate === null ? [] : certificateNotes(certificate)),
       ...generator.notes.map((note) => `generator: ${note}`),
       ...(responder?.notes ?? []).map((note) => `responder: ${note}`),
       ...(expectsAnswers ? memoryNotes(plan.generator.strategy.name as StrategyName, n) : []),
@@ -225,7 +232,10 @@ export function makeReport(command: "run" | "generate", plan: Plan, found: Measu
   } as const;
   return {
     ...draft,
-    faults: faultsOf(draft.verdicts, draft.ticks, draft.warmup, balances, expectsAnswers, found.problems),
+    faults: [
+      ...faultsOf(draft.verdicts, draft.ticks, draft.warmup, balances, expectsAnswers, found.problems),
+      ...(certificate === null ? [] : certificateFaults(certificate)),
+    ],
   };
 }
 
@@ -313,6 +323,9 @@ function balancesOf(
       ? []
       : [atLeast(`${nearName} received`, near.rx_packets, "that carom took", n("frames_in"))]),
     ...(far === null ? [] : [atLeast(`${farName} received`, far.rx_packets, what, frames)]),
+    ...(found.arrivals === null
+      ? []
+      : [equation("arrivals", [["sent", n("sent")]], [[`stamped at ${farName}`, found.arrivals.ticks]])]),
     // A real link carries other traffic, and a NIC drops what nobody wants: only a lab's must drop nothing.
     ...(near === null ? [] : [clean(nearName, near, plan.lab !== null)]),
     ...(far === null ? [] : [clean(farName, far, true)]),

@@ -6,7 +6,9 @@ import type { Feed } from "../generator/feed.js";
 import { type Distribution, logarithmicBins, type Percentile } from "../native/histogram.js";
 import type { HistogramData } from "../native/index.js";
 import type { Part } from "./breakdown.js";
+import { certificateLines } from "./certificate_text.js";
 import type { Overlap } from "./interference.js";
+import { count, row } from "./lines.js";
 import type { Measurement } from "./measure.js";
 import type { Plan } from "./plan.js";
 import type { Report, ReportExample } from "./report.js";
@@ -25,6 +27,7 @@ export function reportLines(report: Report, plan: Plan, found: Measurement): str
     ...(report.latency === null ? [] : ["", ...pictureLines(found.generator.latencyActual)]),
     "",
     ...breakdownLines(report),
+    ...certificateLines(report.certificate),
     ...clockLines(report),
     ...interferenceLines(report),
     ...noteLines(report),
@@ -72,6 +75,7 @@ function trafficLines(report: Report): string[] {
   const lines = [row("sent", `${count(ticks.sent)} ticks, ${count(Math.round(rates.sent_pps))} a second`)];
   if (ticks.unsent > 0)
     lines.push(row("not sent", pc.red(`${count(ticks.unsent)} ticks: the link took no more`)));
+  if (ticks.skipped > 0) lines.push(row("skipped", `${count(ticks.skipped)} ticks, because they were late`));
   if (report.latency !== null) {
     const answered = `${count(ticks.answered)} ticks; ${count(ticks.quiet)} were not to be answered`;
     lines.push(row("answered", answered));
@@ -275,12 +279,4 @@ export function printable(text: string): string {
 function verdictLine(report: Report): string {
   if (report.faults.length === 0) return pc.green(pc.bold("  all as expected"));
   return pc.red(pc.bold(`  not as expected: ${report.faults.join("; ")}`));
-}
-
-function row(name: string, text: string): string {
-  return `  ${name.padEnd(13)} ${text}`;
-}
-
-function count(value: number): string {
-  return value.toLocaleString("en-US");
 }

@@ -1,0 +1,82 @@
+/** Who stamps the ticks that arrive at the far end, for the certificate; or why nobody does. */
+
+import type { Tolerance } from "../config/values.js";
+import type { Lab } from "../lab/lab.js";
+import { launchTimeText } from "../lab/launch_time.js";
+import { CaromError } from "../native/error.js";
+import type { GeneratorConfig } from "../native/index.js";
+import type { ResponderPlan } from "../responder/config.js";
+import { hasXdpProgram } from "./statistics.js";
+
+export interface ReceiverPlan {
+  /** The responder's own XDP program, or one that is attached for it. */
+  readonly by: "responder" | "program" | "nobody";
+  readonly reason: string;
+}
+
+export interface CertificatePlan {
+  readonly tolerances: readonly Tolerance[];
+  readonly receiver: ReceiverPlan;
+  readonly launchTime: string;
+}
+
+interface Wanted {
+  readonly arrivals?: "auto" | "on" | "off" | undefined;
+  readonly tolerance?: readonly Tolerance[] | undefined;
+}
+
+/** @throws CaromError (environment) when arrivals have to be stamped and can't be */
+function planReceiver(
+  { arrivals = "auto", tolerance }: Wanted,
+  generator: GeneratorConfig,
+  lab: Lab | null,
+  responder: ResponderPlan | null,
+): ReceiverPlan {
+  const nobody = (reason: string): ReceiverPlan => ({ by: "nobody", reason });
+  if (lab === null) return nobody("the far end is not carom's: only the sender's own view");
+  if (arrivals === "off") return nobody("--arrivals off");
+  const isWanted = arrivals === "on" || !generator.io.receives || tolerance !== undefined;
+  if (!isWanted) return nobody("not asked for, as it would be part of each round trip (--arrivals on)");
+  const name = lab.responder.interfaceName;
+  if (!isPlain(generator)) {
+    const detail = "not every tick arrives alone and at its planned time, as it was asked for";
+    if (arrivals === "on")
+      throw new CaromError("usage", "--arrivals on", detail, "leave out packing, lines and impairment");
+    return nobody(detail);
+  }
+  if (responder !== null && ["af_xdp", "xdp"].includes(responder.io.backend))
+    return { by: "responder", reason: `stamped on ${name} by the responder's XDP program, kernel clock` };
+  if (!hasXdpProgram(lab.responder))
+    return { by: "program", reason: `stamped on ${name} by an XDP program of its own, kernel clock` };
+  const detail = `${name} has somebody else's XDP program, and there is room for one only`;
+  if (arrivals === "on")
+    throw new CaromError("environment", "--arrivals on", detail, "detach it, or leave --arrivals out");
+  return nobody(detail);
+}
+
+/** Whether every tick goes out alone, on one line, at its planned time, and nothing is done to it. */
+function isPlain({ streams }: GeneratorConfig): boolean {
+  const [stream] = streams;
+  const [line] = stream!.lines;
+  const isAlone = streams.length === 1 && stream!.lines.length === 1 && stream!.packing.most === 1;
+  return isAlone && line!.skewNs === 0 && line!.impairment === null;
+}
+
+/** @throws CaromError (usage, environment) */
+export function planCertificate(
+  values: Wanted,
+  generator: GeneratorConfig,
+  lab: Lab | null,
+  responder: ResponderPlan | null,
+): CertificatePlan {
+  if (generator.late === "skip" && !isPlain(generator)) {
+    const detail =
+      "a datagram of several ticks, on several lines or with impairment is not left out for being late";
+    throw new CaromError("usage", "--late skip", detail, "use --late catch-up or slip");
+  }
+  return {
+    tolerances: values.tolerance ?? [],
+    receiver: planReceiver(values, generator, lab, responder),
+    launchTime: launchTimeText(generator.io.link),
+  };
+}
