@@ -6,6 +6,7 @@ import { asCaromError } from "../native/error.js";
 import { flood } from "./flood.js";
 import { kernel } from "./kernel.js";
 import { openLoop } from "./openloop.js";
+import { pacing } from "./pacing.js";
 import { roundTrip } from "./roundtrip.js";
 import { goalLine, type SuiteResult } from "./spread.js";
 import { startup } from "./startup.js";
@@ -35,6 +36,10 @@ const SUITES: Readonly<
   openloop: {
     title: "open loop on an absolute schedule",
     run: (options, say) => openLoop(options.rate, options.minute, say),
+  },
+  pacing: {
+    title: "gaps of a Poisson schedule at the far end, beside a bare loop and tcpreplay, interleaved",
+    run: (options, say) => pacing(options.rounds, options.seconds, say),
   },
   kernel: {
     title: "round trip to the kernel beside a program that only swaps addresses, interleaved",

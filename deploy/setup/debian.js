@@ -25,7 +25,10 @@ const FOR_TESTS = {
   tcpdump: "a second opinion on frames",
   tshark: "a second opinion on frames",
 };
-const FOR_BENCH = { sockperf: "what round trips are compared with" };
+const FOR_BENCH = {
+  sockperf: "what round trips are compared with",
+  tcpreplay: "what pacing is compared with",
+};
 
 /**
  * What is installed of the packages that are needed.
