@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { goalLine, spread, spreadText } from "../bench/spread.js";
+import type { PacingView } from "../run/certificate.js";
 
 const BENCH = fileURLToPath(new URL("../bench/main.js", import.meta.url));
 
@@ -37,6 +38,20 @@ test("the round trip beside the bare echo", () => {
     const [sample] = found!.figures[name]!;
     assert.ok(sample!.p50_ns > 100 && sample!.p50_ns <= sample!.p99_ns, `${name}: ${stderr}`);
   }
+});
+
+test("pacing beside the bare loop", () => {
+  const { stdout, stderr } = bench("pacing", "--rounds", "1", "--seconds", "0.5", "--json");
+  const [found] = (
+    JSON.parse(stdout) as { results: { figures: Record<string, unknown>; goals: unknown[] }[] }
+  ).results;
+  const { "opening × 8": opening, ...figures } = found!.figures as Record<string, PacingView[]>;
+  const names = Object.keys(figures).filter((name) => name !== "tcpreplay"); // which may not be installed
+  assert.equal(names, ["carom af_xdp", "bare af_xdp"]);
+  const ticks = names.map((name) => figures[name]![0]!.ticks);
+  assert.ok(ticks[0]! > 20_000 && ticks[0] === ticks[1], `the same schedule for both: ${ticks} ${stderr}`);
+  for (const [view] of Object.values(figures)) assert.is(view!.gap_error.count, view!.ticks - 1);
+  assert.ok(opening !== undefined && found!.goals.length === 7, stdout);
 });
 
 test("medians and spread", () => {
