@@ -3,7 +3,7 @@
 import { CaromError } from "../native/error.js";
 import type { IoConfig, Link } from "../native/index.js";
 import { optionGroup, type Values } from "./option.js";
-import { choice, core, duration, integer, MAX_QUEUE, powerOfTwo } from "./values.js";
+import { choice, core, dscp, duration, integer, MAX_QUEUE, powerOfTwo } from "./values.js";
 
 const io = optionGroup("How frames move");
 
@@ -22,6 +22,12 @@ export const ioOptions = {
   ringSize: io(powerOfTwo(64, 65536), "frames in each ring, a power of two", "frames", "4096"),
   vlan: io(integer(1, 4094), "VLAN identifier of every frame, in and out; untagged without it", "id"),
   ttl: io(integer(1, 255), "time to live of what is sent", "hops", "16"),
+  dscp: io(
+    dscp(),
+    "differentiated services code point of what is sent: EF, AF41, CS3, or 0 to 63",
+    "code point",
+    "0",
+  ),
   busyPoll: io(
     duration(0, 1e6),
     "let the socket poll the driver this long (SO_BUSY_POLL); for NICs",
@@ -54,6 +60,7 @@ type Rest = Omit<
   | "ringSize"
   | "vlan"
   | "ttl"
+  | "dscp"
   | "busyPollUs"
   | "copyMode"
   | "xdpMode"
@@ -85,6 +92,7 @@ export function ioConfig(link: Link, values: IoValues, autoCpu: number, rest: Re
     ringSize: values.ringSize,
     vlan: values.vlan ?? -1,
     ttl: values.ttl,
+    dscp: values.dscp,
     busyPollUs: Math.round(values.busyPoll / 1000),
     copyMode: values.copyMode,
     xdpMode: values.xdpMode,

@@ -158,6 +158,23 @@ export function isMulticast(address: string): boolean {
   return isIPv6(address) && /^ff/i.test(address);
 }
 
+/** RFC 2474 §4.2.2 (class selectors), RFC 2597 §6 (assured), RFC 3246 §2.7 (expedited), RFC 5865 §2 (voice admit). */
+const DSCP_NAMES: ReadonlyMap<string, number> = new Map([
+  ["DF", 0],
+  ...Array.from({ length: 8 }, (_, selector) => [`CS${selector}`, 8 * selector] as const),
+  ...[1, 2, 3, 4].flatMap((of) => [1, 2, 3].map((drop) => [`AF${of}${drop}`, 8 * of + 2 * drop] as const)),
+  ["EF", 46],
+  ["VA", 44],
+]);
+
+/** A differentiated services code point by its name or number. */
+export function dscp() {
+  return fromText("a code point: DF, EF, VA, AF11 to AF43, CS0 to CS7, or a number from 0 to 63", (text) => {
+    const number = /^\d{1,2}$/.test(text) ? Number(text) : DSCP_NAMES.get(text.toUpperCase());
+    return number !== undefined && number <= 63 ? number : undefined;
+  });
+}
+
 export function macAddress() {
   return fromText("a MAC address such as 02:00:00:00:00:01", (text) =>
     /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(text) ? text.toLowerCase() : undefined,

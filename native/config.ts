@@ -25,6 +25,7 @@ export interface IoConfig {
   readonly group: string; // multicast group to join, "" for none
   readonly vlan: number; // VLAN identifier of the frames that this role takes and answers with, -1 for untagged
   readonly ttl: number;
+  readonly dscp: number; // differentiated services code point of what a responder sends, 0 to 63
   readonly busyPollUs: number; // 0 is off
   readonly copyMode: "auto" | "copy" | "zero-copy"; // af_xdp
   readonly xdpMode: "auto" | "native" | "generic"; // af_xdp
@@ -148,6 +149,7 @@ export interface LineConfig {
   readonly destinationAddress: string;
   readonly destinationPort: number;
   readonly vlan: number; // VLAN identifier of its frames, -1 for untagged
+  readonly dscp: number; // differentiated services code point, 0 to 63
   readonly skewNs: number; // its frames leave so much later
   readonly impairment: Impairment | null;
   readonly judged: boolean; // the device under test listens to it

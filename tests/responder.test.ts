@@ -121,6 +121,8 @@ interface Stream {
   readonly ticks?: number; // all that must be counted; without it, it is waited for the last one
 }
 
+const CODE_POINTS: Readonly<Record<string, number>> = { EF: 46, AF41: 34 };
+
 /** What a responder of its own makes of a stream. */
 async function play(backend: string, settings: Settings, stream: Stream): Promise<Answers> {
   const lab = createLab();
@@ -139,6 +141,8 @@ async function play(backend: string, settings: Settings, stream: Stream): Promis
         const decoded = decodeFrame(frame);
         if (decoded.udp?.destinationPort !== 9999) continue;
         assert.equal(decoded.problems, []);
+        const codePoint = CODE_POINTS[settings.dscp ?? ""] ?? 0;
+        assert.is(decoded.ip?.trafficClass, codePoint << 2, `${backend}: code point, and no ECN`);
         const payload = Buffer.from(decoded.payload);
         const headers = Buffer.from(frame.subarray(0, frame.length - payload.length - 2));
         const { timestamp, ...order } = decodeOrder(payload);
@@ -206,8 +210,8 @@ const BOOK = { strategy: "book", spread: "700", quantity: "7" };
 
 /** Settings, the way there, and whether there are more symbols than the responder has room for. */
 const STREAMS: readonly (readonly [settings: Settings, way: Way, hasRoom: boolean])[] = [
-  [{ strategy: "threshold", symbols: "AAPL,META" }, "IPv4", true],
-  [{ strategy: "echo", side: "sell", symbols: "AAPL,MSFT,GOOG" }, "IPv6", true],
+  [{ strategy: "threshold", symbols: "AAPL,META", dscp: "EF" }, "IPv4", true],
+  [{ strategy: "echo", side: "sell", symbols: "AAPL,MSFT,GOOG", dscp: "AF41" }, "IPv6", true],
   [AVERAGES, "IPv4", true],
   [{ ...AVERAGES, symbols: "4" }, "IPv6", false],
   [{ ...AVERAGES, symbols: "NVDA,META" }, "VLAN", true],

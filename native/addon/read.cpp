@@ -89,6 +89,7 @@ IoConfig read_io(const Napi::Object& object) {
   if (io.has_group) io.group_ipv6 = read_address(group, io.group, "group");
   io.vlan = integer<int32_t>(object, "vlan", -1, 4094);
   io.ttl = integer<uint8_t>(object, "ttl", 1, 255);
+  io.dscp = integer<uint8_t>(object, "dscp", 0, 63);
   io.receives = boolean(object, "receives");
   io.busy_poll_us = integer<uint32_t>(object, "busyPollUs", 0, 1e6);
   io.copy_mode = text(object, "copyMode");

@@ -237,6 +237,7 @@ LineConfig read_line(const Napi::Object& object, const Link& link) {
   line.skew_ns = integer<uint64_t>(object, "skewNs", 0, 60e9);
   line.judged = boolean(object, "judged");
   if (!object.Get("impairment").IsNull()) line.impairment = read_impairment(nested(object, "impairment"));
+  line.dscp = integer<uint8_t>(object, "dscp", 0, 63);
   if (!(line.ipv6 ? link.has_address6 : link.has_address4)) {
     throw Error(ErrorCode::usage, "send to " + address, "the interface has no address of that family");
   }

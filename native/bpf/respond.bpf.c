@@ -140,7 +140,7 @@ static __always_inline __u64 pseudo_sum(const void* ip, int ipv6, __u16 udp_leng
 
 static __always_inline void write_ip(void* at, int ipv6, const struct respond_settings* s, const __u32* to) {
   if (ipv6) {
-    *(__u32*)at = bpf_htonl(6u << 28);
+    *(__u32*)at = bpf_htonl(6u << 28 | s->traffic_class << 20);
     *(__be16*)(at + 4) = bpf_htons(ORDER_UDP_LENGTH);
     *(__u8*)(at + 6) = IPPROTO_UDP;
     *(__u8*)(at + 7) = s->ttl;
@@ -151,7 +151,7 @@ static __always_inline void write_ip(void* at, int ipv6, const struct respond_se
     return;
   }
   struct iphdr* ip = at;
-  *(__u32*)at = bpf_htonl(0x45000000u | (20 + ORDER_UDP_LENGTH));
+  *(__u32*)at = bpf_htonl(0x45000000u | (20 + ORDER_UDP_LENGTH)) | s->traffic_class << 8;
   *(__u32*)(at + 4) = bpf_htonl(0x4000);  // identification 0, DF
   *(__u32*)(at + 8) = bpf_htonl((__u32)s->ttl << 24 | IPPROTO_UDP << 16);
   ip->saddr = s->address4;

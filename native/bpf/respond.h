@@ -26,8 +26,8 @@ struct respond_settings {
   __u32 has_group6;
   __u32 address4; /* network order, like everything below */
   __u32 group4;
-  __u32 sample_every; /* packets between two that are looked at closely, on each CPU */
-  __u32 pad;
+  __u32 sample_every;  /* packets between two that are looked at closely, on each CPU */
+  __u32 traffic_class; /* of what is sent: DSCP and ECN */
   __u64 address6[2];
   __u64 group6[2];
   __u64 mac;       /* 6 bytes in memory order, in the low ones */

@@ -21,9 +21,10 @@ class FrameTemplate {
   FrameTemplate() = default;
 
   // Headers for datagrams of one size; of a size told when a frame is finished, with a payload of 0. `vlan`
-  // -1 is untagged.
+  // -1 is untagged; `dscp` goes into the upper six bits of the traffic class, congestion is not notified
+  // (RFC 2474, 3; RFC 3168, 5).
   FrameTemplate(const Endpoint& source, const Endpoint& destination, bool ipv6, int32_t vlan, uint8_t ttl,
-                uint32_t payload_length) noexcept {
+                uint8_t dscp, uint32_t payload_length) noexcept {
     uint8_t* at = bytes_;
     memcpy(at, destination.mac, 6);
     memcpy(at + 6, source.mac, 6);
@@ -36,8 +37,8 @@ class FrameTemplate {
     store_be16(at, ipv6 ? ETHERTYPE_IPV6 : ETHERTYPE_IPV4);
     at += 2;
     uint32_t udp_length = UDP_SIZE + payload_length;
-    at = ipv6 ? write_ipv6(at, source, destination, ttl, udp_length)
-              : write_ipv4(at, source, destination, ttl, udp_length);
+    at = ipv6 ? write_ipv6(at, source, destination, ttl, dscp, udp_length)
+              : write_ipv4(at, source, destination, ttl, dscp, udp_length);
     store_be16(at, source.port);
     store_be16(at + 2, destination.port);
     store_be16(at + 4, static_cast<uint16_t>(udp_length));
@@ -98,9 +99,10 @@ class FrameTemplate {
 
  private:
   static uint8_t* write_ipv4(uint8_t* ip, const Endpoint& source, const Endpoint& destination, uint8_t ttl,
-                             uint32_t udp_length) noexcept {
+                             uint8_t dscp, uint32_t udp_length) noexcept {
     memset(ip, 0, IPV4_SIZE);
     ip[0] = 0x45;
+    ip[1] = static_cast<uint8_t>(dscp << 2);
     store_be16(ip + 2, static_cast<uint16_t>(IPV4_SIZE + udp_length));
     store_be16(ip + 6, 0x4000);  // DF: never fragmented, so the identification may stay 0 (RFC 6864, 4.1)
     ip[8] = ttl;
@@ -113,9 +115,9 @@ class FrameTemplate {
   }
 
   static uint8_t* write_ipv6(uint8_t* ip, const Endpoint& source, const Endpoint& destination, uint8_t ttl,
-                             uint32_t udp_length) noexcept {
+                             uint8_t dscp, uint32_t udp_length) noexcept {
     memset(ip, 0, IPV6_SIZE);
-    ip[0] = 0x60;
+    store_be16(ip, static_cast<uint16_t>(0x6000 | dscp << 6));
     store_be16(ip + 4, static_cast<uint16_t>(udp_length));
     ip[6] = PROTOCOL_UDP;
     ip[7] = ttl;

@@ -31,6 +31,7 @@ struct LineConfig {
   Endpoint destination;
   bool ipv6;
   int32_t vlan = -1;  // -1: untagged
+  uint8_t dscp = 0;
   uint64_t skew_ns = 0;
   bool judged = true;  // the device under test listens to it
   Impairment impairment = {};

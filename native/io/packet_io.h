@@ -38,6 +38,7 @@ struct IoConfig {
   uint8_t group[16];
   int32_t vlan;  // -1: untagged
   uint8_t ttl;
+  uint8_t dscp;   // of what is sent
   bool receives;  // false for a generator that expects no answers
   uint32_t busy_poll_us;
   std::string copy_mode;  // auto, copy, zero-copy

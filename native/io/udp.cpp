@@ -191,6 +191,20 @@ uint32_t UdpIo::tx_reserve(std::span<Frame> frames) noexcept {
   return count;
 }
 
+// The frame's traffic class: of each datagram, as the frames of several streams may differ.
+void UdpIo::write_control(msghdr& header, Slot& slot, bool ipv6, int traffic_class) noexcept {
+  header.msg_control = nullptr;
+  header.msg_controllen = 0;
+  if (traffic_class == 0) return;
+  auto* control = reinterpret_cast<cmsghdr*>(slot.control);
+  control->cmsg_level = ipv6 ? IPPROTO_IPV6 : IPPROTO_IP;
+  control->cmsg_type = ipv6 ? IPV6_TCLASS : IP_TOS;
+  control->cmsg_len = CMSG_LEN(sizeof traffic_class);
+  memcpy(CMSG_DATA(control), &traffic_class, sizeof traffic_class);
+  header.msg_control = slot.control;
+  header.msg_controllen = CMSG_SPACE(sizeof traffic_class);
+}
+
 uint32_t UdpIo::tx_submit(std::span<const Frame> frames) noexcept {
   uint32_t count = static_cast<uint32_t>(frames.size());
   bool ipv6_socket = config_.link.has_address6;
@@ -202,6 +216,7 @@ uint32_t UdpIo::tx_submit(std::span<const Frame> frames) noexcept {
     uint32_t header = ETHERNET_SIZE + (ipv6 ? IPV6_SIZE : IPV4_SIZE) + UDP_SIZE;
     const uint8_t* udp = frame.data + header - UDP_SIZE;
     slot.vector = {frame.data + header, frame.length - header};
+    write_control(tx_messages_[i].msg_hdr, slot, ipv6, ipv6 ? load_be16(ip) >> 4 & 0xff : ip[1]);
     memset(&slot.peer, 0, sizeof slot.peer);
     uint16_t port;
     memcpy(&port, udp + 2, 2);

@@ -39,6 +39,7 @@ class UdpIo {
   };
 
   void restore_headers(Frame& frame, mmsghdr& message, Slot& slot) noexcept;
+  static void write_control(msghdr& header, Slot& slot, bool ipv6, int traffic_class) noexcept;
 
   IoConfig config_;
   Fd rx_;

@@ -77,6 +77,7 @@ respond_settings kernel_settings(const ResponderConfig& config) {
   settings.response_port = __builtin_bswap16(config.response.port);
   settings.vlan = io.vlan < 0 ? 0xffff : __builtin_bswap16(static_cast<uint16_t>(io.vlan));
   settings.ttl = io.ttl;
+  settings.traffic_class = static_cast<uint32_t>(io.dscp) << 2;
   settings.enabled = 1;
   return settings;
 }

@@ -113,7 +113,8 @@ class GenerateLoop {
     memcpy(from.address, line.ipv6 ? link.address6 : link.address4, line.ipv6 ? 16 : 4);
     for (uint32_t flow = 0; flow < flows_; flow++) {
       from.port = static_cast<uint16_t>(stream.source_port + flow);
-      templates_.emplace_back(from, line.destination, line.ipv6, line.vlan, config_.io.ttl, MARKET_DATA_SIZE);
+      templates_.emplace_back(from, line.destination, line.ipv6, line.vlan, config_.io.ttl, line.dscp,
+                              MARKET_DATA_SIZE);
     }
   }
 

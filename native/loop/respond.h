@@ -436,7 +436,8 @@ class RespondLoop {
     memcpy(from.mac, link_.mac, 6);
     memcpy(from.address, ipv6 ? link_.address6 : link_.address4, ipv6 ? 16 : 4);
     from.port = config_.io.local_port;
-    template_ = FrameTemplate(from, to, ipv6, config_.io.vlan, config_.io.ttl, TRADING_ORDER_SIZE);
+    template_ =
+        FrameTemplate(from, to, ipv6, config_.io.vlan, config_.io.ttl, config_.io.dscp, TRADING_ORDER_SIZE);
   }
 
   bool reserve() noexcept {

@@ -22,6 +22,7 @@ struct FrameFields {
   uint16_t source_port;
   uint16_t destination_port;
   uint8_t ttl = 16;
+  uint8_t dscp = 0;
   bool udp_checksum = true;
   const uint8_t* payload = nullptr;
   uint32_t payload_length = 0;
@@ -67,12 +68,13 @@ inline uint32_t build(const FrameFields& fields, uint8_t* out) {
   uint32_t address_size = fields.ipv6 ? 16 : 4;
   memset(at, 0, 40);
   if (fields.ipv6) {
-    at[0] = 0x60;
+    put_be16(at, 0x6000u | static_cast<uint32_t>(fields.dscp) << 6);
     put_be16(at + 4, udp_length);
     at[6] = 17;
     at[7] = fields.ttl;
   } else {
     at[0] = 0x45;
+    at[1] = static_cast<uint8_t>(fields.dscp << 2);
     put_be16(at + 2, 20 + udp_length);
     at[8] = fields.ttl;
     at[9] = 17;

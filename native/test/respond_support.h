@@ -81,6 +81,7 @@ inline Expected expectation(const Frame& in, const ResponderConfig& config, uint
   }
   fields.destination_port = config.response.port;
   fields.ttl = config.io.ttl;
+  fields.dscp = config.io.dscp;
   uint8_t order[TRADING_ORDER_SIZE];
   fields.payload = order;
   fields.payload_length = sizeof order;

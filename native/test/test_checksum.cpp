@@ -62,7 +62,7 @@ Endpoint random_endpoint(Chance& chance) {
 
 // Everything a frame from a template must be, by the reference.
 void check_built(const uint8_t* frame, uint32_t length, const Endpoint& from, const Endpoint& to, bool ipv6,
-                 int32_t vlan, uint8_t ttl, const uint8_t* payload, uint32_t payload_length) {
+                 int32_t vlan, uint8_t ttl, uint8_t dscp, const uint8_t* payload, uint32_t payload_length) {
   Reading reading = read_frame(frame, length, {vlan, true, -1});
   expect_equal(reading.defects, 0, "defects of a frame from a template");
   expect(reading.ipv6 == ipv6, "IP version");
@@ -73,6 +73,9 @@ void check_built(const uint8_t* frame, uint32_t length, const Endpoint& from, co
   expect(memcmp(addresses, from.address, size) == 0, "source address");
   expect(memcmp(addresses + size, to.address, size) == 0, "destination address");
   expect_equal(ip[ipv6 ? 7 : 8], ttl, "TTL");
+  // Bits 8 to 15 of the first word, or 4 to 11 (RFC 791, 3.1; RFC 8200, 3); ECN, their last two, is 0.
+  expect_equal(ipv6 ? be16(ip) >> 4 & 0xff : ip[1], dscp * 4, "traffic class");
+  if (ipv6) expect_equal((be16(ip) & 0xf) << 16 | be16(ip + 2), 0, "flow label");
   if (!ipv6) expect_equal(be16(ip + 6), 0x4000, "don't fragment");
   expect_equal(be16(frame + reading.udp), from.port, "source port");
   expect_equal(be16(frame + reading.udp + 2), to.port, "destination port");
@@ -92,10 +95,11 @@ void templates(Chance& chance) {
     bool ipv6 = chance.one_in(2);
     int32_t vlan = chance.one_in(2) ? -1 : static_cast<int32_t>(1 + chance.below(4094));
     uint8_t ttl = static_cast<uint8_t>(1 + chance.below(255));
+    uint8_t dscp = static_cast<uint8_t>(chance.below(64));
     uint32_t size = chance.one_in(2) ? SIZES[chance.below(9)] : chance.below(200);
     Endpoint from = random_endpoint(chance);
     Endpoint to = random_endpoint(chance);
-    FrameTemplate headers(from, to, ipv6, vlan, ttl, size);
+    FrameTemplate headers(from, to, ipv6, vlan, ttl, dscp, size);
     // No byte beyond the frame's, or the minimum, may be written.
     static GuardedMemory memory(1, MAX_FRAME, true);
     uint8_t* frame = memory.last(0, std::max(headers.frame_length(), FrameTemplate::MIN_BUFFER));
@@ -107,7 +111,7 @@ void templates(Chance& chance) {
       expect_equal(at - frame, headers.header_length(), "where the payload goes");
       memcpy(at, payload, size);
       headers.finish(frame);
-      check_built(frame, headers.frame_length(), from, to, ipv6, vlan, ttl, payload, size);
+      check_built(frame, headers.frame_length(), from, to, ipv6, vlan, ttl, dscp, payload, size);
     }
   }
 }
@@ -117,7 +121,7 @@ void zero_checksum(Chance& chance) {
   for (bool ipv6 : {false, true}) {
     Endpoint from = random_endpoint(chance);
     Endpoint to = random_endpoint(chance);
-    FrameTemplate headers(from, to, ipv6, -1, 16, 24);
+    FrameTemplate headers(from, to, ipv6, -1, 16, 0, 24);
     uint8_t frame[FrameTemplate::MIN_BUFFER];
     uint8_t payload[24] = {};
     uint32_t found = 0;
@@ -129,7 +133,7 @@ void zero_checksum(Chance& chance) {
       expect(stored != 0, "the checksum is never sent as zero");
       if (stored != 0xffff) continue;
       found++;
-      check_built(frame, headers.frame_length(), from, to, ipv6, -1, 16, payload, 24);
+      check_built(frame, headers.frame_length(), from, to, ipv6, -1, 16, 0, payload, 24);
     }
     // One of all the values brings the sum to 0xffff; with 0x0000 and 0xffff being alike, at most two.
     expect(found == 1 || found == 2, "the case came up");

@@ -140,6 +140,7 @@ void by_chance_vlan(Chance& chance) {
   ResponderConfig config = responder_config(true);
   config.io.vlan = 100;
   config.io.ttl = 1;
+  config.io.dscp = 46;
   run(chance, config, 500'000);
 }
 
