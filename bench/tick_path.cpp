@@ -28,8 +28,8 @@ ResponderConfig configuration() {
   const uint8_t group[4] = {239, 1, 1, 1};
   memcpy(config.io.link.mac, mac, 6);
   memcpy(config.io.link.address4, address, 4);
-  memcpy(config.io.group, group, 4);
-  config.io.link.has_address4 = config.io.has_group = true;
+  memcpy(config.io.groups.emplace_back().address, group, 4);
+  config.io.link.has_address4 = true;
   config.io.link.mtu = 1500;
   config.io.local_port = config.io.send_port = 8080;
   config.io.vlan = -1;

@@ -245,7 +245,7 @@ function wiringOf(
   return {
     generator,
     device,
-    group: config.io.group,
+    group: config.io.groups[0] ?? "",
     toGroup: settings.get("multicast")?.text === "true",
     targetPort: config.io.localPort,
     responsePort: config.responsePort,

@@ -86,7 +86,7 @@ export const command = defineCommand({
       endControl = await serveControl(values.name, (command, settings) => running.handle(command, settings));
       if (values.plainClients) detachPass = attachXdpPass(openLab(values.lab!).generator);
       const started = performance.now();
-      const group = config.io.group === "" ? "" : ` and ${config.io.group}`;
+      const group = config.io.groups.map((address) => ` and ${address}`).join("");
       context.say(
         `answering ticks to ${link.address4 || link.address6}${group}, UDP port ${config.io.localPort}, by ${config.io.backend} on ${link.interfaceName}; Ctrl-C stops`,
       );

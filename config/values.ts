@@ -150,6 +150,18 @@ export function multicastGroup() {
   );
 }
 
+/** Multicast addresses separated by commas. */
+export function multicastGroups(max: number) {
+  return fromText(
+    `1 to ${max} different multicast addresses (224.0.0.0 to 239.255.255.255, or ff00::/8), separated by commas`,
+    (text) => {
+      const groups = text.split(",").map((group) => group.trim());
+      const fits = groups.length <= max && new Set(groups).size === groups.length;
+      return fits && groups.every(isMulticast) ? groups : undefined;
+    },
+  );
+}
+
 export function isMulticast(address: string): boolean {
   if (isIPv4(address)) {
     const first = Number(address.split(".")[0]);

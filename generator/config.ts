@@ -155,7 +155,7 @@ export function generatorConfig(link: Link, values: GeneratorValues, found: Circ
       localPort: values.responsePort,
       sendPort: sourcePort,
       receives: found.expectAnswers,
-      group: "",
+      groups: [],
       timestamps: found.timestamps,
       rxStamps: isStamped,
       txStamps: isStamped,

@@ -22,7 +22,7 @@ export interface IoConfig {
   readonly localPort: number; // UDP port whose datagrams this role takes
   readonly sendPort: number; // UDP port its own datagrams come from
   readonly receives: boolean; // false for a generator that expects no answers
-  readonly group: string; // multicast group to join, "" for none
+  readonly groups: readonly string[]; // multicast groups to join, at most 16
   readonly vlan: number; // VLAN identifier of the frames that this role takes and answers with, -1 for untagged
   readonly ttl: number;
   readonly dscp: number; // differentiated services code point of what a responder sends, 0 to 63

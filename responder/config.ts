@@ -10,13 +10,16 @@ import {
   integer,
   ipAddress,
   macAddress,
-  multicastGroup,
+  multicastGroups,
   queues,
 } from "../config/values.js";
 import { CaromError } from "../native/error.js";
 import type { Link, ResponderConfig } from "../native/index.js";
 
 const where = optionGroup("Where ticks come and orders go");
+
+/** The responder's native code has room for so many. */
+export const GROUPS_MAX = 16;
 
 const { queue: _, ...perThread } = ioOptions;
 
@@ -29,7 +32,12 @@ export const responderOptions = {
   ),
   targetPort: where(integer(1, 65_535), "UDP port to which ticks come", "port", "8080"),
   multicast: where(flag(), "join the multicast group", "", "true"),
-  multicastGroup: where(multicastGroup(), "the group to join", "address", "239.1.1.1"),
+  multicastGroup: where(
+    multicastGroups(GROUPS_MAX),
+    "the group to join, or up to 16, separated by commas",
+    "address",
+    "239.1.1.1",
+  ),
   responseIp: where(ipAddress(), "where orders go; without it, to the tick's sender", "address"),
   responseMac: where(macAddress(), "the MAC address that goes with --response-ip", "address"),
   responsePort: where(integer(1, 65_535), "UDP port to which orders go", "port", "9999"),
@@ -104,7 +112,7 @@ export function responderConfig(
       localPort: values.targetPort,
       sendPort: values.targetPort,
       receives: true,
-      group: values.multicast ? values.multicastGroup : "",
+      groups: values.multicast ? values.multicastGroup : [],
       timestamps: "tsc",
       rxStamps: false,
       txStamps: false,

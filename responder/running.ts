@@ -174,7 +174,7 @@ export class RunningResponder {
       port: io.localPort,
       protocol: this.values.protocol,
       connections: 0, // UDP has none
-      group: io.group === "" ? null : io.group,
+      group: io.groups.length === 0 ? null : io.groups.join(","),
       backend: io.backend,
       mode: this.responder.notes(),
       settings: this.settings(),

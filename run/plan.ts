@@ -172,6 +172,7 @@ function responderPlan(
     multicast: values.multicast || judged.group !== undefined,
     targetPort: judged.port ?? values.targetPort,
     cpu: values.responderCpu,
+    multicastGroup: [values.multicastGroup],
     targetIp: undefined, // the generator's; the lab's far end has what it has
     responseIp: undefined,
     responseMac: undefined,

@@ -13,11 +13,13 @@ import {
   strategyNames,
 } from "../native/index.js";
 import { responderConfig, responderOptions } from "../responder/config.js";
+import { multicastMac } from "../wire/address.js";
 import { decodeOrder, encodeTick } from "../wire/codec.js";
 import { decodeFrame } from "../wire/decode.js";
 import { buildFrame, type FrameFields } from "../wire/frame.js";
 
-const GROUP = "239.1.1.1";
+const GROUPS = ["239.1.1.1", "239.129.7.2", "239.129.7.3"]; // the last one is nobody's
+const GROUPS6 = ["ff02::101", "ff02::1:102", "ff02::1:103"];
 const NOBODYS = ["224.0.0.1", "255.255.255.255"] as const; // addresses that no sender has
 const FRAMES = 400;
 const WAIT_MS = 2000; // for what was sent to be counted
@@ -54,15 +56,16 @@ function mixedStream(lab: Lab, seed: number): Buffer[] {
     const kind = next(14);
     const ticks = kind === 0 ? [tick(0), tick(1), tick(2)] : [tick(0)];
     const payload = Buffer.concat(kind === 1 ? [...ticks, Buffer.alloc(7, 1)] : ticks);
-    const isMulticast = next(2) === 0 && kind !== 2;
-    const v6 = kind === 2;
+    const isMulticast = next(2) === 0;
+    const v6 = kind === 2 || kind === 9;
+    const group = (v6 ? GROUPS6 : GROUPS)[next(3)]!;
     const fields: FrameFields = {
-      ethernet: { source: from.mac, destination: isMulticast ? "01:00:5e:01:01:01" : to.mac },
+      ethernet: { source: from.mac, destination: isMulticast ? multicastMac(group)! : to.mac },
       vlans: kind === 7 ? [{ id: 0, priority: next(8) }] : [],
       ip: {
         version: v6 ? 6 : 4,
         source: kind === 8 ? NOBODYS[next(2)]! : v6 ? from.address6 : from.address4,
-        destination: v6 ? to.address6 : isMulticast ? GROUP : to.address4,
+        destination: isMulticast ? group : v6 ? to.address6 : to.address4,
         ttl: 16,
         ...(kind === 3 && !isMulticast && { checksum: "bad" as const }),
       },
@@ -184,7 +187,12 @@ async function play(backend: string, settings: Settings, stream: Stream): Promis
 const orderOf = ({ order }: Answer) => order;
 const wholeOf = ({ headers, order }: Answer) => headers + order;
 
-const THRESHOLD = { symbols: "AAPL,MSFT", priceOffset: "-3", side: "sell" };
+const THRESHOLD = {
+  symbols: "AAPL,MSFT",
+  priceOffset: "-3",
+  side: "sell",
+  multicastGroup: [...GROUPS.slice(0, 2), ...GROUPS6.slice(0, 2)].join(","),
+};
 
 for (const seed of [7, 11]) {
   test(`one stream, the same orders from every backend (seed ${seed})`, async () => {

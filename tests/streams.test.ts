@@ -2,7 +2,6 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { dscp } from "../config/values.js";
 import type { Lab } from "../lab/lab.js";
 import { openFrameSocket } from "../native/index.js";
 import { decodeTick, type Tick } from "../wire/codec.js";
@@ -35,36 +34,6 @@ function ticksOf(payload: Buffer): Tick[] {
     decodeTick(payload.subarray(24 * n, 24 * n + 24)),
   );
 }
-
-test("code points have the names of RFC 2474, 2597 and 3246", () => {
-  const read = (text: string) => {
-    const result = dscp().safeParse(text);
-    return result.success ? result.data : null;
-  };
-  const NAMES: readonly (readonly [string, number | null])[] = [
-    ["DF", 0],
-    ["CS1", 8],
-    ["cs7", 56],
-    ["AF11", 10],
-    ["AF13", 14],
-    ["AF22", 20],
-    ["AF31", 26],
-    ["AF43", 38],
-    ["VA", 44],
-    ["EF", 46],
-    ["ef", 46],
-    ["0", 0],
-    ["63", 63],
-    ["64", null],
-    ["-1", null],
-    ["AF14", null],
-    ["AF51", null],
-    ["CS8", null],
-    ["0x2e", null],
-    ["", null],
-  ];
-  for (const [name, value] of NAMES) assert.is(read(name), value, name);
-});
 
 for (const backend of backendsOf("generator")) {
   for (const group of ["239.1.1.1", "ff02::101"]) {

@@ -51,7 +51,11 @@ inline Napi::Object nested(const Napi::Object& object, const char* name) {
   return value.As<Napi::Object>();
 }
 
-inline std::vector<std::string> texts(const Napi::Object& object, const char* name) {
+constexpr size_t MAX_SYMBOL = 8;
+constexpr size_t MAX_ADDRESS = 45;  // INET6_ADDRSTRLEN without the end
+
+inline std::vector<std::string> texts(const Napi::Object& object, const char* name,
+                                      size_t most = MAX_SYMBOL) {
   Napi::Value value = object.Get(name);
   if (!value.IsArray()) refuse(name, "a list");
   Napi::Array array = value.As<Napi::Array>();
@@ -60,8 +64,8 @@ inline std::vector<std::string> texts(const Napi::Object& object, const char* na
     Napi::Value item = array[i];
     if (!item.IsString()) refuse(name, "a list of texts");
     result.push_back(item.As<Napi::String>().Utf8Value());
-    if (result.back().empty() || result.back().size() > 8)
-      refuse(name, "a list of symbols of 1 to 8 characters");
+    if (result.back().empty() || result.back().size() > most)
+      refuse(name, "a list of texts of the length that they may have");
   }
   return result;
 }

@@ -84,9 +84,11 @@ IoConfig read_io(const Napi::Object& object) {
   if (!std::has_single_bit(io.ring_size)) refuse("ringSize", "a power of two");
   io.local_port = integer<uint16_t>(object, "localPort", 1, 65535);
   io.send_port = integer<uint16_t>(object, "sendPort", 1, 65535);
-  std::string group = text(object, "group");
-  io.has_group = !group.empty();
-  if (io.has_group) io.group_ipv6 = read_address(group, io.group, "group");
+  for (const std::string& address : texts(object, "groups", MAX_ADDRESS)) {
+    Group& group = io.groups.emplace_back();
+    group.ipv6 = read_address(address, group.address, "groups");
+  }
+  if (io.groups.size() > GROUPS_MAX) refuse("groups", "a list of at most 16");
   io.vlan = integer<int32_t>(object, "vlan", -1, 4094);
   io.ttl = integer<uint8_t>(object, "ttl", 1, 255);
   io.dscp = integer<uint8_t>(object, "dscp", 0, 63);

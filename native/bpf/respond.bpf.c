@@ -98,19 +98,31 @@ static __always_inline __u64 hex_digits(__u32 value) {
   return __builtin_bswap64(x + 0x3030303030303030ull + letters * ('a' - '0' - 10));
 }
 
-// To the interface's own address only a frame to its own MAC address may come, to the group's one to either.
+// To the interface's own address only a frame to its own MAC address may come, to a group's one to either.
 static __always_inline int right_address4(const struct iphdr* ip, __u64 to_mac,
                                           const struct respond_settings* s) {
   if (!s->has_address4) return 0;
-  if (ip->daddr == s->address4) return to_mac == s->mac;
-  return s->has_group4 && ip->daddr == s->group4 && (to_mac == s->mac || to_mac == s->group_mac);
+  const __u32 to = ip->daddr;
+  if (to == s->address4) return to_mac == s->mac;
+  // 01:00:5e and the group's low 23 bits (RFC 1112, 6.4), in memory order.
+  if (to_mac != s->mac && to_mac != (0x5e0001ull | (__u64)((to >> 8) & 0xffff7f) << 24)) return 0;
+  for (__u32 i = 0; i < RESPOND_GROUPS; i++) {
+    if (i >= s->groups4) return 0;
+    if (to == s->group4[i]) return 1;
+  }
+  return 0;
 }
 
 static __always_inline int right_address6(const __u64* to, __u64 to_mac, const struct respond_settings* s) {
   if (!s->has_address6) return 0;
   if (to[0] == s->address6[0] && to[1] == s->address6[1]) return to_mac == s->mac;
-  if (!s->has_group6 || to[0] != s->group6[0] || to[1] != s->group6[1]) return 0;
-  return to_mac == s->mac || to_mac == s->group_mac;
+  // 33:33 and the group's last four bytes (RFC 2464, 7).
+  if (to_mac != s->mac && to_mac != (0x3333 | to[1] >> 32 << 16)) return 0;
+  for (__u32 i = 0; i < RESPOND_GROUPS; i++) {
+    if (i >= s->groups6) return 0;
+    if (to[0] == s->group6[i][0] && to[1] == s->group6[i][1]) return 1;
+  }
+  return 0;
 }
 
 // The header is right in every field that can be wrong; anything else is user space's to name.

@@ -26,6 +26,14 @@ struct Link {
   uint32_t mtu;
 };
 
+// A multicast group, IPv4 in the first four bytes.
+struct Group {
+  bool ipv6;
+  uint8_t address[16];
+};
+
+constexpr uint32_t GROUPS_MAX = 16;
+
 struct IoConfig {
   Link link;
   uint32_t queue;
@@ -33,12 +41,10 @@ struct IoConfig {
   uint32_t ring_size;  // frames, a power of two
   uint16_t local_port;
   uint16_t send_port;
-  bool has_group;
-  bool group_ipv6;
-  uint8_t group[16];
-  int32_t vlan;  // -1: untagged
+  std::vector<Group> groups;  // to join, at most GROUPS_MAX
+  int32_t vlan;               // -1: untagged
   uint8_t ttl;
-  uint8_t dscp;   // of what is sent
+  uint8_t dscp;               // of what a responder sends
   bool receives;  // false for a generator that expects no answers
   uint32_t busy_poll_us;
   std::string copy_mode;  // auto, copy, zero-copy

@@ -23,16 +23,16 @@ bool interface_is_up(const std::string& name) {
   return ioctl(fd.get(), SIOCGIFFLAGS, &request) == 0 && (request.ifr_flags & IFF_UP) != 0;
 }
 
-void join(int fd, const IoConfig& config, int interface, const std::string& operation) {
-  if (config.group_ipv6) {
+void join(int fd, const Group& group, int interface, const std::string& operation) {
+  if (group.ipv6) {
     ipv6_mreq request{};
-    memcpy(&request.ipv6mr_multiaddr, config.group, 16);
+    memcpy(&request.ipv6mr_multiaddr, group.address, 16);
     request.ipv6mr_interface = static_cast<unsigned>(interface);
     set_option(fd, IPPROTO_IPV6, IPV6_JOIN_GROUP, &request, sizeof request, operation + " (join the group)");
     return;
   }
   ip_mreqn request{};
-  memcpy(&request.imr_multiaddr, config.group, 4);
+  memcpy(&request.imr_multiaddr, group.address, 4);
   request.imr_ifindex = interface;
   set_option(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &request, sizeof request, operation + " (join the group)");
 }
@@ -66,7 +66,7 @@ int interface_index(const char* backend, const Link& link) {
 }
 
 // One socket for both families where the link has both, so that one system call receives from either.
-Fd open_udp_socket(const char* backend, const IoConfig& config, uint16_t port, bool join_group) {
+Fd open_udp_socket(const char* backend, const IoConfig& config, uint16_t port, bool join_groups) {
   const Link& link = config.link;
   const std::string operation = operation_text(backend, link, "UDP port " + std::to_string(port));
   int interface = interface_index(backend, link);
@@ -92,7 +92,9 @@ Fd open_udp_socket(const char* backend, const IoConfig& config, uint16_t port, b
     const char* hint = errno == EADDRINUSE ? "another program has this port: ss -lunp shows which" : "";
     throw system_error(operation + " (bind)", errno, hint);
   }
-  if (join_group && config.has_group) join(fd.get(), config, interface, operation);
+  for (const Group& group : config.groups) {
+    if (join_groups) join(fd.get(), group, interface, operation);
+  }
   return fd;
 }
 

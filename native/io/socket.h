@@ -47,8 +47,8 @@ int interface_index(const char* backend, const Link& link);
 // How many receive queues the interface has; `otherwise` where the driver does not say.
 uint32_t receive_queues(const Link& link, uint32_t otherwise);
 
-// A UDP socket on the link's interface, bound to a port, with the group joined. Throws Error.
-Fd open_udp_socket(const char* backend, const IoConfig& config, uint16_t port, bool join_group);
+// A UDP socket on the link's interface, bound to a port, with the groups joined. Throws Error.
+Fd open_udp_socket(const char* backend, const IoConfig& config, uint16_t port, bool join_groups);
 
 // The same, but it throws away everything: with it the kernel sends the IGMP or MLD reports and no "port
 // unreachable", while another way in takes the frames.

@@ -65,14 +65,15 @@ respond_settings kernel_settings(const ResponderConfig& config) {
   settings.has_address6 = io.link.has_address6;
   memcpy(&settings.address4, io.link.address4, 4);
   memcpy(settings.address6, io.link.address6, 16);
-  settings.has_group4 = io.has_group && !io.group_ipv6;
-  settings.has_group6 = io.has_group && io.group_ipv6;
-  memcpy(&settings.group4, io.group, 4);
-  memcpy(settings.group6, io.group, 16);
-  uint8_t group_mac[6] = {};
-  if (io.has_group) multicast_mac(io.group, io.group_ipv6, group_mac);
+  static_assert(RESPOND_GROUPS == GROUPS_MAX);
+  for (const Group& group : io.groups) {
+    if (group.ipv6) {
+      memcpy(settings.group6[settings.groups6++], group.address, 16);
+    } else {
+      memcpy(&settings.group4[settings.groups4++], group.address, 4);
+    }
+  }
   settings.mac = mac_word(io.link.mac);
-  settings.group_mac = io.has_group ? mac_word(group_mac) : settings.mac;
   settings.local_port = __builtin_bswap16(io.local_port);
   settings.response_port = __builtin_bswap16(config.response.port);
   settings.vlan = io.vlan < 0 ? 0xffff : __builtin_bswap16(static_cast<uint16_t>(io.vlan));

@@ -118,7 +118,6 @@ class RespondLoop {
         strategy_(role.config.strategy),
         limited_(new answer_limit_set[ANSWER_LIMIT_SETS]{}),
         parse_options_{role.config.io.vlan, true, -1} {
-    if (config_.io.has_group) multicast_mac(config_.io.group, config_.io.group_ipv6, group_mac_);
     adopt(role.live.wanted());
   }
 
@@ -390,12 +389,21 @@ class RespondLoop {
       return memcmp(mac, link_.mac, 6) == 0 ? none : wrong_mac;
     bool multicast = datagram.ipv6 ? to[0] == 0xff : (to[0] & 0xf0) == 0xe0;
     if (!multicast) return {&counters_.wrong_address, "wrong_address"};
-    bool joined = config_.io.has_group && config_.io.group_ipv6 == datagram.ipv6 &&
-                  memcmp(to, config_.io.group, datagram.address_size()) == 0;
-    if (!joined) return {&counters_.wrong_group, "wrong_group"};
+    if (!joined(datagram)) return {&counters_.wrong_group, "wrong_group"};
+    uint8_t group_mac[6];
+    multicast_mac(to, datagram.ipv6, group_mac);
     // Frames that a kernel socket received have the link's own address in front.
-    bool right_mac = memcmp(mac, group_mac_, 6) == 0 || memcmp(mac, link_.mac, 6) == 0;
+    bool right_mac = memcmp(mac, group_mac, 6) == 0 || memcmp(mac, link_.mac, 6) == 0;
     return right_mac ? none : wrong_mac;
+  }
+
+  bool joined(const Datagram& datagram) const noexcept {
+    for (const Group& group : config_.io.groups) {
+      if (group.ipv6 == datagram.ipv6 &&
+          memcmp(group.address, datagram.destination_address(), datagram.address_size()) == 0)
+        return true;
+    }
+    return false;
   }
 
   // False when there is no room to send.
@@ -472,7 +480,6 @@ class RespondLoop {
   StrategyRunner strategy_;
   std::unique_ptr<answer_limit_set[]> limited_;
   ParseOptions parse_options_;
-  uint8_t group_mac_[6] = {};
   std::array<Frame, MAX_BATCH> rx_;
   std::array<Frame, MAX_BATCH> tx_;
   uint32_t tx_used_ = 0;

@@ -2,6 +2,7 @@
 // answer.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cinttypes>
 #include <cstdio>
@@ -15,13 +16,18 @@
 
 namespace carom::test {
 
+inline Group group_of(const uint8_t* address, bool ipv6) {
+  Group group{ipv6, {}};
+  memcpy(group.address, address, 16);
+  return group;
+}
+
 inline ResponderConfig responder_config(bool ipv6) {
   ResponderConfig config{};
   config.io = io_config(true, ipv6);
   config.strategy = {STRATEGY_threshold, {10000, 100, 1, 0}, {}, 0};
   config.response.port = ORDER_PORT;
-  config.io.has_group = true;
-  memcpy(config.io.group, GROUP4, 16);
+  config.io.groups = {group_of(GROUP4, false)};
   return config;
 }
 
@@ -52,8 +58,13 @@ inline bool wanted(const uint8_t* frame, const Reading& reading, const IoConfig&
   if (reading.ipv6 && !io.link.has_address6) return false;
   bool own_mac = memcmp(frame, RESPONDER_MAC, 6) == 0;
   if (memcmp(to, reading.ipv6 ? RESPONDER6 : RESPONDER4, size) == 0) return own_mac;
-  if (!io.has_group || io.group_ipv6 != reading.ipv6 || memcmp(to, io.group, size) != 0) return false;
-  return own_mac || memcmp(frame, reading.ipv6 ? GROUP6_MAC : GROUP4_MAC, 6) == 0;
+  bool joined = std::any_of(io.groups.begin(), io.groups.end(), [&](const Group& group) {
+    return group.ipv6 == reading.ipv6 && memcmp(to, group.address, size) == 0;
+  });
+  if (!joined) return false;
+  const uint8_t mac4[6] = {1, 0, 0x5e, static_cast<uint8_t>(to[1] & 0x7f), to[2], to[3]};  // RFC 1112, 6.4
+  const uint8_t mac6[6] = {0x33, 0x33, to[12], to[13], to[14], to[15]};                    // RFC 2464, 7
+  return own_mac || memcmp(frame, reading.ipv6 ? mac6 : mac4, 6) == 0;
 }
 
 inline answer_source source_of(const uint8_t* frame, const Reading& reading) {
@@ -125,7 +136,10 @@ inline uint32_t tick_frame(Chance& chance, const ResponderConfig& config, uint8_
   if (where < 4) {  // to a group: the right one, or another
     memcpy(fields.destination, fields.ipv6 ? GROUP6 : GROUP4, 16);
     memcpy(fields.destination_mac, fields.ipv6 ? GROUP6_MAC : GROUP4_MAC, 6);
-    if (where == 0) fields.destination[3] ^= 2;
+    if (where == 0) {
+      fields.destination[3] ^= 2;
+      if (chance.one_in(2)) fields.destination_mac[5] ^= 2;
+    }
   }
   if (where == 5) fields.destination[chance.below(fields.ipv6 ? 16 : 4)] ^= 1;
   if (chance.one_in(4)) fields.source[fields.ipv6 ? 15 : 3] = static_cast<uint8_t>(1 + chance.below(254));

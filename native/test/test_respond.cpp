@@ -129,8 +129,7 @@ void by_chance4(Chance& chance) { run(chance, responder_config(false), 900'000);
 
 void by_chance6(Chance& chance) {
   ResponderConfig config = responder_config(true);
-  config.io.group_ipv6 = true;
-  memcpy(config.io.group, GROUP6, 16);
+  config.io.groups = {group_of(GROUP6, true)};
   config.strategy = {STRATEGY_threshold, {9995, 77, -9990, 1}, {}, 0};
   config.strategy.settings.price_offset = 3;
   run(chance, config, 700'000);
@@ -141,6 +140,9 @@ void by_chance_vlan(Chance& chance) {
   config.io.vlan = 100;
   config.io.ttl = 1;
   config.io.dscp = 46;
+  Group other = group_of(GROUP4, false);
+  other.address[3] ^= 2;
+  config.io.groups = {group_of(GROUP6, true), group_of(GROUP4, false), other};
   run(chance, config, 500'000);
 }
 
