@@ -183,5 +183,7 @@ export interface GeneratorConfig {
   readonly strategy: StrategyConfig;
   readonly lateThresholdNs: number; // a send later than this is a late send
   readonly late: LatePolicy; // open loop: what is done about a tick that is later than that
+  readonly thread: number; // the number of this one, from 0
+  readonly threads: number; // of the run; more than one only with match clordid
   readonly breakdownEvery: number; // one tick of so many, a power of two, is followed; 0 for none
 }

@@ -144,7 +144,7 @@ export interface FeedSample {
 
 interface Addon {
   readonly layoutHash: string;
-  readonly Generator: new (config: GeneratorConfig) => Generator;
+  readonly Generator: new (config: GeneratorConfig, other?: Generator) => Generator;
   readonly Responder: new (config: ResponderConfig, other?: Responder) => Responder;
   readonly FrameSocket: new (config: FrameSocketConfig) => FrameSocket;
   clock(): ClockInfo;
@@ -203,9 +203,13 @@ function call<T>(operation: string, action: () => T): T {
   }
 }
 
-/** Opens the generator's side: sockets, rings and thread. Nothing is sent before start. @throws CaromError */
-export function openGenerator(config: GeneratorConfig): Generator {
-  return call("open the generator", () => new (addon().Generator)(config));
+/**
+ * Opens the generator's side: sockets, rings and thread. Nothing is sent before start.
+ * @param other the run's first thread, for all but that one: they begin together and hand orders to each other
+ * @throws CaromError
+ */
+export function openGenerator(config: GeneratorConfig, other?: Generator): Generator {
+  return call("open the generator", () => new (addon().Generator)(config, other));
 }
 
 /**

@@ -285,6 +285,8 @@ GeneratorConfig read_generator(const Napi::Object& object) {
   if (config.closed && config.late != LatePolicy::catch_up) refuse("late", "catch-up in a closed loop");
   config.breakdown_every = read_breakdown(object);
   if (config.late == LatePolicy::skip && !is_plain(config.streams)) refuse("late", "to skip single ticks");
+  config.threads = integer<uint32_t>(object, "threads", 1, Siblings::MAX);
+  config.thread = integer<uint32_t>(object, "thread", 0, config.threads - 1);
   config.ledger.strategy = read_strategy(nested(object, "strategy"));
   config.ledger.match = read_match(text(object, "match"));
   config.ledger.timeout_ns = integer<uint64_t>(object, "timeoutNs", 1, 60e9);

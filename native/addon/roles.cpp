@@ -83,8 +83,11 @@ class RoleObject : public Napi::ObjectWrap<RoleObject<Traits>> {
                     name + " can't play that role");
       }
       // The thread of another queue of the same interface: one XDP program serves both.
-      if (info.Length() > 1 && info[1].IsObject())
-        role_->program = RoleObject::Unwrap(info[1].As<Napi::Object>())->role_->program;
+      if (info.Length() > 1 && info[1].IsObject()) {
+        const auto& other = *RoleObject::Unwrap(info[1].As<Napi::Object>())->role_;
+        role_->program = other.program;
+        if constexpr (std::is_same_v<Traits, GeneratorTraits>) role_->siblings = other.siblings;
+      }
       role_->open([body, role = role_.get()] { body(*role); });
     });
     // The environment's end, a worker's or the process's, closes what was not closed.

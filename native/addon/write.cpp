@@ -199,6 +199,9 @@ Napi::Object write_counters(Napi::Env env, const GeneratorRole& role) {
   object.Set("frames_out", Napi::Number::New(env, static_cast<double>(frames_out(role))));
   put(object, "frames_in", role.counters.frames_in);
   put(object, "foreign", role.counters.foreign);
+  put(object, "handed", role.counters.handed);
+  put(object, "handed_lost", role.counters.handed_lost);
+  put(object, "handed_in", role.counters.handed_in);
   put_refused(object, role.counters.refused);
   put_io(object, role);
   return object;

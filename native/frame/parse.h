@@ -62,14 +62,17 @@ struct Datagram {
   uint16_t source_port;
   uint16_t destination_port;
   bool ipv6;
+  int32_t vlan;  // -1: untagged
 
   const uint8_t* source_address() const noexcept { return ip + (ipv6 ? 8 : 12); }
   const uint8_t* destination_address() const noexcept { return ip + (ipv6 ? 24 : 16); }
   uint32_t address_size() const noexcept { return ipv6 ? 16 : 4; }
 };
 
+constexpr int32_t ANY_VLAN = -2;
+
 struct ParseOptions {
-  int32_t vlan;           // the identifier every frame must carry, -1 for none
+  int32_t vlan;           // the identifier every frame must carry, -1 for none; or ANY_VLAN
   bool verify_checksums;  // false when the kernel has done it
   int32_t stripped_vlan;  // a tag the kernel took out of the frame, -1 for none
 };
@@ -170,10 +173,11 @@ inline ParseResult parse_frame(const uint8_t* frame, uint32_t length, const Pars
     offset += VLAN_SIZE;
   }
   if (vlan == 0) vlan = -1;
-  if (vlan != options.vlan) return ParseResult::wrong_vlan;
+  if (vlan != options.vlan && options.vlan != ANY_VLAN) return ParseResult::wrong_vlan;
   if ((frame[6] & 1) != 0) [[unlikely]]
     return ParseResult::group_source_mac;
   out.ethernet = frame;
+  out.vlan = vlan;
   if (ethertype == ETHERTYPE_IPV4) [[likely]] {
     return parse_ipv4(frame + offset, length - offset, options.verify_checksums, out);
   }

@@ -44,7 +44,7 @@ struct IoConfig {
   std::vector<Group> groups;  // to join, at most GROUPS_MAX
   int32_t vlan;               // -1: untagged
   uint8_t ttl;
-  uint8_t dscp;               // of what a responder sends
+  uint8_t dscp;   // of what a responder sends
   bool receives;  // false for a generator that expects no answers
   uint32_t busy_poll_us;
   std::string copy_mode;  // auto, copy, zero-copy

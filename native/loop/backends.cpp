@@ -8,9 +8,24 @@
 namespace carom {
 namespace {
 
+template <class Io>
+concept SharesProgram =
+    std::is_constructible_v<Io, const IoConfig&, IoCounters&, std::shared_ptr<XdpProgram>>;
+
+// Opens the backend: with the program of another queue's thread, where there is one.
+template <PacketIo Io>
+Io open_io(Role& role) {
+  if constexpr (SharesProgram<Io>) {
+    return Io(role.io, role.io_counters, role.program);
+  } else {
+    return Io(role.io, role.io_counters);
+  }
+}
+
 template <PacketIo Io>
 void generate(GeneratorRole& role) {
-  Io io(role.io, role.io_counters);
+  Io io = open_io<Io>(role);
+  if constexpr (SharesProgram<Io>) role.program = io.program();
   auto loop = std::make_unique<GenerateLoop<Io>>(role, io);
   if (!role.opened(io.notes())) return;
   loop->run();
@@ -39,14 +54,9 @@ void respond_by_strategy(ResponderRole& role, Io& io) {
 
 template <PacketIo Io>
 void respond(ResponderRole& role) {
-  if constexpr (std::is_constructible_v<Io, const IoConfig&, IoCounters&, std::shared_ptr<XdpProgram>>) {
-    Io io(role.io, role.io_counters, role.program);
-    role.program = io.program();
-    respond_by_strategy(role, io);
-  } else {
-    Io io(role.io, role.io_counters);
-    respond_by_strategy(role, io);
-  }
+  Io io = open_io<Io>(role);
+  if constexpr (SharesProgram<Io>) role.program = io.program();
+  respond_by_strategy(role, io);
 }
 
 uint64_t mac_word(const uint8_t* mac) {

@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <array>
+#include <bitset>
 #include <ctime>
 #include <functional>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "core/clock.h"
@@ -16,8 +18,10 @@
 #include "generate/feed.h"
 #include "generate/ledger.h"
 #include "generate/pacing.h"
+#include "generate/timestamps.h"
 #include "io/packet_io.h"
 #include "loop/role.h"
+#include "loop/siblings.h"
 
 namespace carom {
 
@@ -35,6 +39,8 @@ struct GeneratorConfig {
   uint64_t late_threshold_ns;
   LatePolicy late = LatePolicy::catch_up;  // open loop: of what is later than the threshold
   uint32_t breakdown_every;                // one tick of so many is followed (core/passages.h); 0: none
+  uint32_t thread = 0;       // this one's number
+  uint32_t threads = 1;      // of the run
 };
 
 struct GeneratorCounters {
@@ -57,6 +63,9 @@ struct GeneratorCounters {
   Counter bursts;         // sends of several ticks at once, because the sender was behind
   Counter frames_in;      // everything that was received
   Counter foreign;        // datagrams that are not for the order port, or not for this host
+  Counter handed;         // orders received that another thread has to judge
+  Counter handed_lost;    // of those, the ones that found no room on the way
+  Counter handed_in;      // orders that another thread received for this one
   std::array<Counter, static_cast<size_t>(ParseResult::COUNT)>
       refused;  // received frames, by the parser's reason
 };
@@ -84,6 +93,9 @@ struct GeneratorRole : Role {
   LargestIntervals latest{LATEST};
   PassageLog sends;
   PassageLog answers;
+  // Of the threads of one run. Set before opening, but for the first one, which brings it.
+  std::shared_ptr<Siblings> siblings =
+      config.threads > 1 && config.thread == 0 ? std::make_shared<Siblings>(config.threads) : nullptr;
 };
 
 template <PacketIo Io>
@@ -98,7 +110,12 @@ class GenerateLoop {
         flows_(role.config.streams[0].flows),
         source_(role.config.streams[0].ticks),
         schedule_(role.config.streams[0].schedule),
-        parse_options_{role.config.io.vlan, true, -1} {
+        parse_options_{ANY_VLAN, true, -1},
+        siblings_(role.siblings.get()),
+        timestamps_(role.config.thread, role.config.threads) {
+    for (const StreamConfig& each : config_.streams) {
+      for (const LineConfig& its : each.lines) vlans_.set(static_cast<size_t>(its.vlan + 1));
+    }
     if (!is_plain(config_.streams)) {
       feed_.emplace(config_.streams, config_.feed, config_.io.link, config_.io.ttl, role.lines,
                     config_.io.receives ? &ledger_ : nullptr);
@@ -120,7 +137,7 @@ class GenerateLoop {
 
   void run() noexcept {
     uint64_t now_ns = clock_.now_ns();
-    start_ns_ = now_ns + START_DELAY_NS;
+    start_ns_ = siblings_ == nullptr ? now_ns + START_DELAY_NS : siblings_->start_ns(now_ns);
     warmup_end_ns_ = start_ns_ + config_.warmup_ns;
     end_ns_ = config_.duration_ns == 0 ? UINT64_MAX : warmup_end_ns_ + config_.duration_ns;
     epoch_offset_ns_ = clock_.offset_to(CLOCK_REALTIME);
@@ -170,7 +187,10 @@ class GenerateLoop {
       causes_.ahead(now_ns, role_.stalls.total_ns());
       if (next_planned_ns_ >= end_ns_ || now_ns >= end_ns_) finished_ = true;
     }
-    if (config_.io.receives) receive(now_ns);
+    if (!config_.io.receives) return;
+    if (siblings_ != nullptr) [[unlikely]]
+      take_handed(now_ns);
+    receive(now_ns);
   }
 
   void turn_feed(uint64_t now_ns) noexcept {
@@ -414,9 +434,7 @@ class GenerateLoop {
 
   void write(Frame& frame, Tick& tick, uint64_t planned_ns, FrameTemplate& headers) noexcept {
     // The planned time since the epoch, made unique where two ticks are planned for the same ns.
-    uint64_t timestamp = planned_ns + static_cast<uint64_t>(epoch_offset_ns_);
-    last_timestamp_ = timestamp > last_timestamp_ ? timestamp : last_timestamp_ + 1;
-    tick.timestamp = last_timestamp_;
+    tick.timestamp = timestamps_.next(planned_ns + static_cast<uint64_t>(epoch_offset_ns_));
     tick.write(headers.begin(frame.data));
     headers.finish(frame.data);
     frame.length = headers.frame_length();
@@ -484,6 +502,10 @@ class GenerateLoop {
       ++counters_.refused[static_cast<size_t>(result)];
       return 0;
     }
+    if (!vlans_.test(static_cast<size_t>(datagram.vlan + 1))) [[unlikely]] {
+      ++counters_.refused[static_cast<size_t>(ParseResult::wrong_vlan)];
+      return 0;
+    }
     const Link& link = config_.io.link;
     const uint8_t* own = datagram.ipv6 ? link.address6 : link.address4;
     if (datagram.destination_port != config_.io.local_port ||
@@ -494,7 +516,40 @@ class GenerateLoop {
     CAROM_PROBE2(orders_received, datagram.payload_length, now_ns);
     if (role_.answers.on()) [[unlikely]]
       log_answers(datagram, now_ns);
+    if (siblings_ != nullptr) [[unlikely]]
+      return share(datagram, now_ns, frame.stamp_ns);
     return ledger_.received(datagram.payload, datagram.payload_length, now_ns, frame.stamp_ns);
+  }
+
+  // Each order to the thread whose tick it answers. Returns how many of this one's have got their answer.
+  uint32_t share(const Datagram& datagram, uint64_t now_ns, uint64_t stamp_ns) noexcept {
+    uint32_t settled = 0;
+    uint32_t at = 0;
+    for (; at + TRADING_ORDER_SIZE <= datagram.payload_length; at += TRADING_ORDER_SIZE) {
+      const uint8_t* order = datagram.payload + at;
+      uint32_t owner = siblings_->owner(order);
+      if (owner == config_.thread) {
+        settled += ledger_.received(order, TRADING_ORDER_SIZE, now_ns, stamp_ns);
+        continue;
+      }
+      ++counters_.handed;
+      if (!siblings_->give(config_.thread, owner, order, now_ns, stamp_ns)) ++counters_.handed_lost;
+    }
+    if (at != datagram.payload_length)  // counted, as where there is one thread
+      ledger_.received(datagram.payload + at, datagram.payload_length - at, now_ns, stamp_ns);
+    return settled;
+  }
+
+  // What others received for this thread.
+  void take_handed(uint64_t now_ns) noexcept {
+    uint32_t answered = 0;
+    siblings_->take(config_.thread, [&](const HandedOrder& order) {
+      ++counters_.handed_in;
+      answered += ledger_.received(order.bytes, TRADING_ORDER_SIZE, order.received_ns, order.stamp_ns);
+    });
+    if (answered == 0) return;
+    role_.stalls.work(1);
+    release_window(answered, now_ns);
   }
 
   void release_window(uint32_t answered, uint64_t now_ns) noexcept {
@@ -543,18 +598,22 @@ class GenerateLoop {
   // Everything is sent: waits for the answers that are due, no longer than the timeout, and a little for
   // those that must not come.
   void drain() noexcept {
-    if (!config_.io.receives ||
-        (number_ == 0 && counters_.sent.get() + ledger_.counters().warmup_sent.get() == 0))
-      return;
+    bool idle = number_ == 0 && counters_.sent.get() + ledger_.counters().warmup_sent.get() == 0;
+    if (!config_.io.receives || (idle && siblings_ == nullptr)) return;
     uint64_t now_ns = clock_.now_ns();
     uint64_t settled_ns = now_ns + SETTLE_NS;
+    bool told = false;
     while (role_.command() != Role::Command::abort) {
       now_ns = clock_.now_ns();
       role_.stalls.turn(now_ns);
+      if (siblings_ != nullptr) take_handed(now_ns);
       receive(now_ns);
       ledger_.expire(now_ns);  // not only when nothing comes: on a busy network something always does
       bool stamps_pending = ledger_.stamps_due() > 0 && now_ns < settled_ns + 9 * SETTLE_NS;
-      if (now_ns > settled_ns && ledger_.waiting() == 0 && !stamps_pending) return;
+      if (now_ns <= settled_ns || ledger_.waiting() != 0 || stamps_pending) continue;
+      if (siblings_ == nullptr) return;
+      if (!std::exchange(told, true)) siblings_->settled();
+      if (siblings_->all_settled()) return;
     }
   }
 
@@ -568,6 +627,9 @@ class GenerateLoop {
   TickSource source_;
   Schedule schedule_;
   ParseOptions parse_options_;
+  std::bitset<4096> vlans_;  // that orders may come in; the first bit is for untagged ones
+  Siblings* siblings_;       // null when there is one thread
+  Timestamps timestamps_;
   std::vector<FrameTemplate> templates_;  // of each flow
   std::array<Frame, RECEIVE_BATCH> rx_;
   std::array<Frame, SEND_BATCH> tx_;
@@ -583,7 +645,6 @@ class GenerateLoop {
   uint64_t start_ns_ = 0;
   uint64_t warmup_end_ns_ = 0;
   uint64_t end_ns_ = 0;
-  uint64_t last_timestamp_ = 0;
   int64_t epoch_offset_ns_ = 0;
   uint64_t allowed_ns_ = 0;  // closed loop: when the window had room, or the pause was over
   uint32_t free_ = 0;        // closed loop: room in the window
