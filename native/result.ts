@@ -53,6 +53,7 @@ export interface GeneratorResult {
   readonly sends: BigUint64Array; // rows of tick timestamp, planned, handed to the backend, returned
   readonly answers: BigUint64Array; // rows of tick timestamp, the order's timestamp, received, received
   readonly lines: readonly LineCounts[]; // of each stream its lines; of a plain one nothing is counted here
+  readonly streams: readonly StreamCounts[]; // empty where there is one: it has all
   readonly notes: readonly string[]; // what the backend found out at open: mode, queue, stamps
 }
 
@@ -67,6 +68,22 @@ export interface ArrivalFindings {
   readonly lastErrors: Float64Array;
   readonly clockDrift: number; // ns that the kernel's clock ran ahead of the TSC between first and last
   readonly elapsed: number; // ns, from the first to the last
+}
+
+/** What the ledger has of one stream, measured ticks only. An order that answers no tick is of no stream. */
+export interface StreamCounts {
+  readonly sent: number;
+  readonly withheld: number; // lost or spoilt on purpose
+  readonly quiet: number; // must not be answered
+  readonly correct: number;
+  readonly wrong: number;
+  readonly late: number;
+  readonly missing: number;
+  readonly duplicate: number;
+  readonly unexpected: number;
+  readonly reordered: number;
+  readonly latencyPlanned: HistogramData;
+  readonly latencyActual: HistogramData;
 }
 
 /** What became of the datagrams of a line when their time came, the warm-up included. */

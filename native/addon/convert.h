@@ -25,6 +25,7 @@ Napi::Array write_examples(Napi::Env env, const std::vector<Example>& examples);
 Napi::Array write_lines(Napi::Env env, const std::vector<LineCounters>& lines);
 Napi::Value write_passages(Napi::Env env, const PassageLog& log);
 Napi::Array write_trace(Napi::Env env, const std::vector<TraceRecord>& records);
+Napi::Array write_streams(Napi::Env env, const std::vector<StreamLedger>& streams);
 Napi::Array write_strings(Napi::Env env, const std::vector<std::string>& strings);
 Napi::Object write_counters(Napi::Env env, const GeneratorRole& role);
 Napi::Object write_counters(Napi::Env env, const ResponderRole& role);

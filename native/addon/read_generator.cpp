@@ -182,6 +182,7 @@ TickSourceConfig read_ticks(const Napi::Object& object) {
 namespace {
 
 constexpr uint32_t LINES_MAX = 4;
+constexpr uint32_t STREAMS_MAX = 64;
 constexpr size_t FEED_BYTES_MAX = size_t{1} << 30;
 
 template <class T, class Read>
@@ -272,8 +273,9 @@ StreamConfig read_stream(const Napi::Object& object, const Link& link) {
 GeneratorConfig read_generator(const Napi::Object& object) {
   GeneratorConfig config{};
   config.io = read_io(nested(object, "io"));
-  config.streams = read_list<StreamConfig>(
-      object, "streams", 1, [&](const Napi::Object& stream) { return read_stream(stream, config.io.link); });
+  config.streams = read_list<StreamConfig>(object, "streams", STREAMS_MAX, [&](const Napi::Object& stream) {
+    return read_stream(stream, config.io.link);
+  });
   config.closed = text(object, "mode") == "closed";
   config.window = integer<uint32_t>(object, "window", 1, 1 << 16);
   config.count = integer<uint64_t>(object, "count", 0, 1e15);
@@ -287,7 +289,10 @@ GeneratorConfig read_generator(const Napi::Object& object) {
   if (config.late == LatePolicy::skip && !is_plain(config.streams)) refuse("late", "to skip single ticks");
   config.threads = integer<uint32_t>(object, "threads", 1, Siblings::MAX);
   config.thread = integer<uint32_t>(object, "thread", 0, config.threads - 1);
+  config.feed.thread = config.thread;
+  config.feed.threads = config.threads;
   config.ledger.strategy = read_strategy(nested(object, "strategy"));
+  config.ledger.streams = static_cast<uint32_t>(config.streams.size());
   config.ledger.match = read_match(text(object, "match"));
   config.ledger.timeout_ns = integer<uint64_t>(object, "timeoutNs", 1, 60e9);
   config.ledger.stamped = config.io.tx_stamps && config.io.timestamps != Provenance::tsc;

@@ -26,6 +26,7 @@ struct GeneratorTraits {
     object.Set("latest", write_intervals(env, role.latest.intervals()));
     object.Set("examples", write_examples(env, role.ledger.examples()));
     object.Set("lines", write_lines(env, role.lines));
+    object.Set("streams", write_streams(env, role.ledger.streams()));
     object.Set("sends", write_passages(env, role.sends));
     object.Set("answers", write_passages(env, role.answers));
   }

@@ -159,6 +159,28 @@ uint64_t frames_out(const GeneratorRole& role) {
   return frames;
 }
 
+Napi::Array write_streams(Napi::Env env, const std::vector<StreamLedger>& streams) {
+  Napi::Array array = Napi::Array::New(env, streams.size());
+  for (uint32_t i = 0; i < streams.size(); i++) {
+    const LedgerCounters& ledger = streams[i].counters;
+    Napi::Object object = Napi::Object::New(env);
+    put(object, "sent", ledger.sent);
+    put(object, "withheld", ledger.withheld);
+    put(object, "quiet", ledger.quiet);
+    put(object, "correct", ledger.correct);
+    put(object, "wrong", ledger.wrong);
+    put(object, "late", ledger.late);
+    put(object, "missing", ledger.missing);
+    put(object, "duplicate", ledger.duplicate);
+    put(object, "unexpected", ledger.unexpected);
+    put(object, "reordered", ledger.reordered);
+    object.Set("latencyPlanned", write_histogram(env, streams[i].latency_planned));
+    object.Set("latencyActual", write_histogram(env, streams[i].latency_actual));
+    array[i] = object;
+  }
+  return array;
+}
+
 Napi::Object write_counters(Napi::Env env, const GeneratorRole& role) {
   Napi::Object object = Napi::Object::New(env);
   const LedgerCounters& ledger = role.ledger.counters();

@@ -137,8 +137,8 @@ struct Feed::Line {
 };
 
 struct Feed::Stream {
-  explicit Stream(const StreamConfig& config)
-      : config(config), source(config.ticks), schedule(config.schedule) {}
+  Stream(const StreamConfig& config, uint32_t index)
+      : config(config), index(index), source(config.ticks), schedule(config.schedule) {}
 
   // When something is to be done for it: the next tick comes, or the time of a datagram is over.
   uint64_t time_ns() const noexcept {
@@ -147,6 +147,7 @@ struct Feed::Stream {
   }
 
   const StreamConfig& config;
+  uint32_t index;
   TickSource source;
   Schedule schedule;
   uint32_t first_line = 0;
@@ -164,21 +165,26 @@ uint32_t Feed::capacity(const FeedConfig& config) noexcept {
 
 Feed::Feed(const std::vector<StreamConfig>& streams, const FeedConfig& config, const Link& link, uint8_t ttl,
            std::span<LineCounters> counters, Ledger* ledger)
-    : datagrams_(capacity(config)), counters_(counters), ledger_(ledger), arbitrates_(config.arbitrates) {
+    : datagrams_(capacity(config)),
+      counters_(counters),
+      ledger_(ledger),
+      arbitrates_(config.arbitrates),
+      timestamps_(config.thread, config.threads) {
   for (const StreamConfig& stream : streams) {
     most_ = std::max(most_, stream.most);
     uint32_t number = static_cast<uint32_t>(streams_.size());
-    Stream& made = streams_.emplace_back(stream);
+    Stream& made = streams_.emplace_back(stream, number);
     made.first_line = static_cast<uint32_t>(lines_.size());
     made.line_count = static_cast<uint32_t>(stream.lines.size());
     for (const LineConfig& line : stream.lines) {
-      Line& queue = lines_.emplace_back(line, number, stream.ticks.seed, lines_.size(), capacity(config));
+      Line& queue = lines_.emplace_back(line, number, stream.ticks.seed, lines_.size() - made.first_line,
+                                        capacity(config));
       Endpoint from{};
       memcpy(from.mac, link.mac, 6);
       memcpy(from.address, line.ipv6 ? link.address6 : link.address4, line.ipv6 ? 16 : 4);
       for (uint32_t flow = 0; flow < stream.flows; flow++) {
         from.port = static_cast<uint16_t>(stream.source_port + flow);
-        queue.templates.emplace_back(from, line.destination, line.ipv6, line.vlan, ttl, 0);
+        queue.templates.emplace_back(from, line.destination, line.ipv6, line.vlan, ttl, line.dscp, 0);
       }
     }
   }
@@ -236,9 +242,7 @@ void Feed::draw(Stream& stream) noexcept {
   stream.schedule.advance();
   Tick tick = stream.source.next();
   // The planned time since the epoch, made unique where two ticks are planned for the same ns.
-  uint64_t timestamp = planned_ns + static_cast<uint64_t>(epoch_offset_ns_);
-  last_timestamp_ = std::max(timestamp, last_timestamp_ + 1);
-  tick.timestamp = last_timestamp_;
+  tick.timestamp = timestamps_.next(planned_ns + static_cast<uint64_t>(epoch_offset_ns_));
   if (stream.open == NONE) {
     stream.open = free_.back();
     free_.pop_back();
@@ -251,8 +255,8 @@ void Feed::draw(Stream& stream) noexcept {
     if (!sizes.empty()) datagram.size = sizes[datagram.number % sizes.size()];
   }
   FedDatagram& datagram = datagrams_[stream.open];
-  ticks_[size_t{stream.open} * most_ + datagram.count++] = {tick,
-                                                            ledger_ == nullptr ? 0 : ledger_->plan(tick)};
+  ticks_[size_t{stream.open} * most_ + datagram.count++] = {
+      tick, ledger_ == nullptr ? 0 : ledger_->plan(tick, stream.index)};
   if (datagram.count == stream.config.most) close(stream, planned_ns);
 }
 
@@ -308,6 +312,10 @@ Transmission Feed::take() noexcept {
   Transmission taken = take_from(lines_[next_.line]);
   find_next();
   return taken;
+}
+
+uint32_t Feed::stream(const Transmission& transmission) const noexcept {
+  return lines_[transmission.line].stream;
 }
 
 uint32_t Feed::write(const Transmission& transmission, uint8_t* frame) const noexcept {

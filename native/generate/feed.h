@@ -13,6 +13,7 @@
 #include "core/counters.h"
 #include "generate/ledger.h"
 #include "generate/stream.h"
+#include "generate/timestamps.h"
 
 namespace carom {
 
@@ -58,9 +59,11 @@ struct Transmission {
 };
 
 struct FeedConfig {
-  uint64_t hold_ns;  // how long a tick may be held back: by packing, skew, delay, jitter and reordering
-  double peak_pps;   // of all streams
-  bool arbitrates;   // the device takes the first copy of a tick and ignores the others
+  uint64_t hold_ns;     // how long a tick may be held back: by packing, skew, delay, jitter and reordering
+  double peak_pps;      // of all streams
+  bool arbitrates;      // the device takes the first copy of a tick and ignores the others
+  uint32_t thread = 0;  // that plans it
+  uint32_t threads = 1;
 };
 
 class Feed {
@@ -84,6 +87,7 @@ class Feed {
   Transmission take() noexcept;
 
   uint32_t write(const Transmission& transmission, uint8_t* frame) const noexcept;
+  uint32_t stream(const Transmission& transmission) const noexcept;  // whose it is
   std::span<const FedTick> ticks(const Transmission& transmission) const noexcept {
     return {ticks_.data() + size_t{transmission.datagram} * most_, datagrams_[transmission.datagram].count};
   }
@@ -126,7 +130,7 @@ class Feed {
   bool arbitrates_;
   bool finishing_ = false;
   uint64_t never_ns_ = 0;
-  uint64_t last_timestamp_ = 0;
+  Timestamps timestamps_;
   int64_t epoch_offset_ns_ = 0;
   Transmission next_{};
 };

@@ -38,7 +38,8 @@ Ledger::Ledger(const LedgerConfig& config)
       mask_(config.capacity - 1),
       entries_(config.capacity),
       due_(config.capacity),
-      frames_(config.in_steps && config.stamped ? config.capacity : 0) {
+      frames_(config.in_steps && config.stamped ? config.capacity : 0),
+      streams_(config.streams > 1 ? config.streams : 0) {
   examples_.reserve(EXAMPLES * 6);
 }
 
@@ -51,7 +52,7 @@ Ledger::Entry& Ledger::claim() noexcept {
 
 bool Ledger::sent(const Tick& tick, uint64_t planned_ns, uint64_t sent_ns, bool measured) noexcept {
   Entry& slot = claim();
-  slot = {planned_ns, sent_ns, 0, 0, tick, 0, State::planned, measured, 0};
+  slot = {planned_ns, sent_ns, 0, 0, tick, 0, State::planned, measured, 0, 0};
   if (config_.stamped) stamps_due_++;
   return begin(slot, next_++, measured);
 }
@@ -70,26 +71,22 @@ bool Ledger::begin(Entry& slot, uint64_t number, bool measured) noexcept {
     }
     waiting_++;
   }
-  if (!measured) {
-    ++counters_.warmup_sent;
-    return due;
-  }
-  ++counters_.sent;
-  if (!due) ++counters_.quiet;
+  count(measured ? &LedgerCounters::sent : &LedgerCounters::warmup_sent, slot.stream);
+  if (measured && !due) count(&LedgerCounters::quiet, slot.stream);
   return due;
 }
 
-uint32_t Ledger::plan(const Tick& tick) noexcept {
-  claim() = {0, 0, 0, 0, tick, 0, State::planned, false, 0};
+uint32_t Ledger::plan(const Tick& tick, uint32_t stream) noexcept {
+  claim() = {0, 0, 0, 0, tick, 0, State::planned, false, 0, static_cast<uint8_t>(stream)};
   due_[next_ & mask_] = {};
   return static_cast<uint32_t>(next_++);
 }
 
-void Ledger::depart(uint32_t low, uint64_t planned_ns, uint64_t sent_ns, bool measured,
+void Ledger::depart(uint32_t low, uint32_t stream, uint64_t planned_ns, uint64_t sent_ns, bool measured,
                     uint8_t answers) noexcept {
   uint64_t number = extend(low);
   // Held back for so long that the ring came round: it can't be judged any more.
-  if (number < oldest()) return sent_only(measured, true);
+  if (number < oldest()) return sent_only(measured, stream, true);
   Entry& slot = entry(number);
   slot.planned_ns = planned_ns;
   slot.sent_ns = sent_ns;
@@ -98,8 +95,8 @@ void Ledger::depart(uint32_t low, uint64_t planned_ns, uint64_t sent_ns, bool me
   begin(slot, number, measured);
 }
 
-void Ledger::withhold(uint32_t low, bool measured) noexcept {
-  sent_only(measured, true);
+void Ledger::withhold(uint32_t low, uint32_t stream, bool measured) noexcept {
+  sent_only(measured, stream, true);
   uint64_t number = extend(low);
   if (number < oldest()) return;
   entry(number).state = State::withheld;
@@ -137,9 +134,13 @@ uint32_t Ledger::received(const uint8_t* payload, uint32_t length, uint64_t now_
 bool Ledger::judge(const Order& order, uint64_t now_ns, uint64_t stamp_ns) noexcept {
   Entry* found = find(order);
   bool measured = found == nullptr || found->measured;
-  if (measured) ++counters_.received;
-  auto fault = [&](Verdict verdict, Counter& counter) {
-    ++(measured ? counter : counters_.warmup_faults);
+  auto add = [&](Counter LedgerCounters::*counter) {
+    if (found != nullptr) return count(counter, found->stream);
+    ++(counters_.*counter);
+  };
+  if (measured) add(&LedgerCounters::received);
+  auto fault = [&](Verdict verdict, Counter LedgerCounters::*counter) {
+    add(measured ? counter : &LedgerCounters::warmup_faults);
     keep(verdict, found, order.bytes);
     CAROM_PROBE3(order_judged, static_cast<uint8_t>(verdict), found != nullptr ? now_ns - found->sent_ns : 0,
                  found != nullptr ? found->tick.timestamp : 0);
@@ -147,33 +148,33 @@ bool Ledger::judge(const Order& order, uint64_t now_ns, uint64_t stamp_ns) noexc
   };
   if (found == nullptr || found->state == State::quiet || found->state == State::planned ||
       found->state == State::withheld) {
-    return fault(Verdict::unexpected, counters_.unexpected);
+    return fault(Verdict::unexpected, &LedgerCounters::unexpected);
   }
   if (found->state == State::answered || found->state == State::awaiting_stamp) {
     if (found->copies > 0 && is_right(order, *found)) {
       found->copies--;
-      if (measured) ++counters_.answered_copies;
+      if (measured) add(&LedgerCounters::answered_copies);
       return false;
     }
-    return fault(Verdict::duplicate, counters_.duplicate);
+    return fault(Verdict::duplicate, &LedgerCounters::duplicate);
   }
   bool was_missing = found->state == State::missing;
   if (was_missing) {
-    (measured ? counters_.missing : counters_.warmup_faults).subtract(1);
+    forgive(*found);
   } else {
     waiting_--;
   }
   if (!is_right(order, *found)) {
-    fault(Verdict::wrong, counters_.wrong);
+    fault(Verdict::wrong, &LedgerCounters::wrong);
   } else if (was_missing || now_ns > found->sent_ns + config_.timeout_ns) {
-    fault(Verdict::late, counters_.late);
+    fault(Verdict::late, &LedgerCounters::late);
   } else {
-    ++(measured ? counters_.correct : counters_.warmup_answered);
+    add(measured ? &LedgerCounters::correct : &LedgerCounters::warmup_answered);
     CAROM_PROBE3(order_judged, static_cast<uint8_t>(Verdict::correct), now_ns - found->sent_ns,
                  found->tick.timestamp);
   }
   if (found->tick.timestamp < newest_answered_) {
-    ++counters_.reordered;
+    add(&LedgerCounters::reordered);
   } else {
     newest_answered_ = found->tick.timestamp;
   }
@@ -309,6 +310,9 @@ void Ledger::record(Entry& entry, uint64_t rx_stamp_ns, uint64_t tx_stamp_ns) no
   latency_actual_.record(actual_ns);
   latency_planned_.record(actual_ns + late_ns);
   slowest_.offer(entry.planned_ns, entry.received_ns);
+  if (streams_.empty()) return;
+  streams_[entry.stream].latency_actual.record(actual_ns);
+  streams_[entry.stream].latency_planned.record(actual_ns + late_ns);
 }
 
 uint32_t Ledger::expire(uint64_t now_ns) noexcept {
@@ -330,9 +334,16 @@ uint32_t Ledger::expire(uint64_t now_ns) noexcept {
 void Ledger::expire_one(Entry& slot) noexcept {
   slot.state = State::missing;
   CAROM_PROBE1(tick_missing, slot.tick.timestamp);
-  ++(slot.measured ? counters_.missing : counters_.warmup_faults);
+  count(slot.measured ? &LedgerCounters::missing : &LedgerCounters::warmup_faults, slot.stream);
   waiting_--;
   if (config_.match != Match::clordid) waiting_head_ = slot.next;  // the oldest is the first of the list
+}
+
+// Its order came after all.
+void Ledger::forgive(const Entry& slot) noexcept {
+  auto counter = slot.measured ? &LedgerCounters::missing : &LedgerCounters::warmup_faults;
+  (counters_.*counter).subtract(1);
+  if (!streams_.empty()) (streams_[slot.stream].counters.*counter).subtract(1);
 }
 
 // The ring comes round: the entry is about to be another tick's.

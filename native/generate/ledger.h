@@ -32,6 +32,7 @@ struct LedgerConfig {
   bool stamped;  // kernel or hardware timestamps are wanted
   StrategyConfig strategy;
   bool in_steps = false;  // ticks are planned, and depart later (plan, depart)
+  uint32_t streams = 1;   // whose figures are kept apart as well when there are several
 };
 
 // Each tick of the measured part is counted once in sent, and once in one of those behind it.
@@ -59,6 +60,13 @@ struct LedgerCounters {
   Counter warmup_faults;    // any other verdict
 };
 
+// The same of one stream. An order that belongs to no tick belongs to no stream.
+struct StreamLedger {
+  LedgerCounters counters;
+  Histogram latency_planned;
+  Histogram latency_actual;
+};
+
 // An order that was not right, or a tick whose order did not come: kept for the report.
 struct Example {
   Verdict verdict;
@@ -79,24 +87,24 @@ class Ledger {
 
   // A tick has been handed to the wire; `measured` is false in the warm-up. Returns whether an order must
   // come back.
-  bool sent(const Tick& tick, uint64_t planned_ns, uint64_t sent_ns, bool measured) noexcept;
+  bool sent(const Tick& tick, uint64_t planned_ns, uint64_t sent_ns, bool measured) noexcept;  // of stream 0
 
   // The same where nobody waits for answers: it is counted, and forgotten.
-  void sent_only(bool measured, bool withheld = false) noexcept {
-    ++(measured ? counters_.sent : counters_.warmup_sent);
-    if (measured && withheld) ++counters_.withheld;
+  void sent_only(bool measured, uint32_t stream, bool withheld = false) noexcept {
+    count(measured ? &LedgerCounters::sent : &LedgerCounters::warmup_sent, stream);
+    if (measured && withheld) count(&LedgerCounters::withheld, stream);
   }
 
   // The same in steps, for ticks that leave in another order than that of their timestamps. First it gets its
   // entry, whose number is returned; timestamps grow from call to call.
-  uint32_t plan(const Tick& tick) noexcept;
+  uint32_t plan(const Tick& tick, uint32_t stream) noexcept;
 
   // Then it was sent, so that the device can answer it; so many times, if it was sent as often.
-  void depart(uint32_t number, uint64_t planned_ns, uint64_t sent_ns, bool measured,
+  void depart(uint32_t number, uint32_t stream, uint64_t planned_ns, uint64_t sent_ns, bool measured,
               uint8_t answers) noexcept;
 
   // Or it never will be, on purpose, so that nothing may come back.
-  void withhold(uint32_t number, bool measured) noexcept;
+  void withhold(uint32_t number, uint32_t stream, bool measured) noexcept;
 
   // A frame was handed to the wire, with these ticks for the first time: what left() is told is about frames.
   // Called for each frame, or for none.
@@ -129,6 +137,7 @@ class Ledger {
   const Histogram& warmup() const noexcept { return warmup_; }
   const LargestIntervals& slowest() const noexcept { return slowest_; }
   const std::vector<Example>& examples() const noexcept { return examples_; }
+  const std::vector<StreamLedger>& streams() const noexcept { return streams_; }  // empty: there is one
 
  private:
   enum class State : uint8_t { quiet, waiting, missing, awaiting_stamp, answered, planned, withheld };
@@ -145,6 +154,7 @@ class Ledger {
     State state;
     bool measured;
     uint8_t copies;  // answers that may follow the first one
+    uint8_t stream;
   };
   static_assert(sizeof(Entry) == 64);
 
@@ -170,11 +180,16 @@ class Ledger {
     return due_[static_cast<size_t>(&entry - entries_.data())];
   }
   Entry& claim() noexcept;
+  void count(Counter LedgerCounters::*counter, uint32_t stream) noexcept {
+    ++(counters_.*counter);
+    if (!streams_.empty()) ++(streams_[stream].counters.*counter);
+  }
   bool begin(Entry& slot, uint64_t number, bool measured) noexcept;
   void stamp(Entry& slot, uint64_t stamp_ns) noexcept;
   void answered(Entry& entry, uint64_t now_ns, uint64_t stamp_ns) noexcept;
   void record(Entry& entry, uint64_t rx_stamp_ns, uint64_t tx_stamp_ns) noexcept;
   void expire_one(Entry& entry) noexcept;
+  void forgive(const Entry& entry) noexcept;
   void lap(Entry& entry) noexcept;
   [[gnu::noinline]] void keep(Verdict verdict, const Entry* entry, const uint8_t* received) noexcept;
 
@@ -199,6 +214,7 @@ class Ledger {
   Histogram latency_actual_;
   Histogram warmup_;
   LargestIntervals slowest_{SLOWEST};
+  std::vector<StreamLedger> streams_;
   std::vector<Example> examples_;
   size_t examples_by_verdict_[6] = {};
 };

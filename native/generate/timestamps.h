@@ -1,5 +1,5 @@
-// The timestamps that tie orders to their ticks: near the planned time, each greater than the one before. Where
-// several threads send, the remainder tells whose tick it is, so none of them is sent twice.
+// The timestamps that tie orders to their ticks: near the planned time, each greater than the one before.
+// Where several threads send, the remainder tells whose tick it is, so none of them is sent twice.
 #pragma once
 
 #include <cstdint>

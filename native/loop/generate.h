@@ -94,8 +94,9 @@ struct GeneratorRole : Role {
   PassageLog sends;
   PassageLog answers;
   // Of the threads of one run. Set before opening, but for the first one, which brings it.
-  std::shared_ptr<Siblings> siblings =
-      config.threads > 1 && config.thread == 0 ? std::make_shared<Siblings>(config.threads) : nullptr;
+  std::shared_ptr<Siblings> siblings = config.threads > 1 && config.thread == 0
+                                           ? std::make_shared<Siblings>(config.threads)
+                                           : nullptr;
 };
 
 template <PacketIo Io>
@@ -238,17 +239,19 @@ class GenerateLoop {
   void account(const Transmission& transmission, uint64_t sent_ns) noexcept {
     bool measured = is_measured(transmission.planned_ns);
     std::span<const FedTick> ticks = feed_->ticks(transmission);
+    uint32_t stream = feed_->stream(transmission);
     feed_->count(transmission);
     if (config_.io.receives && !transmission.lost)
       ledger_.frame(transmission.first ? ticks : std::span<const FedTick>{});
     if (transmission.counts()) {
       for (const FedTick& fed : ticks) {
         if (!config_.io.receives) {
-          ledger_.sent_only(measured, transmission.withheld);
+          ledger_.sent_only(measured, stream, transmission.withheld);
         } else if (transmission.withheld) {
-          ledger_.withhold(fed.entry, measured);
+          ledger_.withhold(fed.entry, stream, measured);
         } else {
-          ledger_.depart(fed.entry, transmission.planned_ns, sent_ns, measured, feed_->answers(transmission));
+          ledger_.depart(fed.entry, stream, transmission.planned_ns, sent_ns, measured,
+                         feed_->answers(transmission));
         }
         CAROM_PROBE3(tick_sent, fed.tick.timestamp, transmission.planned_ns, sent_ns);
         if (measured && transmission.first && role_.sends.on() && role_.sends.wants(fed.tick.timestamp)) {
@@ -447,7 +450,7 @@ class GenerateLoop {
     if (config_.io.receives) {
       answer_due = ledger_.sent(tick, planned_ns, sent_ns, measured);
     } else {
-      ledger_.sent_only(measured);
+      ledger_.sent_only(measured, 0);
     }
     CAROM_PROBE3(tick_sent, tick.timestamp, planned_ns, sent_ns);
     if (config_.closed) {
@@ -627,7 +630,7 @@ class GenerateLoop {
   TickSource source_;
   Schedule schedule_;
   ParseOptions parse_options_;
-  std::bitset<4096> vlans_;  // that orders may come in; the first bit is for untagged ones
+  std::bitset<4097> vlans_;  // that orders may come in; the first bit is for untagged ones
   Siblings* siblings_;       // null when there is one thread
   Timestamps timestamps_;
   std::vector<FrameTemplate> templates_;  // of each flow

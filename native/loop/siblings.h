@@ -1,6 +1,6 @@
-// What the generator's threads of one run share: when they begin, when all is over, and the orders that one of
-// them received and another one has to judge. Which queue an order comes in by is the network's choice; whose
-// tick it answers is told by its clOrdId (generate/timestamps.h).
+// What the generator's threads of one run share: when they begin, when all is over, and the orders that one
+// of them received and another one has to judge. Which queue an order comes in by is the network's choice;
+// whose tick it answers is told by its clOrdId (generate/timestamps.h).
 #pragma once
 
 #include <atomic>
@@ -72,7 +72,8 @@ class Siblings {
     }
   }
 
-  // A thread has nothing to wait for any more; but it goes on receiving for the others until all have said so.
+  // A thread has nothing to wait for any more; but it goes on receiving for the others until all have said
+  // so.
   void settled() noexcept { settled_.fetch_add(1); }
   bool all_settled() const noexcept { return settled_.load() >= threads_; }
 

@@ -1,0 +1,133 @@
+/** What several threads of a generator found, as one. */
+
+import { addHistograms } from "../native/histogram.js";
+import type {
+  Counters,
+  GeneratorResult,
+  Intervals,
+  LineCounts,
+  StallLog,
+  StreamConfig,
+  StreamCounts,
+} from "../native/index.js";
+
+/** One thread: where it ran, and which streams it sent, by their numbers in the run. */
+export interface GeneratorThread {
+  readonly queue: number;
+  readonly cpu: number; // -1: not pinned
+  readonly streams: readonly number[];
+}
+
+export interface GeneratorThreadFindings extends GeneratorThread {
+  readonly counters: Counters;
+  readonly stalls: StallLog;
+}
+
+/** Of all threads together, as everything but `threads`; streams and lines in the order of the run. */
+export interface GeneratorFindings extends Omit<GeneratorResult, "stalls"> {
+  readonly threads: readonly GeneratorThreadFindings[];
+}
+
+const INTERVALS_MAX = 1000; // as many as one thread keeps (native/loop/generate.h)
+
+/**
+ * @param threads in their order, as the results
+ * @param streams of each thread, in its order: how many lines each has
+ */
+export function mergeResults(
+  results: readonly GeneratorResult[],
+  threads: readonly GeneratorThread[],
+  streams: readonly (readonly StreamConfig[])[],
+): GeneratorFindings {
+  const inOrder = <T>(of: readonly (readonly T[])[]): T[] => {
+    const all: T[] = [];
+    for (const [thread, { streams: numbers }] of threads.entries()) {
+      for (const [index, number] of numbers.entries()) all[number] = of[thread]![index]!;
+    }
+    return all;
+  };
+  const sum = <K extends "latencyPlanned" | "latencyActual" | "lateness" | "warmup">(key: K) =>
+    addHistograms(results.map((result) => result[key]));
+  return {
+    counters: sumCounters(results.map(({ counters }) => counters)),
+    latencyPlanned: sum("latencyPlanned"),
+    latencyActual: sum("latencyActual"),
+    lateness: sum("lateness"),
+    warmup: sum("warmup"),
+    slowest: longest(results.map(({ slowest }) => slowest)),
+    latest: longest(results.map(({ latest }) => latest)),
+    examples: results.flatMap(({ examples }) => examples),
+    sends: concatenated(results.map(({ sends }) => sends)),
+    answers: concatenated(results.map(({ answers }) => answers)),
+    lines: inOrder(results.map(({ lines }, thread) => byStream(lines, streams[thread]!))).flat(),
+    streams: inOrder(results.map(streamsOf)),
+    notes: [...new Set(results.flatMap(({ notes }) => notes))],
+    threads: results.map(({ counters, stalls }, index) => ({ ...threads[index]!, counters, stalls })),
+  };
+}
+
+/** Added up; but of the time that was measured, the longest. */
+export function sumCounters(all: readonly Counters[]): Counters {
+  const sum: Record<string, number> = {};
+  for (const counters of all) {
+    for (const [name, value] of Object.entries(counters)) {
+      const before = sum[name] ?? 0;
+      sum[name] = name === "measured_ns" ? Math.max(before, value) : before + value;
+    }
+  }
+  return sum;
+}
+
+/** A thread with one stream keeps no figures of it apart: they are its own. */
+function streamsOf({ streams, counters, latencyPlanned, latencyActual }: GeneratorResult): StreamCounts[] {
+  if (streams.length > 0) return [...streams];
+  const n = (name: string) => counters[name] ?? 0;
+  return [
+    {
+      sent: n("sent"),
+      withheld: n("withheld"),
+      quiet: n("quiet"),
+      correct: n("correct"),
+      wrong: n("wrong"),
+      late: n("late"),
+      missing: n("missing"),
+      duplicate: n("duplicate"),
+      unexpected: n("unexpected"),
+      reordered: n("reordered"),
+      latencyPlanned,
+      latencyActual,
+    },
+  ];
+}
+
+/** Lines come one stream after the other. */
+function byStream(lines: readonly LineCounts[], streams: readonly StreamConfig[]): LineCounts[][] {
+  let from = 0;
+  return streams.map((stream) => {
+    from += stream.lines.length;
+    return lines.slice(from - stream.lines.length, from);
+  });
+}
+
+/** The longest of all, as many as one thread would have kept. */
+function longest(all: readonly Intervals[]): Intervals {
+  const pairs = all.flatMap(({ starts_ns, ends_ns }) =>
+    Array.from(starts_ns, (start, index) => [start, ends_ns[index]!] as const),
+  );
+  if (all.length > 1) pairs.sort((a, b) => b[1] - b[0] - (a[1] - a[0]));
+  const kept = pairs.slice(0, INTERVALS_MAX);
+  return {
+    starts_ns: Float64Array.from(kept, ([start]) => start),
+    ends_ns: Float64Array.from(kept, ([, end]) => end),
+  };
+}
+
+function concatenated(all: readonly BigUint64Array[]): BigUint64Array {
+  const result = new BigUint64Array(all.reduce((size, { length }) => size + length, 0));
+  let at = 0;
+  for (const part of all) {
+    result.set(part, at);
+    at += part.length;
+  }
+  return result;
+}
