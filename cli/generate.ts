@@ -51,7 +51,7 @@ export const command = defineCommand({
       throw new CaromError(
         "usage",
         "carom generate",
-        "neither --rate nor --profile was given",
+        "none of --rate, --profile and --streams was given",
         "say how many ticks a second, --rate 100k for one",
       );
     }

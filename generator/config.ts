@@ -7,6 +7,7 @@ import {
   choice,
   decimal,
   duration,
+  filePath,
   flag,
   formatNs,
   integer,
@@ -18,7 +19,7 @@ import {
   symbolList,
 } from "../config/values.js";
 import { CaromError } from "../native/error.js";
-import type { GeneratorConfig, Link, Provenance } from "../native/index.js";
+import type { GeneratorConfig, Link, Provenance, StreamConfig } from "../native/index.js";
 import { isIp6 } from "../wire/address.js";
 import { type Feed, namedProfile, profileOptions } from "./feed.js";
 import { FCS_SIZE, holdNs, packingOf, SIZE_MAX } from "./frames.js";
@@ -35,6 +36,7 @@ const MAX_TIMEOUT_NS = 59e9; // the histogram ends at 60 s
 export const sendOptions = {
   rate: when(rate(MAX_RATE), "open loop: ticks a second on a fixed, absolute schedule", "ticks/s"),
   profile: namedProfile,
+  streams: when(filePath(), "open loop: several streams at once, from a file (docs/streams.md)", "file"),
   ...profileOptions,
   duration: when(duration(1e6, 7 * 24 * 3600e9), "how long to measure (default: 5s without --count)", "time"),
   count: when(integer(1, 1e15), "how many ticks to measure", "ticks"),
@@ -128,10 +130,16 @@ export interface Destination {
   readonly mac: string;
 }
 
-export interface Circumstances {
-  readonly destination: Destination;
+/** A stream of the run, with everything that is known of it. */
+export interface PlannedStream {
+  readonly name: string;
+  readonly thread: number;
+  readonly values: GeneratorValues; // of this stream
   readonly feed: Feed;
-  readonly autoCpu: number; // the core for --cpu auto; -1 for none
+  readonly destination: Destination;
+}
+
+export interface Circumstances {
   readonly timestamps: Provenance;
   readonly expectAnswers: boolean;
   readonly breakdownEvery: number;
@@ -143,38 +151,32 @@ const SMALLEST_RING = 1024; // frames
 const LARGEST_RING = 32_768;
 const CLOSED_LOOP_RING = 256; // frames: little enough to stay in a core's cache
 
-/** @throws CaromError (usage) for options that contradict each other */
-export function generatorConfig(link: Link, values: GeneratorValues, found: Circumstances): GeneratorConfig {
-  const { feed } = found;
-  refuseContradictions(values, feed);
-  refuseShapes(link, values, feed, found.destination);
-  const sourcePort = values.sourcePort ?? values.responsePort;
+/**
+ * All streams of a run, as if one thread sent them: generator/threads.ts gives each thread its own.
+ * @throws CaromError (usage) for options that contradict each other
+ */
+export function generatorConfig(
+  link: Link,
+  values: GeneratorValues,
+  streams: readonly PlannedStream[],
+  found: Circumstances,
+): GeneratorConfig {
   const isStamped = found.timestamps !== "tsc" && found.expectAnswers;
   return {
-    io: ioConfig(link, values, found.autoCpu, {
+    io: ioConfig(link, values, -1, {
       localPort: values.responsePort,
-      sendPort: sourcePort,
+      sendPort: sourcePort(streams[0]!.values, 0),
       receives: found.expectAnswers,
       groups: [],
       timestamps: found.timestamps,
       rxStamps: isStamped,
       txStamps: isStamped,
     }),
-    streams: [
-      {
-        schedule: feed.schedule,
-        ticks: feed.ticks,
-        sourcePort,
-        flows: values.flows,
-        packing: packingOf(feed.shape, link.mtu, isIp6(found.destination.address)),
-        sizes: feed.shape.sizes.map((size) => size - FCS_SIZE),
-        lines: lineConfigs(values, feed, found.destination),
-      },
-    ],
+    streams: streams.map((stream) => streamConfig(link, stream)),
     mode: isOpen(values) ? "open" : "closed",
     window: values.window ?? 1,
-    peakRate: feed.peak_pps,
-    holdNs: holdNs(feed.shape, feed.rate_pps),
+    peakRate: streams.reduce((sum, { feed }) => sum + feed.peak_pps, 0),
+    holdNs: Math.max(...streams.map(({ feed }) => holdNs(feed.shape, feed.rate_pps))),
     arbitrates: values.dutLines === "both",
     count: values.count ?? 0,
     durationNs: values.duration ?? (values.count === undefined ? DEFAULT_DURATION_NS : 0),
@@ -186,12 +188,42 @@ export function generatorConfig(link: Link, values: GeneratorValues, found: Circ
     lateThresholdNs: values.lateThreshold,
     late: values.late ?? "catch-up",
     breakdownEvery: found.breakdownEvery,
+    thread: 0,
+    threads: 1,
   };
 }
 
+/** @throws CaromError (usage) for options that contradict each other */
+export function streamConfig(link: Link, { values, feed, destination, thread }: PlannedStream): StreamConfig {
+  refuseContradictions(values, feed);
+  refuseShapes(link, values, feed, destination);
+  return {
+    schedule: feed.schedule,
+    ticks: feed.ticks,
+    sourcePort: sourcePort(values, thread),
+    flows: values.flows,
+    packing: packingOf(feed.shape, link.mtu, isIp6(destination.address)),
+    sizes: feed.shape.sizes.map((size) => size - FCS_SIZE),
+    lines: lineConfigs(values, feed, destination),
+  };
+}
+
+/** Where orders come to, and ticks from: a thread without a queue of its own has a port of its own. */
+export function ownPort(values: GeneratorValues, thread: number): number {
+  return values.backend === "af_xdp" ? values.responsePort : values.responsePort + thread;
+}
+
+function sourcePort(values: GeneratorValues, thread: number): number {
+  return values.sourcePort ?? ownPort(values, thread);
+}
+
 /** Whether ticks are sent by a schedule, and not when those before them were answered. */
-export function isOpen(values: { readonly rate?: unknown; readonly profile?: unknown }): boolean {
-  return values.rate !== undefined || values.profile !== undefined;
+export function isOpen(values: {
+  readonly rate?: unknown;
+  readonly profile?: unknown;
+  readonly streams?: unknown;
+}): boolean {
+  return (values.rate ?? values.profile ?? values.streams) !== undefined;
 }
 
 /** The ring that fits: a closed loop needs no more than its window, and small rings stay in the cache. */

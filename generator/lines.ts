@@ -12,6 +12,7 @@ interface LineValues {
   readonly dutLines: "a" | "b" | "both";
   readonly targetPort: number;
   readonly vlan?: number | undefined;
+  readonly dscp: number;
 }
 
 interface ShapeValues extends LineValues {
@@ -30,6 +31,7 @@ export function lineConfigs(values: LineValues, { shape }: Feed, destination: De
     destinationAddress: group ?? destination.address,
     destinationPort: port ?? values.targetPort,
     vlan: values.vlan ?? -1,
+    dscp: values.dscp,
     skewNs,
     impairment,
     judged: name === "" || values.dutLines === "both" || values.dutLines === name.toLowerCase(),

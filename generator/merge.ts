@@ -46,7 +46,7 @@ export function mergeResults(
     }
     return all;
   };
-  const sum = <K extends "latencyPlanned" | "latencyActual" | "lateness" | "warmup">(key: K) =>
+  const sum = <K extends "latencyPlanned" | "latencyActual" | "lateness" | "warmup" | "gapErrors">(key: K) =>
     addHistograms(results.map((result) => result[key]));
   return {
     counters: sumCounters(results.map(({ counters }) => counters)),
@@ -54,6 +54,9 @@ export function mergeResults(
     latencyActual: sum("latencyActual"),
     lateness: sum("lateness"),
     warmup: sum("warmup"),
+    gapErrors: sum("gapErrors"),
+    firstErrors: Float64Array.from(results.flatMap(({ firstErrors }) => [...firstErrors])),
+    lastErrors: Float64Array.from(results.flatMap(({ lastErrors }) => [...lastErrors])),
     slowest: longest(results.map(({ slowest }) => slowest)),
     latest: longest(results.map(({ latest }) => latest)),
     examples: results.flatMap(({ examples }) => examples),
@@ -66,13 +69,16 @@ export function mergeResults(
   };
 }
 
-/** Added up; but of the time that was measured, the longest. */
+/** Of what happened to all threads at the same time, the longest counts. */
+const TOGETHER = new Set(["measured_ns", "pauses", "paused_ns", "moved_ns", "clock_back"]);
+
+/** Added up; but what all threads have in common counts once. */
 export function sumCounters(all: readonly Counters[]): Counters {
   const sum: Record<string, number> = {};
   for (const counters of all) {
     for (const [name, value] of Object.entries(counters)) {
       const before = sum[name] ?? 0;
-      sum[name] = name === "measured_ns" ? Math.max(before, value) : before + value;
+      sum[name] = TOGETHER.has(name) ? Math.max(before, value) : before + value;
     }
   }
   return sum;

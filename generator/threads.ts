@@ -4,17 +4,103 @@
  * What they found is put together when it is read.
  */
 
+import { keepsState } from "../config/strategy.js";
+import { CaromError } from "../native/error.js";
 import {
+  type Arrivals,
   type Counters,
   type Generator,
   type GeneratorConfig,
   openGenerator as openThread,
 } from "../native/index.js";
+import { type GeneratorValues, ownPort, type PlannedStream } from "./config.js";
+import { holdNs } from "./frames.js";
 import { type GeneratorFindings, type GeneratorThread, mergeResults, sumCounters } from "./merge.js";
 
+/** The configuration of each thread, made from that of all streams together. */
 export interface GeneratorPlan {
   readonly configs: readonly GeneratorConfig[]; // of each thread
   readonly threads: readonly GeneratorThread[];
+}
+
+/**
+ * @param all of the run (generator/config.ts)
+ * @param cpus the core of each thread, -1 for none
+ * @throws CaromError (usage) for what several threads can't do
+ */
+export function generatorPlan(
+  all: GeneratorConfig,
+  planned: readonly PlannedStream[],
+  values: GeneratorValues,
+  cpus: readonly number[],
+): GeneratorPlan {
+  refuseThreads(all, planned, values);
+  const threads = cpus.map((cpu, thread) => ({
+    queue: all.io.queue + (all.io.backend === "af_xdp" ? thread : 0),
+    cpu,
+    streams: planned.flatMap((stream, index) => (stream.thread === thread ? [index] : [])),
+  }));
+  const configs = threads.map(({ queue, cpu, streams: numbers }, thread) => {
+    const feeds = numbers.map((number) => planned[number]!.feed);
+    const streams = numbers.map((number) => all.streams[number]!);
+    return {
+      ...all,
+      io: {
+        ...all.io,
+        queue,
+        cpu,
+        localPort: ownPort(values, thread),
+        sendPort: streams[0]!.sourcePort,
+      },
+      streams,
+      peakRate: feeds.reduce((sum, { peak_pps }) => sum + peak_pps, 0),
+      holdNs: Math.max(...feeds.map(({ shape, rate_pps }) => holdNs(shape, rate_pps))),
+      thread,
+      threads: threads.length,
+    };
+  });
+  return { configs, threads };
+}
+
+function refuseThreads(
+  all: GeneratorConfig,
+  planned: readonly PlannedStream[],
+  values: GeneratorValues,
+): void {
+  const refuse = (operation: string, detail: string, hint: string): never => {
+    throw new CaromError("usage", operation, detail, hint);
+  };
+  const count = 1 + Math.max(...planned.map(({ thread }) => thread));
+  if (all.io.backend === "udp") {
+    // A thread has one socket to send from, and no two sockets have one port.
+    const ports = new Map(planned.map(({ thread }, index) => [thread, all.streams[index]!.sourcePort]));
+    const other = planned.find(({ thread }, index) => all.streams[index]!.sourcePort !== ports.get(thread));
+    if (other !== undefined || new Set(ports.values()).size < ports.size) {
+      const detail = "udp sends from one socket for each thread, so from one port";
+      refuse("source_port", detail, "leave it out, or use --backend af_packet or af_xdp");
+    }
+    if (values.vlan === undefined && planned.some((stream) => stream.values.vlan !== undefined)) {
+      refuse("vlan", "udp does not see VLAN tags", "use --backend af_packet or af_xdp");
+    }
+  }
+  if (count === 1) return;
+  if (values.responsePort + count > 65_536) {
+    refuse("--response-port", `${count} threads need as many ports from it on`, "lower it");
+  }
+  if (values.match !== "clordid" && all.io.receives) {
+    const detail = "whose tick an order answers is told between threads by its clOrdId alone";
+    refuse(`--match ${values.match}`, detail, "use --match clordid, or one thread");
+  }
+  if (keepsState(values.strategy) && all.io.receives) {
+    const detail = `${values.strategy} remembers ticks in their order, and threads have none among them`;
+    refuse(`--strategy ${values.strategy}`, detail, "use one thread, or a strategy without memory");
+  }
+  if (values.late === "slip") {
+    refuse("--late slip", "each thread would move its own schedule, and they would part", "use one thread");
+  }
+  if (values.count !== undefined) {
+    refuse("--count", "threads do not count together", "use --duration, or one thread");
+  }
 }
 
 /**
@@ -53,6 +139,11 @@ export class GeneratorThreads {
 
   stop(): void {
     for (const thread of this.threads) thread.stop();
+  }
+
+  /** Tells the program at the far end when the measured ticks begin. Before start. */
+  stampedBy(arrivals: Arrivals): void {
+    this.threads[0]!.stampedBy(arrivals); // they begin together
   }
 
   counters(): Counters {

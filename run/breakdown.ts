@@ -34,7 +34,7 @@ const SEND = "the call that sends; on a veth it carries the frame to the other e
  * @param inKernel the responder is the program in the kernel: what it decides leaves no passages
  */
 export function breakdownOf(
-  { sends, answers }: GeneratorResult,
+  { sends, answers }: Pick<GeneratorResult, "sends" | "answers">,
   responder: ResponderFindings,
   one_in: number,
   inKernel: boolean,

@@ -1,5 +1,6 @@
 /** The machine's noise told apart from the path's: which of the slowest samples overlapped a stall of a core. */
 
+import type { GeneratorThreadFindings } from "../generator/merge.js";
 import type { Intervals, StallLog } from "../native/index.js";
 import type { ThreadFindings } from "../responder/threads.js";
 
@@ -22,6 +23,11 @@ export interface Overlap {
 export function coreStalls(role: string, cpu: number, log: StallLog): CoreStalls {
   const { count, total_ns, max_ns, threshold_ns } = log;
   return { role, cpu, count, total_ns, max_ns, threshold_ns, share: total_ns / Math.max(1, log.observed_ns) };
+}
+
+export function generatorStalls(threads: readonly GeneratorThreadFindings[]): CoreStalls[] {
+  const name = (thread: number) => (threads.length === 1 ? "generator" : `generator, thread ${thread}`);
+  return threads.map(({ cpu, stalls }, thread) => coreStalls(name(thread), cpu, stalls));
 }
 
 /** Of the threads of a responder that spin; one that sleeps can't tell stalls. */

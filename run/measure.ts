@@ -1,5 +1,7 @@
 /** One measured run: opens both sides, starts them, waits, and collects what they found. */
 
+import type { GeneratorFindings } from "../generator/merge.js";
+import { openGenerator } from "../generator/threads.js";
 import { asCaromError, type CaromError } from "../native/error.js";
 import {
   type ArrivalFindings,
@@ -8,8 +10,6 @@ import {
   attachArrivals,
   type Counters,
   closeArrivals,
-  type GeneratorResult,
-  openGenerator,
 } from "../native/index.js";
 import { openResponder, type ResponderFindings, type ResponderThreads } from "../responder/threads.js";
 import type { Plan } from "./plan.js";
@@ -37,7 +37,7 @@ export interface Measurement {
   readonly started: Date;
   readonly elapsed_s: number;
   readonly interrupted: boolean;
-  readonly generator: GeneratorResult;
+  readonly generator: GeneratorFindings;
   readonly responder: ResponderFindings | null;
   /** What the interfaces counted during the run; null when they could not be read any more. */
   readonly interfaces: {
@@ -67,7 +67,7 @@ export async function measure(plan: Plan, watcher: Watcher = {}): Promise<Measur
   let arrivals: Arrivals | null = null;
   try {
     arrivals = openArrivals(plan, responder);
-    const generator = openGenerator(plan.generator);
+    const generator = openGenerator(plan.sending);
     try {
       if (arrivals !== null) generator.stampedBy(arrivals);
       const before = { generator: count(plan.generator.io.link), responder: farLink && count(farLink) };

@@ -1,8 +1,8 @@
 /** A plan: everything a run needs, validated and complete, before anything starts. */
 
 import { ioOptions, RESPONDER_BACKENDS } from "../config/io.js";
-import { optionGroup, type Values } from "../config/option.js";
-import { choice, filePath, flag, interfaceName, name } from "../config/values.js";
+import { flagName, optionGroup, type Values } from "../config/option.js";
+import { choice, filePath, flag, interfaceName, isMulticast, name } from "../config/values.js";
 import {
   closedLoopRing,
   DEFAULT_DURATION_NS,
@@ -11,13 +11,17 @@ import {
   generatorOptions,
   isOpen,
   openLoopRing,
+  type PlannedStream,
+  streamConfig,
 } from "../generator/config.js";
 import { type Feed, feedOf } from "../generator/feed.js";
+import { type StreamEntry, streamEntries } from "../generator/streams.js";
+import { type GeneratorPlan, generatorPlan } from "../generator/threads.js";
 import { createLab, type Lab, openLab, resolveLink } from "../lab/lab.js";
 import { resolveMac } from "../lab/neighbor.js";
 import { CaromError } from "../native/error.js";
 import { attachXdpPass, type GeneratorConfig, type Link, openFrameSocket } from "../native/index.js";
-import { type ResponderPlan, responderConfig, responderOptions } from "../responder/config.js";
+import { GROUPS_MAX, type ResponderPlan, responderConfig, responderOptions } from "../responder/config.js";
 import { isIp6, multicastMac } from "../wire/address.js";
 import { certificateOptions } from "./certificate.js";
 import { type ChosenCores, chooseCores } from "./cores.js";
@@ -65,14 +69,20 @@ export const runOptions = {
 export type RunValues = Values<typeof runOptions>;
 
 export interface Plan {
-  readonly generator: GeneratorConfig;
-  readonly feed: Feed;
+  readonly generator: GeneratorConfig; // all streams, as if one thread sent them
+  readonly sending: GeneratorPlan; // which thread sends which
+  readonly streams: readonly PlannedStream[];
+  readonly feed: Feed; // of all streams together: rates added up
   readonly responder: ResponderPlan | null; // null: somebody else's device answers
   readonly certificate: CertificatePlan | null; // null: a closed loop
   readonly lab: Lab | null;
   readonly timestamps: ChosenTimestamps;
   /** Gives back what planning took: the lab, if it was made for this run. */
   release(): void;
+}
+
+interface FedStream extends StreamEntry<RunValues> {
+  readonly feed: Feed;
 }
 
 /**
@@ -82,19 +92,23 @@ export interface Plan {
  */
 export async function planRun(values: RunValues, expectAnswers: boolean): Promise<Plan> {
   refuseContradictions(values);
-  const feed = feedOf(
-    values,
-    values.multicast ? values.multicastGroup : (values.targetIp ?? ""),
-    values.vlan,
-  );
+  const streams = streamEntries(values).map((entry): FedStream => {
+    const { multicast, multicastGroup, targetIp, vlan } = entry.values;
+    const to = multicast ? multicastGroup : (targetIp ?? "");
+    return { ...entry, feed: entry.within(() => feedOf(entry.values, to, vlan)) };
+  });
+  const threads = 1 + Math.max(...streams.map(({ thread }) => thread));
+  const queues = values.backend === "af_xdp" ? values.queue + threads : 1;
   const lab =
     values.interface !== undefined
       ? null
       : values.lab === undefined
-        ? createLab({ queues: Math.max(...values.queues) + 1 })
+        ? createLab({
+            queues: Math.max(...values.queues.map((queue) => queue + 1), threads === 1 ? 1 : queues),
+          })
         : openLab(values.lab);
   try {
-    return await complete(values, feed, lab, expectAnswers);
+    return await complete(values, streams, threads, lab, expectAnswers);
   } catch (error) {
     lab?.down();
     throw error;
@@ -103,16 +117,20 @@ export async function planRun(values: RunValues, expectAnswers: boolean): Promis
 
 async function complete(
   given: RunValues,
-  feed: Feed,
+  fed: readonly FedStream[],
+  threads: number,
   lab: Lab | null,
   expectAnswers: boolean,
 ): Promise<Plan> {
+  const feed = totalFeed(fed.map((stream) => stream.feed));
   const ring =
     given.ringSize ?? (isOpen(given) ? openLoopRing(feed.peak_pps) : closedLoopRing(given.window ?? 1));
-  const values = { ...given, ringSize: ring };
+  const queues = servedQueues(given, threads);
+  const values = { ...given, ringSize: ring, queues };
   const link = lab?.generator ?? resolveLink(values.interface!, values.namespace);
   const withResponder = lab !== null && values.responder && expectAnswers;
-  const cores = chooseCores(withResponder ? values.queues.length : 0, values.responderBackend === "xdp");
+  const asleep = (values.responderBackend ?? values.backend) === "xdp";
+  const cores = chooseCores(withResponder ? queues.length : 0, asleep, threads);
   if (withResponder && values.dutLines === "both") {
     const detail = "carom's own responder answers every copy of a tick: it does not arbitrate";
     throw new CaromError(
@@ -123,18 +141,22 @@ async function complete(
     );
   }
   const timestamps = chooseTimestamps(values.timestamps, values.backend, link);
-  const destination = await findDestination(values, link, lab?.responder);
+  const streams: PlannedStream[] = [];
+  for (const { name, thread, values: own, feed: its, within } of fed) {
+    const destination = await findDestination(own, link, lab?.responder);
+    const stream = { name, thread, values: { ...own, ringSize: ring }, feed: its, destination };
+    within(() => streamConfig(link, stream));
+    streams.push(stream);
+  }
   const circumstances = {
-    destination,
-    feed,
-    autoCpu: cores.generator,
     timestamps: timestamps.provenance,
     expectAnswers,
     breakdownEvery: breakdownEvery(values, feed),
   };
-  const generator = generatorConfig(link, values, circumstances);
+  const generator = generatorConfig(link, values, streams, circumstances);
+  const sending = generatorPlan(generator, streams, values, generatorCores(values, cores));
   const responder = withResponder
-    ? responderPlan(lab.responder, values, feed, cores, generator.breakdownEvery)
+    ? responderPlan(lab.responder, values, generator, cores, generator.breakdownEvery)
     : null;
   const certificate = isOpen(values) ? planCertificate(values, generator, lab, responder) : null;
   const detach = takesXdpBack(lab, generator, responder) ? attachXdpPass(link) : undefined;
@@ -144,6 +166,8 @@ async function complete(
   };
   return {
     generator,
+    sending,
+    streams,
     feed,
     responder: certificate?.receiver.by === "responder" ? withStamps(responder!) : responder,
     certificate,
@@ -157,28 +181,66 @@ function withStamps(responder: ResponderPlan): ResponderPlan {
   return { ...responder, io: { ...responder.io, stampsArrivals: true } };
 }
 
+function totalFeed(feeds: readonly Feed[]): Feed {
+  const [first] = feeds;
+  if (feeds.length === 1) return first!;
+  const sum = (key: "rate_pps" | "peak_pps") => feeds.reduce((total, feed) => total + feed[key], 0);
+  return { ...first!, profile: null, scale: 1, rate_pps: sum("rate_pps"), peak_pps: sum("peak_pps") };
+}
+
+/** The responder's queues: in the lab those by which the threads' ticks come, too. */
+function servedQueues({ queues, queue, backend, responderBackend }: RunValues, threads: number): number[] {
+  const other = responderBackend ?? backend;
+  if (threads === 1 || backend !== "af_xdp" || (other !== "af_xdp" && other !== "xdp")) return queues;
+  const needed = Array.from({ length: threads }, (_, thread) => queue + thread);
+  return [...new Set([...queues, ...needed])];
+}
+
+/** With several threads, --cpu names the core of the first one, and the others have the next. */
+function generatorCores({ cpu }: RunValues, { generators }: ChosenCores): readonly number[] {
+  if (cpu === "auto") return generators;
+  return generators.map((_, thread) => (cpu === "none" ? -1 : cpu + thread));
+}
+
 function responderPlan(
   link: Link,
   values: RunValues & { ringSize: number },
-  feed: Feed,
+  generator: GeneratorConfig,
   cores: ChosenCores,
   breakdownEvery: number,
 ): ResponderPlan {
-  const judged = feed.shape.lines[values.dutLines === "b" ? 1 : 0]!;
+  const { groups, port, vlan } = listening(generator);
   const own = {
     ...values,
     backend: values.responderBackend ?? values.backend,
-    multicastGroup: judged.group ?? values.multicastGroup,
-    multicast: values.multicast || judged.group !== undefined,
-    targetPort: judged.port ?? values.targetPort,
+    multicast: groups.length > 0,
+    multicastGroup: groups,
+    targetPort: port,
+    vlan: vlan < 0 ? undefined : vlan,
     cpu: values.responderCpu,
-    multicastGroup: [values.multicastGroup],
     targetIp: undefined, // the generator's; the lab's far end has what it has
     responseIp: undefined,
     responseMac: undefined,
     answerLimit: undefined,
   };
   return { ...responderConfig(link, own, cores.responder), breakdownEvery };
+}
+
+/** Where the lab's responder has to listen. @throws CaromError (usage) when that is more than one can do */
+function listening({ streams }: GeneratorConfig) {
+  const lines = streams.flatMap((stream) => stream.lines.filter(({ judged }) => judged));
+  const all = <T>(pick: (line: (typeof lines)[number]) => T) => [...new Set(lines.map(pick))];
+  const groups = all(({ destinationAddress }) => destinationAddress).filter(isMulticast);
+  const ports = all(({ destinationPort }) => destinationPort);
+  const vlans = all(({ vlan }) => vlan);
+  const refuse = (operation: string, detail: string): never => {
+    const hint = "add --no-responder, and start a device of your own for each";
+    throw new CaromError("usage", operation, detail, hint);
+  };
+  if (ports.length > 1) refuse("--streams", `the lab's responder takes ticks on one port, not ${ports}`);
+  if (vlans.length > 1) refuse("--streams", "the lab's responder is in one VLAN, the streams are in several");
+  if (groups.length > GROUPS_MAX) refuse("--streams", `the lab's responder joins up to ${GROUPS_MAX} groups`);
+  return { groups, port: ports[0]!, vlan: vlans[0]! };
 }
 
 const BREAKDOWN_TICKS = 50_000; // wanted; the native logs hold more than twice as many
@@ -233,6 +295,12 @@ function refuseContradictions(values: RunValues): void {
   const refuse = (operation: string, detail: string, hint: string): never => {
     throw new CaromError("usage", operation, detail, hint);
   };
+  const ofOne = ["rate", "profile", "scale", "scaleBy", "window"] as const;
+  const given = values.streams === undefined ? undefined : ofOne.find((key) => values[key] !== undefined);
+  if (given !== undefined) {
+    const detail = "the file says of each stream when its ticks come";
+    refuse(`--${flagName(given)} with --streams`, detail, "say it in the file");
+  }
   if (values.interface !== undefined && values.lab !== undefined) {
     refuse("--interface with --lab", "a run is on a real link or in a lab", "give one of them");
   }

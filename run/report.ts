@@ -18,10 +18,11 @@ import {
 import { decodeOrder, decodeTick, type Order, type Tick } from "../wire/codec.js";
 import { type Breakdown, breakdownOf } from "./breakdown.js";
 import { type Certificate, certificateFaults, certificateNotes, certificateOf } from "./certificate.js";
-import { type CoreStalls, coreStalls, type Overlap, overlap, responderStalls } from "./interference.js";
+import { type CoreStalls, generatorStalls, type Overlap, overlap, responderStalls } from "./interference.js";
 import type { Measurement } from "./measure.js";
 import type { Plan } from "./plan.js";
 import type { InterfaceCounters } from "./statistics.js";
+import { type StreamReport, streamReports } from "./streams.js";
 
 /** One equation that must hold at the end of a run. */
 export interface Balance {
@@ -91,6 +92,7 @@ export interface Report {
     readonly answered_copies: number; // right answers to copies that were sent on purpose
   };
   readonly impairment: ImpairmentReport | null; // null: nothing is done to any tick on purpose, and there is one line
+  readonly streams: readonly StreamReport[]; // one, as a rule
   readonly balances: readonly Balance[];
   readonly latency: { readonly planned: Distribution; readonly actual: Distribution } | null;
   readonly lateness: Distribution & {
@@ -128,7 +130,7 @@ export function makeReport(command: "run" | "generate", plan: Plan, found: Measu
   const answered = n("correct") + n("wrong") + n("late");
   const expectsAnswers = plan.generator.io.receives;
   const measured_s = Math.max(1e-9, n("measured_ns") / 1e9);
-  const logs = [generator.stalls, ...(responder?.threads ?? []).map(({ stalls }) => stalls)];
+  const logs = [...generator.threads, ...(responder?.threads ?? [])].map(({ stalls }) => stalls);
   const balances = balancesOf(n, answered, plan, found);
   const certificate = certificateOf(plan, found);
   const draft = {
@@ -170,6 +172,7 @@ export function makeReport(command: "run" | "generate", plan: Plan, found: Measu
       answered_copies: n("answered_copies"),
     },
     impairment: impairmentOf(plan, found),
+    streams: streamReports(plan, found),
     balances,
     latency: expectsAnswers
       ? {
@@ -190,10 +193,7 @@ export function makeReport(command: "run" | "generate", plan: Plan, found: Measu
       faults: n("warmup_faults"),
     },
     interference: {
-      cores: [
-        coreStalls("generator", plan.generator.io.cpu, generator.stalls),
-        ...responderStalls(responder?.threads ?? []),
-      ],
+      cores: [...generatorStalls(generator.threads), ...responderStalls(responder?.threads ?? [])],
       slowest: overlap(generator.slowest, logs),
       latest: overlap(generator.latest, logs),
     },
@@ -235,13 +235,18 @@ export function makeReport(command: "run" | "generate", plan: Plan, found: Measu
     faults: [
       ...faultsOf(draft.verdicts, draft.ticks, draft.warmup, balances, expectsAnswers, found.problems),
       ...(certificate === null ? [] : certificateFaults(certificate)),
+      ...(n("handed_lost") > 0 ? [`${n("handed_lost")} orders found no room between threads`] : []),
     ],
   };
 }
 
 function impairmentOf(plan: Plan, found: Measurement): ImpairmentReport | null {
-  const lines = plan.generator.streams.flatMap((stream) => stream.lines);
-  if (lines.length === 1 && lines[0]!.impairment === null) return null;
+  const { streams } = plan.generator;
+  const isPlain = streams.every(({ lines: [line, more] }) => more === undefined && line!.impairment === null);
+  if (isPlain) return null;
+  const lines = streams.flatMap((stream, index) =>
+    stream.lines.map((line) => ({ ...line, name: `${plan.streams[index]!.name} ${line.name}`.trim() })),
+  );
   return {
     dut_lines: lines.filter(({ judged }) => judged).map(({ name }) => name),
     lines: lines.map(({ name, destinationAddress, destinationPort }, index) => ({
@@ -311,13 +316,16 @@ function balancesOf(
     ),
   ];
   const frames = n("frames_out");
-  const what = isPlain(plan.feed.shape) ? "ticks, warm-up included" : "frames handed over, warm-up included";
+  const what = plan.streams.every(({ feed }) => isPlain(feed.shape))
+    ? "ticks, warm-up included"
+    : "frames handed over, warm-up included";
   const near = found.interfaces.generator;
   const far = found.interfaces.responder;
   const nearName = plan.generator.io.link.interfaceName;
   const farName = plan.lab?.responder.interfaceName ?? "";
   return [
     ...(plan.generator.io.receives ? ledger : []),
+    ...streamBalances(n, found),
     ...(near === null ? [] : [atLeast(`${nearName} sent`, near.tx_packets, what, frames)]),
     ...(near === null || n("frames_in") === 0
       ? []
@@ -329,6 +337,24 @@ function balancesOf(
     // A real link carries other traffic, and a NIC drops what nobody wants: only a lab's must drop nothing.
     ...(near === null ? [] : [clean(nearName, near, plan.lab !== null)]),
     ...(far === null ? [] : [clean(farName, far, true)]),
+  ];
+}
+
+/** Between streams, and between threads: nothing is lost on the way from one to the other. */
+function streamBalances(n: (name: string) => number, { generator }: Measurement): Balance[] {
+  const { streams, threads } = generator;
+  const sent = streams.map((stream, index): [string, number] => [`of stream ${index + 1}`, stream.sent]);
+  const handed = equation(
+    "handed",
+    [["handed to other threads", n("handed")]],
+    [
+      ["taken", n("handed_in")],
+      ["lost", n("handed_lost")],
+    ],
+  );
+  return [
+    ...(streams.length > 1 ? [equation("streams", [["sent", n("sent")]], sent)] : []),
+    ...(threads.length > 1 && n("received") > 0 ? [handed] : []),
   ];
 }
 
@@ -388,7 +414,15 @@ function faultsOf(
 
 /** The plan without what is not data. */
 function plainPlan(plan: Plan): object {
-  const generator = { ...plan.generator, streams: plan.generator.streams.map(plainStream) };
+  const { threads } = plan.sending;
+  const generator = {
+    ...plan.generator,
+    threads,
+    streams: plan.generator.streams.map((stream, index) => ({
+      name: plan.streams[index]!.name,
+      ...plainStream(stream),
+    })),
+  };
   return { generator, responder: plan.responder, lab: plan.lab?.name ?? null, profile: plainProfile(plan) };
 }
 

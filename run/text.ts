@@ -12,6 +12,7 @@ import { count, row } from "./lines.js";
 import type { Measurement } from "./measure.js";
 import type { Plan } from "./plan.js";
 import type { Report, ReportExample } from "./report.js";
+import { streamLines } from "./stream_text.js";
 
 const BAR_WIDTH = 48;
 const PICTURE_ROWS = 14;
@@ -22,6 +23,7 @@ export function reportLines(report: Report, plan: Plan, found: Measurement): str
     pc.bold(headline(report, plan)),
     "",
     ...trafficLines(report),
+    ...streamLines(report),
     "",
     ...figureLines(report),
     ...(report.latency === null ? [] : ["", ...pictureLines(found.generator.latencyActual)]),
@@ -52,19 +54,20 @@ function headline(report: Report, plan: Plan): string {
   const loop =
     generator.mode === "closed"
       ? `closed loop, ${generator.window} in flight`
-      : `open loop, ${offered(plan.feed)}`;
+      : `open loop, ${offered(plan.feed, plan.streams.length)}`;
   const backends =
     responder === null ? generator.io.backend : `${generator.io.backend} → ${responder.io.backend}`;
   const place = plan.lab === null ? generator.io.link.interfaceName : `lab ${plan.lab.name}`;
   const parts = [`carom ${report.command}`, loop, backends, place, `${report.elapsed_s.toFixed(1)} s`];
   return [
     ...parts,
-    `seed ${generator.streams[0]!.ticks.seed}`,
+    ...(plan.streams.length > 1 ? [] : [`seed ${generator.streams[0]!.ticks.seed}`]),
     ...(report.interrupted ? ["stopped early"] : []),
   ].join(" · ");
 }
 
-function offered({ profile, scale, rate_pps }: Feed): string {
+function offered({ profile, scale, rate_pps }: Feed, streams: number): string {
+  if (streams > 1) return `${streams} streams, ${count(Math.round(rate_pps))} ticks/s on average`;
   const rate = `${count(Math.round(rate_pps * 1000) / 1000)} ticks/s`;
   if (profile === null) return rate;
   return `profile ${profile.name}${scale === 1 ? "" : ` × ${scale}`}, ${count(Math.round(rate_pps))} ticks/s on average`;

@@ -21,6 +21,7 @@ function measured(
 ) {
   const link = { namespace: "", interfaceName: "gen0", mac: "", address4: "", address6: "", mtu: 1500 };
   const io = { backend: "udp", link, cpu: 1, receives: true };
+  const feed = { profile: null, scale: 1, rate_pps: 1, peak_pps: 1, shape: PLAIN };
   const plan = {
     generator: {
       strategy: { name: strategy },
@@ -37,7 +38,9 @@ function measured(
         },
       ],
     },
-    feed: { profile: null, scale: 1, rate_pps: 1, peak_pps: 1, shape: PLAIN },
+    feed,
+    sending: { threads: [{ queue: 0, cpu: 1, streams: [0] }] },
+    streams: [{ name: "", thread: 0, feed }],
     responder: null,
     certificate: null,
     lab: null,
@@ -68,7 +71,23 @@ function measured(
       gapErrors: dataOf([]),
       firstErrors: new Float64Array(),
       lastErrors: new Float64Array(),
-      stalls: stallLog(),
+      threads: [{ queue: 0, cpu: 1, streams: [0], counters: {}, stalls: stallLog() }],
+      streams: [
+        {
+          sent: 4,
+          withheld: 0,
+          quiet: 1,
+          correct: 2,
+          wrong: 0,
+          late: 0,
+          missing: 1,
+          duplicate: 0,
+          unexpected: 0,
+          reordered: 0,
+          latencyPlanned: dataOf([3000, 4000]),
+          latencyActual: dataOf([2000, 3000]),
+        },
+      ],
       slowest: intervals(),
       latest: intervals(),
       examples,

@@ -39,8 +39,8 @@ struct GeneratorConfig {
   uint64_t late_threshold_ns;
   LatePolicy late = LatePolicy::catch_up;  // open loop: of what is later than the threshold
   uint32_t breakdown_every;                // one tick of so many is followed (core/passages.h); 0: none
-  uint32_t thread = 0;       // this one's number
-  uint32_t threads = 1;      // of the run
+  uint32_t thread = 0;                     // this one's number
+  uint32_t threads = 1;                    // of the run
 };
 
 struct GeneratorCounters {
