@@ -83,13 +83,13 @@ function refuseThreads(
       refuse("vlan", "udp does not see VLAN tags", "use --backend af_packet or af_xdp");
     }
   }
+  if (planned.length > 1 && values.match !== "clordid" && all.io.receives) {
+    const detail = "two streams may have ticks of one symbol and price: only the clOrdId tells them apart";
+    refuse(`--match ${values.match} with --streams`, detail, "use --match clordid");
+  }
   if (count === 1) return;
   if (values.responsePort + count > 65_536) {
     refuse("--response-port", `${count} threads need as many ports from it on`, "lower it");
-  }
-  if (values.match !== "clordid" && all.io.receives) {
-    const detail = "whose tick an order answers is told between threads by its clOrdId alone";
-    refuse(`--match ${values.match}`, detail, "use --match clordid, or one thread");
   }
   if (keepsState(values.strategy) && all.io.receives) {
     const detail = `${values.strategy} remembers ticks in their order, and threads have none among them`;

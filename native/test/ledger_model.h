@@ -18,6 +18,8 @@ struct Counts {
       reordered, stamped, unstamped, warmup_sent, warmup_answered, warmup_faults, withheld, answered_copies;
 };
 
+constexpr uint32_t MODEL_STREAMS = 3;
+
 class LedgerModel {
  public:
   explicit LedgerModel(const LedgerConfig& config) : config_(config), strategy_(config.strategy) {}
@@ -29,6 +31,7 @@ class LedgerModel {
     Decision due;  // what must come back
     enum { OPEN, MISSING, ANSWERED, PLANNED, WITHHELD } state = OPEN;
     uint32_t copies = 0;  // answers that may follow the first one
+    uint32_t stream = 0;
     uint64_t received_ns = 0;
     uint64_t rx_stamp_ns = 0;
     uint64_t tx_stamp_ns = 0;
@@ -51,31 +54,33 @@ class LedgerModel {
     ticks[next] = {tick, planned_ns, sent_ns, measured, due};
     next++;
     if (config_.stamped) stamps_due++;
-    ++(measured ? counts.sent : counts.warmup_sent);
-    if (!due.order && measured) counts.quiet++;
+    add(measured ? &Counts::sent : &Counts::warmup_sent, 0);
+    if (!due.order && measured) add(&Counts::quiet, 0);
   }
 
   // The same in steps. Returns the tick's number.
-  uint64_t plan(const Tick& tick) {
+  uint64_t plan(const Tick& tick, uint32_t stream) {
     if (ticks.size() == config_.capacity) forget_oldest();
-    ticks[next] = {tick, 0, 0, false, {}, Sent::PLANNED};
+    ticks[next] = {tick, 0, 0, false, {}, Sent::PLANNED, 0, stream};
     return next++;
   }
 
-  void depart(uint64_t number, uint64_t planned_ns, uint64_t sent_ns, bool measured, uint32_t answers) {
-    ++(measured ? counts.sent : counts.warmup_sent);
+  void depart(uint64_t number, uint32_t stream, uint64_t planned_ns, uint64_t sent_ns, bool measured,
+              uint32_t answers) {
+    add(measured ? &Counts::sent : &Counts::warmup_sent, stream);
     if (!ticks.contains(number)) {
-      if (measured) counts.withheld++;
+      if (measured) add(&Counts::withheld, stream);
       return;
     }
     Sent& sent = ticks[number];
-    sent = {sent.tick, planned_ns, sent_ns, measured, strategy_.decide(sent.tick), Sent::OPEN, answers - 1};
-    if (!sent.due.order && measured) counts.quiet++;
+    sent = {sent.tick,  planned_ns,  sent_ns, measured, strategy_.decide(sent.tick),
+            Sent::OPEN, answers - 1, stream};
+    if (!sent.due.order && measured) add(&Counts::quiet, stream);
   }
 
-  void withhold(uint64_t number, bool measured) {
-    ++(measured ? counts.sent : counts.warmup_sent);
-    if (measured) counts.withheld++;
+  void withhold(uint64_t number, uint32_t stream, bool measured) {
+    add(measured ? &Counts::sent : &Counts::warmup_sent, stream);
+    if (measured) add(&Counts::withheld, stream);
     if (!ticks.contains(number)) return;
     ticks[number].state = Sent::WITHHELD;
     ticks[number].measured = measured;
@@ -132,8 +137,15 @@ class LedgerModel {
   uint32_t lapped = 0;  // became missing by being forgotten, since the last expire()
   Counts counts{};
   Figures planned, actual, warmup;
+  Counts by_stream[MODEL_STREAMS] = {};
+  Figures planned_by_stream[MODEL_STREAMS], actual_by_stream[MODEL_STREAMS];
 
  private:
+  void add(uint64_t Counts::*counter, uint32_t stream, uint64_t more = 1) {
+    counts.*counter += more;
+    by_stream[stream].*counter += more;
+  }
+
   static bool waits(const Sent& sent) { return sent.due.order && sent.state == Sent::OPEN; }
 
   // Which tick an order answers, or null.
@@ -167,26 +179,33 @@ class LedgerModel {
 
   bool judge(const uint8_t* order, uint64_t now_ns, uint64_t stamp_ns) {
     Sent* sent = find(order);
-    bool measured = sent == nullptr || sent->measured;
-    if (measured) counts.received++;
-    auto fault = [&](uint64_t& counter) { ++(measured ? counter : counts.warmup_faults); };
-    if (sent == nullptr || !sent->due.order) return fault(counts.unexpected), false;
+    bool measured = sent != nullptr && sent->measured;
+    if (sent == nullptr) {  // of no stream
+      counts.received++;
+      counts.unexpected++;
+      return false;
+    }
+    if (measured) add(&Counts::received, sent->stream);
+    auto fault = [&](uint64_t Counts::*counter) {
+      add(measured ? counter : &Counts::warmup_faults, sent->stream);
+    };
+    if (!sent->due.order) return fault(&Counts::unexpected), false;
     if (sent->state == Sent::ANSWERED) {
-      if (sent->copies == 0 || !right(order, *sent)) return fault(counts.duplicate), false;
+      if (sent->copies == 0 || !right(order, *sent)) return fault(&Counts::duplicate), false;
       sent->copies--;
-      if (measured) counts.answered_copies++;
+      if (measured) add(&Counts::answered_copies, sent->stream);
       return false;
     }
     bool was_missing = sent->state == Sent::MISSING;
-    if (was_missing) --(measured ? counts.missing : counts.warmup_faults);
+    if (was_missing) add(measured ? &Counts::missing : &Counts::warmup_faults, sent->stream, UINT64_MAX);
     if (!right(order, *sent)) {
-      fault(counts.wrong);
+      fault(&Counts::wrong);
     } else if (now_ns > sent->sent_ns + config_.timeout_ns) {
-      fault(counts.late);
+      fault(&Counts::late);
     } else {
-      ++(measured ? counts.correct : counts.warmup_answered);
+      add(measured ? &Counts::correct : &Counts::warmup_answered, sent->stream);
     }
-    if (sent->tick.timestamp < newest_answered_) counts.reordered++;
+    if (sent->tick.timestamp < newest_answered_) add(&Counts::reordered, sent->stream);
     newest_answered_ = std::max<uint64_t>(newest_answered_, sent->tick.timestamp);
     sent->state = Sent::ANSWERED;
     sent->received_ns = now_ns;
@@ -217,13 +236,16 @@ class LedgerModel {
   void put(Sent& sent, uint64_t actual_ns) {
     sent.recorded = true;
     if (!sent.measured) return warmup.record(actual_ns);
+    uint64_t late_ns = sent.sent_ns > sent.planned_ns ? sent.sent_ns - sent.planned_ns : 0;
     actual.record(actual_ns);
-    planned.record(actual_ns + (sent.sent_ns > sent.planned_ns ? sent.sent_ns - sent.planned_ns : 0));
+    planned.record(actual_ns + late_ns);
+    actual_by_stream[sent.stream].record(actual_ns);
+    planned_by_stream[sent.stream].record(actual_ns + late_ns);
   }
 
   void miss(Sent& sent) {
     sent.state = Sent::MISSING;
-    ++(sent.measured ? counts.missing : counts.warmup_faults);
+    add(sent.measured ? &Counts::missing : &Counts::warmup_faults, sent.stream);
   }
 
   void forget_oldest() {

@@ -58,12 +58,38 @@ void agree(const Ledger& ledger, const LedgerModel& model) {
                "each order is counted once");
 }
 
+// The figures of each stream, where there are several.
+void streams_agree(const Ledger& ledger, const LedgerModel& model) {
+  for (uint32_t stream = 0; stream < ledger.streams().size(); stream++) {
+    const StreamLedger& is = ledger.streams()[stream];
+    const Counts& must = model.by_stream[stream];
+    expect_equal(is.counters.sent.get(), must.sent, "a stream's sent");
+    expect_equal(is.counters.quiet.get(), must.quiet, "a stream's quiet");
+    expect_equal(is.counters.withheld.get(), must.withheld, "a stream's withheld");
+    expect_equal(is.counters.correct.get(), must.correct, "a stream's correct");
+    expect_equal(is.counters.wrong.get(), must.wrong, "a stream's wrong");
+    expect_equal(is.counters.late.get(), must.late, "a stream's late");
+    expect_equal(is.counters.missing.get(), must.missing, "a stream's missing");
+    expect_equal(is.counters.duplicate.get(), must.duplicate, "a stream's duplicate");
+    expect_equal(is.counters.unexpected.get(), must.unexpected, "a stream's unexpected");
+    expect_equal(is.counters.reordered.get(), must.reordered, "a stream's reordered");
+    same(is.latency_actual, model.actual_by_stream[stream], "a stream's latency_actual");
+    same(is.latency_planned, model.planned_by_stream[stream], "a stream's latency_planned");
+  }
+}
+
 // One sequence by chance: what happens, to both ledgers at the same time.
 class Story {
  public:
   Story(Chance& chance, Match match, bool stamped, StrategyConfig strategy, bool in_steps = false)
       : chance_(chance),
-        config_{CAPACITY, TIMEOUT_NS, match, stamped, std::move(strategy), in_steps},
+        config_{CAPACITY,
+                TIMEOUT_NS,
+                match,
+                stamped,
+                std::move(strategy),
+                in_steps,
+                in_steps ? MODEL_STREAMS : 1},
         ledger(config_),
         model(config_),
         source_({chance.next(),
@@ -94,6 +120,7 @@ class Story {
         config_.in_steps ? step_on() : send();
     }
     agree(ledger, model);
+    streams_agree(ledger, model);
   }
 
   Chance& chance_;
@@ -122,27 +149,28 @@ class Story {
       Tick tick = source_.next();
       timestamp_ += 1 + chance_.any_size() % 1000;
       tick.timestamp = timestamp_;
-      uint32_t low = ledger.plan(tick);
-      uint64_t number = model.plan(tick);
+      uint32_t stream = chance_.below(MODEL_STREAMS);
+      uint32_t low = ledger.plan(tick, stream);
+      uint64_t number = model.plan(tick, stream);
       expect_equal(low, static_cast<uint32_t>(number), "numbers");
-      pending_.push_back(number);
+      pending_.push_back({number, stream});
       return;
     }
     // Now and then the ring comes round with some that have not departed.
     size_t index = chance_.one_in(4) ? 0 : chance_.below(static_cast<uint32_t>(pending_.size()));
     if (pending_.empty() || (index == 0 && chance_.one_in(2))) return;
-    uint64_t number = pending_[index];
+    auto [number, stream] = pending_[index];
     pending_.erase(pending_.begin() + static_cast<ptrdiff_t>(index));
     bool measured = sent_++ >= 500;
     uint32_t low = static_cast<uint32_t>(number);
     if (chance_.one_in(5)) {
-      ledger.withhold(low, measured);
-      model.withhold(number, measured);
+      ledger.withhold(low, stream, measured);
+      model.withhold(number, stream, measured);
     } else {
       uint8_t answers = static_cast<uint8_t>(1 + chance_.below(3));
       uint64_t planned_ns = now_ns_ - chance_.below(500);
-      ledger.depart(low, planned_ns, now_ns_, measured, answers);
-      model.depart(number, planned_ns, now_ns_, measured, answers);
+      ledger.depart(low, stream, planned_ns, now_ns_, measured, answers);
+      model.depart(number, stream, planned_ns, now_ns_, measured, answers);
     }
   }
 
@@ -235,7 +263,7 @@ class Story {
   uint64_t now_ns_ = 1'000'000;
   uint64_t timestamp_ = chance_.next() >> 1;
   uint64_t sent_ = 0;
-  std::vector<uint64_t> pending_;  // planned, and not departed
+  std::vector<std::pair<uint64_t, uint32_t>> pending_;  // planned, and not departed: number and stream
 };
 
 void check_examples(const Ledger& ledger) {
