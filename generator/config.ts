@@ -190,6 +190,7 @@ export function generatorConfig(
     breakdownEvery: found.breakdownEvery,
     thread: 0,
     threads: 1,
+    vlans: [],
   };
 }
 

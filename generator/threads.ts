@@ -57,6 +57,7 @@ export function generatorPlan(
       holdNs: Math.max(...feeds.map(({ shape, rate_pps }) => holdNs(shape, rate_pps))),
       thread,
       threads: threads.length,
+      vlans: [...new Set(all.streams.flatMap(({ lines }) => lines.map(({ vlan }) => vlan)))],
     };
   });
   return { configs, threads };

@@ -185,5 +185,6 @@ export interface GeneratorConfig {
   readonly late: LatePolicy; // open loop: what is done about a tick that is later than that
   readonly thread: number; // the number of this one, from 0
   readonly threads: number; // of the run; more than one only with match clordid
+  readonly vlans: readonly number[]; // of other threads' streams: their orders may come to this one; -1: untagged
   readonly breakdownEvery: number; // one tick of so many, a power of two, is followed; 0 for none
 }

@@ -228,6 +228,20 @@ std::vector<uint32_t> read_sizes(const Napi::Object& object, uint32_t largest) {
   return sizes;
 }
 
+std::vector<int32_t> read_vlans(const Napi::Object& object) {
+  Napi::Value value = object.Get("vlans");
+  if (!value.IsArray()) refuse("vlans", "a list");
+  std::vector<int32_t> vlans;
+  Napi::Array array = value.As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length(); i++) {
+    Napi::Value item = array[i];
+    int32_t vlan = item.IsNumber() ? item.As<Napi::Number>().Int32Value() : INT32_MAX;
+    if (vlan < -1 || vlan > 4094) refuse("vlans", "a list of identifiers, or -1");
+    vlans.push_back(vlan);
+  }
+  return vlans;
+}
+
 LineConfig read_line(const Napi::Object& object, const Link& link) {
   LineConfig line{};
   std::string address = text(object, "destinationAddress");
@@ -289,6 +303,7 @@ GeneratorConfig read_generator(const Napi::Object& object) {
   if (config.late == LatePolicy::skip && !is_plain(config.streams)) refuse("late", "to skip single ticks");
   config.threads = integer<uint32_t>(object, "threads", 1, Siblings::MAX);
   config.thread = integer<uint32_t>(object, "thread", 0, config.threads - 1);
+  config.vlans = read_vlans(object);
   config.feed.thread = config.thread;
   config.feed.threads = config.threads;
   config.ledger.strategy = read_strategy(nested(object, "strategy"));

@@ -41,6 +41,7 @@ struct GeneratorConfig {
   uint32_t breakdown_every;                // one tick of so many is followed (core/passages.h); 0: none
   uint32_t thread = 0;                     // this one's number
   uint32_t threads = 1;                    // of the run
+  std::vector<int32_t> vlans = {};         // of the other threads' streams: their orders may come here, too
 };
 
 struct GeneratorCounters {
@@ -117,6 +118,7 @@ class GenerateLoop {
     for (const StreamConfig& each : config_.streams) {
       for (const LineConfig& its : each.lines) vlans_.set(static_cast<size_t>(its.vlan + 1));
     }
+    for (int32_t other : config_.vlans) vlans_.set(static_cast<size_t>(other + 1));
     if (!is_plain(config_.streams)) {
       feed_.emplace(config_.streams, config_.feed, config_.io.link, config_.io.ttl, role.lines,
                     config_.io.receives ? &ledger_ : nullptr);

@@ -119,6 +119,7 @@ GeneratorConfig thread_config(uint32_t thread, uint32_t threads) {
   config.late_threshold_ns = 3000;
   config.thread = thread;
   config.threads = threads;
+  config.vlans = {-1, 6};
   return config;
 }
 
@@ -147,8 +148,7 @@ void crossed(Chance&) {
       on_the_way[own].pop_back();
       uint8_t order[TRADING_ORDER_SIZE];
       write_order(order, tick.symbol, tick.price + 1, 100, 0, 1, tick.timestamp);
-      // In the VLAN of this one's ticks: any of the two is right for it, no other.
-      FrameFields fields = fields_between(false, false, static_cast<int32_t>(own) * 7 - 1);
+      FrameFields fields = fields_between(false, false, static_cast<int32_t>(1 - own) * 7 - 1);
       fields.payload = order;
       fields.payload_length = sizeof order;
       uint8_t frame[256];
