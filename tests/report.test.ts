@@ -120,7 +120,7 @@ test("the balances hold when every tick and order is counted once, and only then
   assert.match(lost.text, "does not hold");
   const order = measured({ received: 3 });
   assert.match(order.report.faults.join(), /the balance of orders does not hold/);
-  const frames = measured({ sent: 5, quiet: 2 });
+  const frames = measured({ sent: 5, quiet: 2, frames_out: 5 });
   assert.match(
     frames.report.faults.join(),
     /gen0 sent/,
