@@ -25,6 +25,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "the generator alone: sends ticks, expects no answers",
     load: async () => [(await import("./generate.js")).command],
   },
+  limit: {
+    summary: "the highest rate without loss, and the latency at parts of it (RFC 2544)",
+    load: async () => [(await import("./limit.js")).command],
+  },
   profile: {
     summary: "what a profile of market data looks like: rate, gaps, symbols",
     load: async () => [(await import("./profile.js")).command],

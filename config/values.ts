@@ -110,6 +110,15 @@ export function decimal(min: number, max: number) {
   });
 }
 
+/** A part of a whole: "0.001" or "0.1%". */
+export function ratio(max: number) {
+  return fromText(`a part such as 0.001 or 0.1%, from 0 to ${100 * max}%`, (text) => {
+    const match = /^(\d+(?:\.\d+)?)( ?%)?$/.exec(text);
+    const value = Number(match?.[1]) / (match?.[2] === undefined ? 1 : 100);
+    return value <= max ? value : undefined;
+  });
+}
+
 /** A rate in packets or ticks a second: "200k", "1.5M". */
 export function rate(max: number) {
   return fromText(`a rate a second such as 200k or 1.5M, above 0 and up to ${max}`, (text) => {
@@ -134,6 +143,27 @@ export function choice<const T extends readonly string[]>(...allowed: T) {
   return fromText(`one of ${allowed.join(", ")}`, (text): T[number] | undefined =>
     allowed.find((name) => name === text),
   );
+}
+
+/** A list of FIRST or FIRST:SECOND, each from what is allowed there; no pair twice. */
+export function pairs<const T extends readonly string[], const U extends readonly string[]>(
+  first: T,
+  second: U,
+) {
+  const allowed =
+    `a list of NAME or NAME:NAME, each once, the first one of ${first.join(", ")}, ` +
+    `the second one of ${second.join(", ")}`;
+  return fromText(allowed, (text): (readonly [T[number], U[number] | undefined])[] | undefined => {
+    const parts = text.split(",").map((part) => part.trim());
+    if (new Set(parts).size !== parts.length) return undefined;
+    const found = parts.map((part) => {
+      const [one, other, more] = part.split(":");
+      const isKnown = first.some((name) => name === one) && more === undefined;
+      if (!isKnown || (other !== undefined && !second.some((name) => name === other))) return undefined;
+      return [one as T[number], other as U[number] | undefined] as const;
+    });
+    return found.every((pair) => pair !== undefined) ? found : undefined;
+  });
 }
 
 export function flag() {

@@ -88,9 +88,10 @@ interface FedStream extends StreamEntry<RunValues> {
 /**
  * Validates the values, makes or finds the link, and completes the plan.
  * @param expectAnswers false for carom generate
+ * @param shared a lab for many runs: it stays when the plan is released
  * @throws CaromError
  */
-export async function planRun(values: RunValues, expectAnswers: boolean): Promise<Plan> {
+export async function planRun(values: RunValues, expectAnswers: boolean, shared?: Lab): Promise<Plan> {
   refuseContradictions(values);
   const streams = streamEntries(values).map((entry): FedStream => {
     const { multicast, multicastGroup, targetIp, vlan } = entry.values;
@@ -98,21 +99,27 @@ export async function planRun(values: RunValues, expectAnswers: boolean): Promis
     return { ...entry, feed: entry.within(() => feedOf(entry.values, to, vlan)) };
   });
   const threads = 1 + Math.max(...streams.map(({ thread }) => thread));
-  const queues = values.backend === "af_xdp" ? values.queue + threads : 1;
-  const lab =
-    values.interface !== undefined
-      ? null
-      : values.lab === undefined
-        ? createLab({
-            queues: Math.max(...values.queues.map((queue) => queue + 1), threads === 1 ? 1 : queues),
-          })
-        : openLab(values.lab);
+  const lab = shared === undefined ? labOf(values, threads) : { ...shared, down: () => {} };
   try {
     return await complete(values, streams, threads, lab, expectAnswers);
   } catch (error) {
     lab?.down();
     throw error;
   }
+}
+
+type Placed = Pick<RunValues, "interface" | "lab" | "queues" | "queue" | "backend">;
+
+/**
+ * The lab that a run is in: made for it, or there already; null on a real interface.
+ * @param threads of the generator: with af_xdp each has a queue
+ * @throws CaromError
+ */
+export function labOf(values: Placed, threads = 1): Lab | null {
+  if (values.interface !== undefined) return null;
+  if (values.lab !== undefined) return openLab(values.lab);
+  const own = threads > 1 && values.backend === "af_xdp" ? values.queue + threads : 1;
+  return createLab({ queues: Math.max(...values.queues.map((queue) => queue + 1), own) });
 }
 
 async function complete(

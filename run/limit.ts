@@ -1,0 +1,297 @@
+/**
+ * The highest rate that a device takes, and its latency below it, after RFC 2544 sections 23 to 26: trials, each a
+ * run of its own, at rates that run/search.ts chooses. docs/limit.md says what is done and where it differs.
+ */
+
+import { cpus, release } from "node:os";
+import { isIP } from "node:net";
+import { resolveValues } from "../config/file.js";
+import { RESPONDER_BACKENDS } from "../config/io.js";
+import { linkRate } from "../generator/feed.js";
+import type { Lab } from "../lab/lab.js";
+import { asCaromError, type CaromError } from "../native/error.js";
+import { type LimitValues, refuseContradictions } from "./limit_options.js";
+import {
+  faultsOf,
+  LOADS,
+  type LimitedBy,
+  type LimitReport,
+  type LimitResult,
+  loadLatency,
+  middle,
+  rateAt,
+  type Throughput,
+} from "./limit_report.js";
+import { judge, type LimitTrial } from "./limit_trial.js";
+import { measure } from "./measure.js";
+import { labOf, type Plan, planRun, type RunValues, runOptions } from "./plan.js";
+import { makeReport } from "./report.js";
+import { findLimit } from "./search.js";
+
+const DEVICE_PAUSE_NS = 5e9; // RFC 2544, section 23 e
+const OWN_PAUSE_NS = 100e6;
+const EXPECTED_TRIALS = 8; // of a search, for the time left
+
+/** A trial that begins, and what is known of the rest. */
+export interface LimitProgress {
+  readonly generator: string;
+  readonly responder: string | null;
+  readonly kind: LimitTrial["kind"];
+  readonly rate_pps: number;
+  readonly left_s: number; // about
+}
+
+export interface LimitWatcher {
+  readonly onBegin?: (progress: LimitProgress) => void;
+  readonly onEnd?: (progress: LimitProgress, trial: LimitTrial) => void;
+  /** Is called once with what ends everything early; called again that does not wait for what is in flight. */
+  readonly onStopRequest?: (stop: () => void) => void;
+}
+
+/** @throws CaromError before anything was measured */
+export async function measureLimit(values: LimitValues, watcher: LimitWatcher = {}): Promise<LimitReport> {
+  const group = values.multicast ? values.multicastGroup : (values.targetIp ?? "");
+  const per_s = (bits: number) => linkRate(bits, isIP(group) === 6, values.vlan !== undefined);
+  const max_pps = Math.floor(Math.min(1e9, values.maxRate ?? per_s(values.linkSpeed)));
+  refuseContradictions(values, max_pps);
+  const lab = labOf(values);
+  const started = new Date();
+  const begin = performance.now();
+  const suite = new Suite(values, max_pps, 1 / per_s(1), lab, watcher);
+  watcher.onStopRequest?.(() => suite.stop());
+  try {
+    await suite.check();
+    const results: LimitResult[] = [];
+    for (const pair of suite.pairs) {
+      if (!suite.stopped) results.push(await suite.measurePair(pair));
+    }
+    const draft = {
+      schema: "carom.limit",
+      version: 1,
+      started: started.toISOString(),
+      elapsed_s: (performance.now() - begin) / 1000,
+      interrupted: suite.stopped,
+      settings: suite.settings(),
+      environment: { kernel: release(), cpu: cpus()[0]?.model ?? "unknown", cores: cpus().length },
+      results,
+    } as const;
+    return { ...draft, faults: faultsOf(draft, suite.pairs.length) };
+  } finally {
+    lab?.down();
+  }
+}
+
+interface Pair {
+  readonly generator: RunValues["backend"];
+  readonly responder: NonNullable<RunValues["responderBackend"]> | undefined; // undefined: another device answers
+}
+
+/** All trials of all pairs, one after the other. */
+class Suite {
+  stopped = false;
+  readonly pairs: readonly Pair[];
+  private readonly trial_ns: number;
+  private readonly final_ns: number;
+  private readonly pause_ns: number;
+  private stopTrial: () => void = () => {};
+  private left: { search: number; final: number }; // trials expected
+  private overhead_ns = 500e6; // of a trial, beyond its traffic; measured
+  private done = 0;
+  private clock: LimitResult["clock"] = null;
+
+  constructor(
+    private readonly values: LimitValues,
+    private readonly max_pps: number,
+    private readonly l1_bits: number,
+    private readonly lab: Lab | null,
+    private readonly watcher: LimitWatcher,
+  ) {
+    const isOwn = lab !== null && values.responder;
+    this.pairs = values.backends.map(([generator, responder]) => ({
+      generator,
+      responder: isOwn ? (responder ?? RESPONDER_BACKENDS.find((name) => name === generator) ?? "xdp") : undefined,
+    }));
+    this.trial_ns = values.trial;
+    this.final_ns = values.final ?? values.trial;
+    this.pause_ns = values.pause ?? (isOwn ? OWN_PAUSE_NS : DEVICE_PAUSE_NS);
+    const all = this.pairs.length * values.trials;
+    this.left = { search: all * EXPECTED_TRIALS, final: all * (1 + LOADS.length) };
+  }
+
+  stop(): void {
+    this.stopped = true;
+    this.stopTrial();
+  }
+
+  /** Plans a trial of each pair, so that what can't be is refused before the first one is measured. */
+  async check(): Promise<void> {
+    for (const pair of this.pairs) {
+      (await this.plan(pair, this.max_pps, this.trial_ns)).release();
+    }
+  }
+
+  async measurePair(pair: Pair): Promise<LimitResult> {
+    const { values } = this;
+    const searches: Throughput[] = [];
+    const latency: LimitTrial[][] = LOADS.map(() => []);
+    let error: CaromError | null = null;
+    this.clock = null;
+    try {
+      for (let i = 0; i < values.trials && !this.stopped; i++) searches.push(await this.search(pair, i));
+      const limit = middle(searches);
+      for (let i = 0; i < values.trials && !this.stopped && limit.pps > 0; i++) {
+        for (const [index, load] of LOADS.entries()) {
+          const trial = await this.attempt(pair, rateAt(limit.pps, load), "latency");
+          if (trial === null) break;
+          latency[index]!.push(trial);
+        }
+      }
+    } catch (thrown) {
+      error = asCaromError(thrown, `${pair.generator} at the limit`);
+    }
+    return this.result(pair, searches, latency, error);
+  }
+
+  settings(): LimitReport["settings"] {
+    const { values } = this;
+    return {
+      trial_s: this.trial_ns / 1e9,
+      final_s: this.final_ns / 1e9,
+      pause_s: this.pause_ns / 1e9,
+      warmup_s: values.warmup / 1e9,
+      timeout_s: values.timeout / 1e9,
+      loss: values.loss,
+      resolution: values.resolution,
+      min_pps: values.minRate,
+      max_pps: this.max_pps,
+      trials: values.trials,
+      at_least_pps: values.atLeast ?? null,
+      seed: (values.seed ?? 1n).toString(),
+      place: this.lab === null ? values.interface! : "lab",
+    };
+  }
+
+  private async search(pair: Pair, index: number): Promise<Throughput> {
+    const before = this.left.search;
+    const range = {
+      min_pps: Math.ceil(this.values.minRate),
+      max_pps: this.max_pps,
+      resolution: this.values.resolution,
+    };
+    const found = await findLimit(range, (rate_pps, kind) => this.attempt(pair, rate_pps, kind));
+    this.left.search = Math.max(0, before - EXPECTED_TRIALS);
+    this.left.final = Math.max(this.left.final, this.remainingFinals(pair, index));
+    const { pps, confirmed, failed, trials } = found;
+    const limited_by: LimitedBy =
+      this.stopped && !confirmed
+        ? "unknown"
+        : pps === 0
+          ? "nothing passed"
+          : failed === null
+            ? "offered"
+            : failed.verdict === "sender"
+              ? "sender"
+              : "device";
+    return { pps, confirmed, failed_pps: failed?.rate_pps ?? null, limited_by, trials };
+  }
+
+  private remainingFinals(pair: Pair, index: number): number {
+    const { trials } = this.values;
+    const pairs = this.pairs.length - 1 - this.pairs.indexOf(pair);
+    return trials - 1 - index + trials * LOADS.length + pairs * trials * (1 + LOADS.length);
+  }
+
+  /** One trial, and the pause before it; null when everything is to end. @throws CaromError */
+  private async attempt(pair: Pair, rate_pps: number, kind: LimitTrial["kind"]): Promise<LimitTrial | null> {
+    if (this.done++ > 0) await this.wait(this.pause_ns);
+    if (this.stopped) return null;
+    const duration_ns = kind === "search" ? this.trial_ns : this.final_ns;
+    const progress = this.progress(pair, rate_pps, kind);
+    this.watcher.onBegin?.(progress);
+    const begin = performance.now();
+    const plan = await this.plan(pair, rate_pps, duration_ns);
+    try {
+      const found = await measure(plan, { onStopRequest: (stop) => (this.stopTrial = stop) });
+      this.stopTrial = () => {};
+      if (this.stopped) return null;
+      if (found.problems.length > 0) throw found.problems[0];
+      const report = makeReport("run", plan, found);
+      this.clock = { provenance: report.clock.provenance, reason: report.clock.reason };
+      const { warmup, loss } = this.values;
+      const { ringSize } = plan.generator.io;
+      const trial = judge(report, { kind, rate_pps, duration_ns, warmup_ns: warmup, loss, ringSize });
+      this.overhead_ns = 1e6 * (performance.now() - begin) - duration_ns;
+      if (kind === "search") this.left.search--;
+      else this.left.final--;
+      this.watcher.onEnd?.(progress, trial);
+      return trial;
+    } finally {
+      plan.release();
+    }
+  }
+
+  private plan({ generator, responder }: Pair, rate: number, duration: number): Promise<Plan> {
+    const { backends: _, ...shared } = this.values;
+    const values: RunValues = {
+      ...resolveValues(runOptions, new Map()),
+      ...shared,
+      backend: generator,
+      responderBackend: responder,
+      rate,
+      duration,
+      triggerRatio: 1,
+    };
+    return planRun(values, true, this.lab ?? undefined);
+  }
+
+  private progress({ generator, responder }: Pair, rate_pps: number, kind: LimitTrial["kind"]): LimitProgress {
+    const each_ns = this.overhead_ns + this.pause_ns;
+    const { search, final } = this.left;
+    const left_ns =
+      Math.max(kind === "search" ? 1 : 0, search) * (this.trial_ns + each_ns) +
+      Math.max(kind === "search" ? 0 : 1, final) * (this.final_ns + each_ns);
+    return { generator, responder: responder ?? null, kind, rate_pps, left_s: left_ns / 1e9 };
+  }
+
+  private wait(time_ns: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, time_ns / 1e6);
+      this.stopTrial = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      if (this.stopped) this.stopTrial();
+    });
+  }
+
+  private result(
+    pair: Pair,
+    searches: readonly Throughput[],
+    latency: readonly (readonly LimitTrial[])[],
+    error: CaromError | null,
+  ): LimitResult {
+    const { pps, confirmed, limited_by } = middle(searches);
+    const all = searches.map((search) => search.pps);
+    const failed = searches.flatMap(({ trials }) => trials).filter(({ verdict }) => verdict !== "pass");
+    return {
+      generator: pair.generator,
+      responder: pair.responder ?? null,
+      frame_bytes: this.l1_bits / 8 - 20,
+      pps,
+      mbit_l1: (pps * this.l1_bits) / 1e6,
+      spread: { min_pps: Math.min(pps, ...all), max_pps: Math.max(pps, ...all) },
+      confirmed,
+      limited_by,
+      searches,
+      latency: LOADS.flatMap((load, index) => {
+        const trials = latency[index]!;
+        return trials.length === 0 ? [] : [loadLatency(load, pps, trials)];
+      }),
+      failed_trials: failed.length,
+      failed_in_stall: failed.filter(({ interference }) => interference.explains).length,
+      clock: this.clock,
+      error,
+    };
+  }
+}
+

@@ -1,0 +1,240 @@
+/** Limits for people: what each pair of backends carries, and the latency at parts of it, in 80 columns. */
+
+import pc from "picocolors";
+import { formatNs } from "../config/values.js";
+import type { LimitProgress } from "./limit.js";
+import type { LimitReport, LimitResult, LoadLatency, Spread } from "./limit_report.js";
+import type { LimitTrial } from "./limit_trial.js";
+
+const NAME = 22; // columns: af_packet → af_packet
+const BAR = 16;
+const CHART = 46;
+const BLOCKS = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+
+export function limitLines(report: LimitReport): string[] {
+  const measured = report.results.filter(({ searches }) => searches.length > 0);
+  return [
+    pc.bold(headline(report)),
+    "",
+    ...(measured.length === 0 ? [] : [...throughputLines(measured), ""]),
+    ...latencyLines(measured),
+    ...clockLines(measured),
+    ...noteLines(report),
+    "",
+    verdictLine(report),
+  ];
+}
+
+/** What is being tried, while it is. */
+export function beginLine({ kind, rate_pps, left_s, ...pair }: LimitProgress): string {
+  return `${nameOf(pair)}: ${kind} at ${count(rate_pps)} ticks/s; about ${timeLeft(left_s)} left`;
+}
+
+/** What a trial has shown, in one line. */
+export function trialLine({ kind, ...pair }: LimitProgress, trial: LimitTrial): string {
+  const name = nameOf(pair).padEnd(NAME);
+  const { latency, interference } = trial;
+  const p99_ns = latency.planned.percentiles.find(({ percentile }) => percentile === 99)?.value_ns ?? null;
+  const stall = interference.explains ? ` (a core stood still for ${formatNs(interference.longest_ns)})` : "";
+  const text = trial.verdict === "pass" ? `passed, p99 ${time(p99_ns)}` : `${trial.reasons.join("; ")}${stall}`;
+  return pc.dim(`  ${name} ${kind.padEnd(7)} ${count(trial.rate_pps).padStart(11)}  ${text}`);
+}
+
+function headline({ settings, elapsed_s, interrupted }: LimitReport): string {
+  const { trial_s, final_s, loss, resolution, trials, place, seed } = settings;
+  const lengths = trial_s === final_s ? `trials of ${trial_s} s` : `trials of ${trial_s} s and ${final_s} s`;
+  const parts = ["carom limit", place, `loss ≤ ${percent(loss)}`, `to ${percent(resolution)}`, lengths];
+  if (trials > 1) parts.push(`${trials} times`);
+  parts.push(timeLeft(elapsed_s));
+  if (seed !== "1") parts.push(`seed ${seed}`);
+  if (interrupted) parts.push("stopped early");
+  return parts.join(" · ");
+}
+
+/** A row for each pair; "≥": nothing says that the device takes no more. */
+function throughputLines(results: readonly LimitResult[]): string[] {
+  const most = Math.max(...results.map(({ pps }) => pps), 1);
+  const head = `  ${"throughput".padEnd(NAME)}${"frame".padStart(6)}${"ticks/s".padStart(14)}${"Mbit/s".padStart(9)}  limited by`;
+  const rows = results.map((result) => {
+    const { pps, mbit_l1, frame_bytes, limited_by, confirmed } = result;
+    const sign = isFloor(result) ? "≥ " : "";
+    const cells =
+      `${String(frame_bytes).padStart(6)}${(sign + count(pps)).padStart(14)}${mbitText(mbit_l1).padStart(9)}` +
+      `  ${limited_by.padEnd(8)}`;
+    const mark = confirmed || pps === 0 ? "" : " not confirmed";
+    return `  ${nameOf(result).padEnd(NAME)}${cells} ${pc.cyan(bar(pps / most, BAR))}${mark}`.trimEnd();
+  });
+  const spreads = results
+    .filter(({ searches }) => searches.length > 1)
+    .map((result) => {
+      const { min_pps, max_pps } = result.spread;
+      return pc.dim(
+        `  ${nameOf(result)}: median of ${result.searches.length}, from ${count(min_pps)} to ${count(max_pps)}`,
+      );
+    });
+  return [pc.dim(head), ...rows, ...spreads];
+}
+
+function latencyLines(results: readonly LimitResult[]): string[] {
+  const shown = results.filter(({ latency }) => latency.length > 0);
+  if (shown.length === 0) return [];
+  const head = ["10 %", "50 %", "90 %", "100 %"].map((load) => load.padStart(14)).join("");
+  const rows = shown.map((result) => {
+    const cells = result.latency.map(({ planned: { p50, p99 } }) => {
+      return `${number(p50.median_ns)} / ${number(p99.median_ns)}`.padStart(14);
+    });
+    return `  ${nameOf(result).padEnd(NAME)}${cells.join("")}`;
+  });
+  return [
+    pc.dim(`  ${"p50 / p99 in µs".padEnd(NAME)}${head} of it`),
+    ...rows,
+    "",
+    ...chartLines(shown),
+    "",
+  ];
+}
+
+/** Round trips on a logarithmic scale, a row for each load: p50 to p99 solid, on to p99.9 light. */
+function chartLines(results: readonly LimitResult[]): string[] {
+  const loads = results.flatMap(({ latency }) => latency);
+  const values = loads
+    .flatMap(({ planned: { p50, p99, p99_9 } }) => [p50, p99, p99_9])
+    .flatMap(({ median_ns }) => (median_ns === null ? [] : [median_ns]));
+  if (values.length === 0) return [];
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const first = 10 ** Math.floor(Math.log10(low));
+  const last = Math.max(10 * first, 10 ** Math.ceil(Math.log10(high)));
+  const column = (value_ns: number | null) =>
+    value_ns === null
+      ? CHART
+      : Math.min(CHART - 1, Math.floor((Math.log(value_ns / first) / Math.log(last / first)) * CHART));
+  const row = (load: LoadLatency) => {
+    const [from, until, end] = [load.planned.p50, load.planned.p99, load.planned.p99_9].map(({ median_ns }) =>
+      column(median_ns),
+    ) as [number, number, number];
+    const solid = "█".repeat(Math.max(1, Math.min(CHART, until + 1) - from));
+    const light = "░".repeat(Math.max(0, Math.min(CHART, end + 1) - from - solid.length));
+    const lost = end === CHART ? "▶" : "";
+    const rate = count(load.rate_pps).padStart(11);
+    const part = `${Math.round(100 * load.load)} %`.padStart(6);
+    return `  ${part} ${rate}  ${" ".repeat(from)}${pc.cyan(solid + light)}${lost}${loadMark(load)}`;
+  };
+  const lines = results.flatMap((result) => [`  ${nameOf(result)}`, ...result.latency.map(row)]);
+  const title = "round trip from planned, logarithmic: █ p50 to p99, ░ to p99.9";
+  return [pc.dim(`  ${title}`), ...lines, ...axisLines(first, last)];
+}
+
+function loadMark({ loss, held }: LoadLatency): string {
+  if (!held) return " sender late";
+  return loss > 0 ? ` ${percent(loss)} lost` : "";
+}
+
+function axisLines(first_ns: number, last_ns: number): string[] {
+  const decades = Math.round(Math.log10(last_ns / first_ns));
+  const line = Array.from<string>({ length: CHART }).fill("─");
+  const names = Array.from<string>({ length: CHART + 8 }).fill(" ");
+  for (let i = 0; i <= decades; i++) {
+    const at = Math.min(CHART - 1, Math.round((i / decades) * CHART));
+    line[at] = i === 0 ? "└" : "┴";
+    for (const [offset, letter] of [...formatNs(first_ns * 10 ** i)].entries()) names[at + offset] = letter;
+  }
+  const margin = " ".repeat(22);
+  return [pc.dim(`${margin}${line.join("")}`), pc.dim(`${margin}${names.join("").trimEnd()}`)];
+}
+
+function clockLines(results: readonly LimitResult[]): string[] {
+  const clocks = results.flatMap(({ clock }) => (clock === null ? [] : [`${clock.provenance} (${clock.reason})`]));
+  return [...new Set(clocks)].map((text) => `  ${pc.dim("clock")}  ${text}`);
+}
+
+function noteLines({ results }: LimitReport): string[] {
+  const lines = results.flatMap((result) => {
+    const name = nameOf(result);
+    const notes = [];
+    if (result.limited_by === "sender") {
+      notes.push(`${name}: the generator's limit with this backend: the device may take more`);
+    }
+    if (result.limited_by === "offered") {
+      notes.push(`${name}: the highest rate that was offered passed: the device may take more`);
+    }
+    if (result.limited_by === "device") notes.push(...lossNotes(result));
+    if (result.failed_in_stall > 0) {
+      const of = `${result.failed_in_stall} of the ${result.failed_trials} trials that failed`;
+      notes.push(`${name}: in ${of}, a core stood still for long enough to be the cause`);
+    }
+    if (result.error !== null) notes.push(pc.red(`${name}: ${result.error.message}`));
+    return notes;
+  });
+  return lines.map((line) => `  ${line}`);
+}
+
+/** Where ticks were lost at the lowest rate that was too much. */
+function lossNotes(result: LimitResult): string[] {
+  const search = result.searches.find(({ pps, failed_pps }) => pps === result.pps && failed_pps !== null);
+  const trial = search?.trials.find(({ rate_pps, verdict }) => rate_pps === search.failed_pps && verdict !== "pass");
+  if (trial === undefined) return [];
+  const { out, responder, back, counters } = trial.where_lost;
+  const places = [
+    out !== null && out > 0 ? `${count(out)} on the way out` : "",
+    responder !== null && responder > 0 ? `${count(responder)} in the responder` : "",
+    back !== null && back > 0 ? `${count(back)} on the way back` : "",
+  ].filter((text) => text !== "");
+  const drops = Object.entries(counters).map(([name, value]) => `${name} ${count(value)}`);
+  const lost = [...places, ...(drops.length === 0 ? [] : [`counted: ${drops.join(", ")}`])].join("; ");
+  const why = `${nameOf(result)}: at ${count(trial.rate_pps)}, ${trial.reasons.join("; ")}`;
+  return lost === "" ? [why] : [why, `    lost, warm-up included: ${lost}`];
+}
+
+function verdictLine({ faults, results, settings }: LimitReport): string {
+  if (faults.length > 0) return pc.red(pc.bold(`  not as expected: ${faults.join("; ")}`));
+  const wanted = settings.at_least_pps;
+  const found = results.length === 1 ? "the limit was found" : "all limits were found";
+  return pc.green(pc.bold(`  ${found}${wanted === null ? "" : `, none below ${count(wanted)} ticks/s`}`));
+}
+
+function isFloor({ limited_by, pps }: LimitResult): boolean {
+  return pps > 0 && limited_by !== "device";
+}
+
+export function nameOf({ generator, responder }: Pick<LimitResult, "generator" | "responder">): string {
+  return responder === null ? generator : `${generator} → ${responder}`;
+}
+
+function bar(part: number, width: number): string {
+  const eighths = Math.round(part * width * 8);
+  return "█".repeat(Math.floor(eighths / 8)) + BLOCKS[eighths % 8]!;
+}
+
+function time({ median_ns }: Spread): string;
+function time(value_ns: number | null): string;
+function time(value: Spread | number | null): string {
+  const value_ns = typeof value === "object" && value !== null ? value.median_ns : value;
+  return value_ns === null ? "missing" : formatNs(value_ns);
+}
+
+/** In µs, with three digits. */
+function number(value_ns: number | null): string {
+  if (value_ns === null) return "lost";
+  const value = value_ns / 1e3;
+  if (value >= 1000) return count(value);
+  return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
+}
+
+function mbitText(value: number): string {
+  return value >= 100 ? count(value) : value.toPrecision(3);
+}
+
+function percent(part: number): string {
+  const value = 100 * part;
+  if (value === 0) return "0";
+  return value < 0.01 ? "<0.01 %" : `${Number(value.toPrecision(2))} %`;
+}
+
+function timeLeft(time_s: number): string {
+  if (time_s < 90) return `${Math.ceil(time_s)} s`;
+  return time_s < 5400 ? `${Math.round(time_s / 60)} min` : `${(time_s / 3600).toFixed(1)} h`;
+}
+
+function count(value: number): string {
+  return Math.round(value).toLocaleString("en-US");
+}

@@ -1,0 +1,148 @@
+/** One trial at one rate, judged: did the sender hold the rate, and did the device answer every tick? */
+
+import type { Distribution } from "../native/histogram.js";
+import type { Counters } from "../native/index.js";
+import type { Report } from "./report.js";
+import type { Trial, Verdict } from "./search.js";
+
+/** The sender has held a rate when it reached this part of it. */
+export const HELD = 0.995;
+
+/** Counters of a backend or of a responder that say where frames or orders were dropped. */
+const DROPS = [
+  "fill_ring_empty",
+  "rx_ring_drops",
+  "orders_unsent",
+  "orders_limited",
+  "tx_refused",
+  "tx_invalid",
+  "xdp_tx_errors",
+] as const;
+
+export interface LimitTrial extends Trial {
+  readonly kind: "search" | "confirm" | "latency";
+  readonly duration_s: number;
+  readonly sent: number;
+  readonly unsent: number;
+  readonly sent_pps: number;
+  readonly answered: number;
+  readonly lost: number; // had to be answered, and were not within the timeout
+  readonly loss: number; // part of those that had to be answered
+  readonly reasons: readonly string[]; // why it did not pass
+  readonly where_lost: LossPlaces;
+  readonly interference: {
+    readonly share: number; // of the time, on the core that was stopped most
+    readonly longest_ns: number;
+    /** It failed, and a core was stopped for long enough to be the cause of it. */
+    readonly explains: boolean;
+  };
+  readonly latency: { readonly planned: Distribution; readonly actual: Distribution };
+}
+
+/** Ticks and orders that went missing, warm-up included; null where nobody at that end counts. */
+export interface LossPlaces {
+  readonly out: number | null; // sent, and never seen by the responder
+  readonly responder: number | null; // seen, and no order sent
+  readonly back: number | null; // sent by the responder, and never seen
+  /** What counted drops: "responder fill_ring_empty", "dut0 rx_dropped". */
+  readonly counters: Readonly<Record<string, number>>;
+}
+
+interface TrialSettings {
+  readonly kind: LimitTrial["kind"];
+  readonly rate_pps: number;
+  readonly duration_ns: number;
+  readonly warmup_ns: number;
+  readonly loss: number; // that still passes
+  readonly ringSize: number; // frames
+}
+
+export function judge(report: Report, settings: TrialSettings): LimitTrial {
+  const { verdicts, ticks, rates } = report;
+  const { kind, rate_pps, duration_ns } = settings;
+  const due = ticks.sent - ticks.quiet;
+  const lost = verdicts.missing + verdicts.late;
+  const loss = due > 0 ? lost / due : 0;
+  const isHeld = ticks.unsent === 0 && rates.sent_pps >= HELD * rate_pps;
+  const wrong = faultsOf(report);
+  const verdict: Verdict = !isHeld ? "sender" : wrong.length > 0 ? "wrong" : loss > settings.loss ? "loss" : "pass";
+  const reasons = [
+    ...(isHeld ? [] : [`the sender reached ${count(sentOverAll(report, settings))} of ${count(rate_pps)} ticks a second`]),
+    ...wrong,
+    ...(loss > settings.loss ? [`${count(lost)} of ${count(due)} ticks were not answered`] : []),
+  ];
+  const { cores } = report.interference;
+  const share = Math.max(0, ...cores.map((core) => core.share));
+  const longest_ns = Math.max(0, ...cores.map(({ max_ns }) => max_ns));
+  const isExplained =
+    verdict === "sender"
+      ? duration_ns * (1 - rates.sent_pps / rate_pps) <= longest_ns && ticks.unsent === 0
+      : verdict === "loss" && (rate_pps * longest_ns) / 1e9 > settings.ringSize;
+  return {
+    rate_pps,
+    verdict,
+    carried_pps: Math.min(sentOverAll(report, settings), rates.sent_pps > 0 ? (1 - loss) * rate_pps : rate_pps),
+    kind,
+    duration_s: duration_ns / 1e9,
+    sent: ticks.sent,
+    unsent: ticks.unsent,
+    sent_pps: rates.sent_pps,
+    answered: ticks.answered,
+    lost,
+    loss,
+    reasons,
+    where_lost: whereLost(report),
+    interference: { share, longest_ns, explains: isExplained },
+    latency: report.latency!,
+  };
+}
+
+/** What the sender does when it is always behind: it may not even have come to the end of the warm-up. */
+function sentOverAll({ ticks, warmup, counters, elapsed_s }: Report, { warmup_ns }: TrialSettings): number {
+  const measured_ns = counters.generator.measured_ns ?? 0;
+  const time_s = ticks.sent === 0 ? elapsed_s : (warmup_ns + measured_ns) / 1e9;
+  return (ticks.sent + warmup.sent) / Math.max(1e-9, time_s);
+}
+
+/** What no loss allows: orders that are not right, and accounts that do not add up. */
+function faultsOf({ verdicts, balances, ticks }: Report): string[] {
+  const kinds = (["wrong", "duplicate", "unexpected"] as const).filter((name) => verdicts[name] > 0);
+  return [
+    ...kinds.map((name) => `${count(verdicts[name])} ${name}`),
+    // Drops are why ticks are lost, and are judged by the loss.
+    ...balances
+      .filter(({ name, holds }) => !holds && !/ (drops|received)$/.test(name))
+      .map(({ name, equation }) => `the balance of ${name} does not hold (${equation})`),
+    ...(ticks.sent > 0 && ticks.sent === ticks.quiet ? ["no tick had to be answered"] : []),
+  ];
+}
+
+function whereLost(report: Report): LossPlaces {
+  const { generator, responder } = report.counters;
+  const n = (counters: Counters, name: string) => counters[name] ?? 0;
+  const sent = n(generator, "sent") + n(generator, "warmup_sent");
+  const received = n(generator, "received") + n(generator, "warmup_answered");
+  const drops = [
+    ...DROPS.map((name) => [`generator ${name}`, n(generator, name)] as const),
+    ...DROPS.map((name) => [`responder ${name}`, responder === null ? 0 : n(responder, name)] as const),
+    ...(["generator", "responder"] as const).flatMap((side) =>
+      (["rx_dropped", "tx_dropped", "rx_errors", "tx_errors"] as const).map(
+        (name) => [`${side}'s interface ${name}`, report.interfaces[side]?.[name] ?? 0] as const,
+      ),
+    ),
+  ];
+  const counters = Object.fromEntries(drops.filter(([, value]) => value > 0));
+  if (responder === null) return { out: null, responder: null, back: null, counters };
+  const [ticks, orders] = [n(responder, "ticks"), n(responder, "orders")];
+  const quiet = n(responder, "quiet_ticks");
+  return {
+    out: Math.max(0, sent - ticks),
+    responder: Math.max(0, ticks - quiet - orders),
+    back: Math.max(0, orders - received),
+    counters,
+  };
+}
+
+function count(value: number): string {
+  return Math.round(value).toLocaleString("en-US");
+}
