@@ -21,9 +21,15 @@ export const command = defineCommand({
   options: limitOptions,
   examples: [
     ["carom limit", "af_xdp to af_xdp in the lab"],
-    ["carom limit --backends af_xdp:xdp,af_packet,udp --svg limit.svg", "three pairs of backends, drawn, too"],
+    [
+      "carom limit --backends af_xdp:xdp,af_packet,udp --svg limit.svg",
+      "three pairs of backends, drawn, too",
+    ],
     ["carom limit --trial 60s --final 120s --pause 5s --timeout 2s --trials 20", "by the letter of RFC 2544"],
-    ["carom limit --interface eth1 --at-least 500k --json", "a device on eth1's network, as a gate: exit status 1"],
+    [
+      "carom limit --interface eth1 --at-least 500k --json",
+      "a device on eth1's network, as a gate: exit status 1",
+    ],
   ],
   async run(values, context) {
     let stop = () => {};

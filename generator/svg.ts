@@ -10,7 +10,7 @@ const PLOT_WIDTH = WIDTH - LEFT - RIGHT;
 const PLOT_HEIGHT = PANEL - TOP - BOTTOM;
 const HEAD = 40;
 
-const STYLE = `
+export const STYLE = `
   text { font: 12px system-ui, sans-serif; fill: #333; }
   .head { font-size: 16px; font-weight: 600; }
   .axis { stroke: #999; }
@@ -97,9 +97,9 @@ function bar(x: number, width: number, part: number): string {
   return `<rect class="data" x="${shown[0]}" y="${shown[1]}" width="${shown[2]}" height="${shown[3]}"/>`;
 }
 
-function label(x: number, y: number, text: string, anchor = "start", style = ""): string {
+export function label(x: number, y: number, text: string, anchor = "start", style = ""): string {
   const escaped = text.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`);
-  return `<text x="${x.toFixed(1)}" y="${y}" text-anchor="${anchor}"${style && ` class="${style}"`}>${escaped}</text>`;
+  return `<text x="${x.toFixed(1)}" y="${Number(y.toFixed(1))}" text-anchor="${anchor}"${style && ` class="${style}"`}>${escaped}</text>`;
 }
 
 function short(value: number): string {

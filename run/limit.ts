@@ -3,8 +3,8 @@
  * run of its own, at rates that run/search.ts chooses. docs/limit.md says what is done and where it differs.
  */
 
-import { cpus, release } from "node:os";
 import { isIP } from "node:net";
+import { cpus, release } from "node:os";
 import { resolveValues } from "../config/file.js";
 import { RESPONDER_BACKENDS } from "../config/io.js";
 import { linkRate } from "../generator/feed.js";
@@ -13,10 +13,10 @@ import { asCaromError, type CaromError } from "../native/error.js";
 import { type LimitValues, refuseContradictions } from "./limit_options.js";
 import {
   faultsOf,
-  LOADS,
   type LimitedBy,
   type LimitReport,
   type LimitResult,
+  LOADS,
   loadLatency,
   middle,
   rateAt,
@@ -30,7 +30,8 @@ import { findLimit } from "./search.js";
 
 const DEVICE_PAUSE_NS = 5e9; // RFC 2544, section 23 e
 const OWN_PAUSE_NS = 100e6;
-const EXPECTED_TRIALS = 8; // of a search, for the time left
+const EXPECTED_TRIALS = 6; // of a search, for the time left
+const FINALS = 1 + LOADS.length; // that confirm the limit, and at parts of it
 
 /** A trial that begins, and what is known of the rest. */
 export interface LimitProgress {
@@ -94,7 +95,7 @@ class Suite {
   private readonly final_ns: number;
   private readonly pause_ns: number;
   private stopTrial: () => void = () => {};
-  private left: { search: number; final: number }; // trials expected
+  private readonly left = { searches: 0, finals: 0, tried: 0 }; // tried: trials of the search that goes on
   private overhead_ns = 500e6; // of a trial, beyond its traffic; measured
   private done = 0;
   private clock: LimitResult["clock"] = null;
@@ -109,13 +110,19 @@ class Suite {
     const isOwn = lab !== null && values.responder;
     this.pairs = values.backends.map(([generator, responder]) => ({
       generator,
-      responder: isOwn ? (responder ?? RESPONDER_BACKENDS.find((name) => name === generator) ?? "xdp") : undefined,
+      responder: isOwn
+        ? (responder ?? RESPONDER_BACKENDS.find((name) => name === generator) ?? "xdp")
+        : undefined,
     }));
     this.trial_ns = values.trial;
     this.final_ns = values.final ?? values.trial;
     this.pause_ns = values.pause ?? (isOwn ? OWN_PAUSE_NS : DEVICE_PAUSE_NS);
-    const all = this.pairs.length * values.trials;
-    this.left = { search: all * EXPECTED_TRIALS, final: all * (1 + LOADS.length) };
+    this.expect(this.pairs.length);
+  }
+
+  private expect(pairs: number): void {
+    const searches = pairs * this.values.trials;
+    Object.assign(this.left, { searches, finals: searches * FINALS, tried: 0 });
   }
 
   stop(): void {
@@ -137,7 +144,7 @@ class Suite {
     let error: CaromError | null = null;
     this.clock = null;
     try {
-      for (let i = 0; i < values.trials && !this.stopped; i++) searches.push(await this.search(pair, i));
+      for (let i = 0; i < values.trials && !this.stopped; i++) searches.push(await this.search(pair));
       const limit = middle(searches);
       for (let i = 0; i < values.trials && !this.stopped && limit.pps > 0; i++) {
         for (const [index, load] of LOADS.entries()) {
@@ -149,6 +156,7 @@ class Suite {
     } catch (thrown) {
       error = asCaromError(thrown, `${pair.generator} at the limit`);
     }
+    this.expect(this.pairs.length - 1 - this.pairs.indexOf(pair));
     return this.result(pair, searches, latency, error);
   }
 
@@ -171,16 +179,15 @@ class Suite {
     };
   }
 
-  private async search(pair: Pair, index: number): Promise<Throughput> {
-    const before = this.left.search;
+  private async search(pair: Pair): Promise<Throughput> {
     const range = {
       min_pps: Math.ceil(this.values.minRate),
       max_pps: this.max_pps,
       resolution: this.values.resolution,
     };
     const found = await findLimit(range, (rate_pps, kind) => this.attempt(pair, rate_pps, kind));
-    this.left.search = Math.max(0, before - EXPECTED_TRIALS);
-    this.left.final = Math.max(this.left.final, this.remainingFinals(pair, index));
+    this.left.searches--;
+    this.left.tried = 0;
     const { pps, confirmed, failed, trials } = found;
     const limited_by: LimitedBy =
       this.stopped && !confirmed
@@ -193,12 +200,6 @@ class Suite {
               ? "sender"
               : "device";
     return { pps, confirmed, failed_pps: failed?.rate_pps ?? null, limited_by, trials };
-  }
-
-  private remainingFinals(pair: Pair, index: number): number {
-    const { trials } = this.values;
-    const pairs = this.pairs.length - 1 - this.pairs.indexOf(pair);
-    return trials - 1 - index + trials * LOADS.length + pairs * trials * (1 + LOADS.length);
   }
 
   /** One trial, and the pause before it; null when everything is to end. @throws CaromError */
@@ -217,12 +218,12 @@ class Suite {
       if (found.problems.length > 0) throw found.problems[0];
       const report = makeReport("run", plan, found);
       this.clock = { provenance: report.clock.provenance, reason: report.clock.reason };
-      const { warmup, loss } = this.values;
+      const { loss } = this.values;
       const { ringSize } = plan.generator.io;
-      const trial = judge(report, { kind, rate_pps, duration_ns, warmup_ns: warmup, loss, ringSize });
+      const trial = judge(report, { kind, rate_pps, duration_ns, loss, ringSize });
       this.overhead_ns = 1e6 * (performance.now() - begin) - duration_ns;
-      if (kind === "search") this.left.search--;
-      else this.left.final--;
+      if (kind === "search") this.left.tried++;
+      else this.left.finals--;
       this.watcher.onEnd?.(progress, trial);
       return trial;
     } finally {
@@ -244,12 +245,18 @@ class Suite {
     return planRun(values, true, this.lab ?? undefined);
   }
 
-  private progress({ generator, responder }: Pair, rate_pps: number, kind: LimitTrial["kind"]): LimitProgress {
+  private progress(
+    { generator, responder }: Pair,
+    rate_pps: number,
+    kind: LimitTrial["kind"],
+  ): LimitProgress {
     const each_ns = this.overhead_ns + this.pause_ns;
-    const { search, final } = this.left;
+    const { searches, finals, tried } = this.left;
+    const rest = kind === "search" ? Math.max(1, EXPECTED_TRIALS - tried) : 0;
+    const others = kind === "latency" ? searches : searches - 1;
     const left_ns =
-      Math.max(kind === "search" ? 1 : 0, search) * (this.trial_ns + each_ns) +
-      Math.max(kind === "search" ? 0 : 1, final) * (this.final_ns + each_ns);
+      (rest + others * EXPECTED_TRIALS) * (this.trial_ns + each_ns) +
+      Math.max(1, finals) * (this.final_ns + each_ns);
     return { generator, responder: responder ?? null, kind, rate_pps, left_s: left_ns / 1e9 };
   }
 
@@ -288,10 +295,15 @@ class Suite {
         return trials.length === 0 ? [] : [loadLatency(load, pps, trials)];
       }),
       failed_trials: failed.length,
+      interference_share: Math.max(
+        0,
+        ...[...searches.flatMap(({ trials }) => trials), ...latency.flat()].map(
+          (trial) => trial.interference.share,
+        ),
+      ),
       failed_in_stall: failed.filter(({ interference }) => interference.explains).length,
       clock: this.clock,
       error,
     };
   }
 }
-

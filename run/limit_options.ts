@@ -44,13 +44,14 @@ export const limitOptions = {
     "part",
     "1%",
   ),
-  maxRate: search(
-    rate(HIGHEST),
-    "the first rate tried (default: what --link-speed carries)",
-    "ticks/s",
-  ),
+  maxRate: search(rate(HIGHEST), "the first rate tried (default: what --link-speed carries)", "ticks/s"),
   minRate: search(rate(HIGHEST), "no rate below this is tried", "ticks/s", "1k"),
-  trial: search(duration(10e6, LONGEST_NS), "how long a trial of the search is (RFC 2544: 60s)", "time", "2s"),
+  trial: search(
+    duration(10e6, LONGEST_NS),
+    "how long a trial of the search is (RFC 2544: 60s)",
+    "time",
+    "2s",
+  ),
   final: search(
     duration(10e6, LONGEST_NS),
     "how long those are that confirm a rate and measure latency (default: as --trial; RFC 2544: 60s and 120s)",
@@ -87,7 +88,11 @@ export function refuseContradictions(values: LimitValues, max_pps: number): void
   if (values.resolution < 0.0001) refuse("--resolution", "it is below 0.01%", "raise it");
   const ticks = (values.minRate * Math.min(values.trial, values.final ?? values.trial)) / 1e9;
   if (ticks < 100) {
-    refuse("--min-rate", `at that rate a trial has ${Math.floor(ticks)} ticks, which says little`, "raise it, or --trial");
+    refuse(
+      "--min-rate",
+      `at that rate a trial has ${Math.floor(ticks)} ticks, which says little`,
+      "raise it, or --trial",
+    );
   }
   const isForeign = values.interface !== undefined || !values.responder;
   const second = values.backends.find(([, responder]) => responder !== undefined);

@@ -56,6 +56,7 @@ export interface LimitResult {
   readonly latency: readonly LoadLatency[];
   readonly failed_trials: number;
   readonly failed_in_stall: number; // of those, with a core stopped for long enough to be the cause
+  readonly interference_share: number; // of the time, of the trial and core that were stopped most
   readonly clock: Pick<Report["clock"], "provenance" | "reason"> | null;
   readonly error: CaromError | null; // what ended it early
 }
@@ -97,8 +98,7 @@ export function middle(searches: readonly Throughput[]): Throughput {
 
 export function loadLatency(load: number, limit_pps: number, trials: readonly LimitTrial[]): LoadLatency {
   const figures = (pick: (trial: LimitTrial) => Distribution): LatencyFigures => {
-    const at = (percentile: number) =>
-      spread(trials.map((trial) => percentileOf(pick(trial), percentile)));
+    const at = (percentile: number) => spread(trials.map((trial) => percentileOf(pick(trial), percentile)));
     const max = spread(trials.map((trial) => (pick(trial).missing > 0 ? null : pick(trial).max_ns)));
     return { p50: at(50), p99: at(99), p99_9: at(99.9), max };
   };
@@ -133,7 +133,8 @@ export function faultsOf(report: Omit<LimitReport, "faults">, pairs: number): st
   for (const { generator, responder, pps, limited_by, confirmed, error } of results) {
     const name = responder === null ? generator : `${generator} → ${responder}`;
     if (error !== null) faults.push(`${name}: ${error.message}`);
-    else if (limited_by === "nothing passed") faults.push(`${name}: no rate passed, down to ${settings.min_pps} ticks a second`);
+    else if (limited_by === "nothing passed")
+      faults.push(`${name}: no rate passed, down to ${settings.min_pps} ticks a second`);
     const wanted = settings.at_least_pps;
     if (wanted !== null && error === null && (pps < wanted || !confirmed)) {
       const found = `${Math.round(pps).toLocaleString("en-US")} ticks a second${confirmed ? "" : ", not confirmed"}`;

@@ -3,12 +3,13 @@
 import pc from "picocolors";
 import { formatNs } from "../config/values.js";
 import type { LimitProgress } from "./limit.js";
-import type { LimitReport, LimitResult, LoadLatency, Spread } from "./limit_report.js";
+import type { LimitReport, LimitResult, LoadLatency } from "./limit_report.js";
 import type { LimitTrial } from "./limit_trial.js";
 
 const NAME = 22; // columns: af_packet → af_packet
 const BAR = 16;
 const CHART = 46;
+const BUSY = 0.05; // of the time: more than a machine with nothing else to do takes away
 const BLOCKS = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
 
 export function limitLines(report: LimitReport): string[] {
@@ -36,7 +37,8 @@ export function trialLine({ kind, ...pair }: LimitProgress, trial: LimitTrial): 
   const { latency, interference } = trial;
   const p99_ns = latency.planned.percentiles.find(({ percentile }) => percentile === 99)?.value_ns ?? null;
   const stall = interference.explains ? ` (a core stood still for ${formatNs(interference.longest_ns)})` : "";
-  const text = trial.verdict === "pass" ? `passed, p99 ${time(p99_ns)}` : `${trial.reasons.join("; ")}${stall}`;
+  const text =
+    trial.verdict === "pass" ? `passed, p99 ${time(p99_ns)}` : `${trial.reasons.join("; ")}${stall}`;
   return pc.dim(`  ${name} ${kind.padEnd(7)} ${count(trial.rate_pps).padStart(11)}  ${text}`);
 }
 
@@ -81,17 +83,11 @@ function latencyLines(results: readonly LimitResult[]): string[] {
   const head = ["10 %", "50 %", "90 %", "100 %"].map((load) => load.padStart(14)).join("");
   const rows = shown.map((result) => {
     const cells = result.latency.map(({ planned: { p50, p99 } }) => {
-      return `${number(p50.median_ns)} / ${number(p99.median_ns)}`.padStart(14);
+      return `${number(p50.median_ns)}/${number(p99.median_ns)}`.padStart(14);
     });
     return `  ${nameOf(result).padEnd(NAME)}${cells.join("")}`;
   });
-  return [
-    pc.dim(`  ${"p50 / p99 in µs".padEnd(NAME)}${head} of it`),
-    ...rows,
-    "",
-    ...chartLines(shown),
-    "",
-  ];
+  return [pc.dim(`  ${"p50/p99 in µs, at".padEnd(NAME)}${head}`), ...rows, "", ...chartLines(shown), ""];
 }
 
 /** Round trips on a logarithmic scale, a row for each load: p50 to p99 solid, on to p99.9 light. */
@@ -132,18 +128,22 @@ function loadMark({ loss, held }: LoadLatency): string {
 function axisLines(first_ns: number, last_ns: number): string[] {
   const decades = Math.round(Math.log10(last_ns / first_ns));
   const line = Array.from<string>({ length: CHART }).fill("─");
-  const names = Array.from<string>({ length: CHART + 8 }).fill(" ");
+  let names = "";
   for (let i = 0; i <= decades; i++) {
     const at = Math.min(CHART - 1, Math.round((i / decades) * CHART));
     line[at] = i === 0 ? "└" : "┴";
-    for (const [offset, letter] of [...formatNs(first_ns * 10 ** i)].entries()) names[at + offset] = letter;
+    const name = formatNs(first_ns * 10 ** i);
+    // Its place is below the mark; where the one before it is in the way, or the line ends, it goes.
+    if (names === "" || at > names.length) names = `${names.padEnd(at)}${name}`;
   }
   const margin = " ".repeat(22);
-  return [pc.dim(`${margin}${line.join("")}`), pc.dim(`${margin}${names.join("").trimEnd()}`)];
+  return [pc.dim(`${margin}${line.join("")}`), pc.dim(`${margin}${names}`)];
 }
 
 function clockLines(results: readonly LimitResult[]): string[] {
-  const clocks = results.flatMap(({ clock }) => (clock === null ? [] : [`${clock.provenance} (${clock.reason})`]));
+  const clocks = results.flatMap(({ clock }) =>
+    clock === null ? [] : [`${clock.provenance} (${clock.reason})`],
+  );
   return [...new Set(clocks)].map((text) => `  ${pc.dim("clock")}  ${text}`);
 }
 
@@ -162,6 +162,11 @@ function noteLines({ results }: LimitReport): string[] {
       const of = `${result.failed_in_stall} of the ${result.failed_trials} trials that failed`;
       notes.push(`${name}: in ${of}, a core stood still for long enough to be the cause`);
     }
+    if (result.interference_share > BUSY) {
+      notes.push(
+        `${name}: cores stood still for up to ${percent(result.interference_share)} of a trial: the machine is busy`,
+      );
+    }
     if (result.error !== null) notes.push(pc.red(`${name}: ${result.error.message}`));
     return notes;
   });
@@ -171,7 +176,9 @@ function noteLines({ results }: LimitReport): string[] {
 /** Where ticks were lost at the lowest rate that was too much. */
 function lossNotes(result: LimitResult): string[] {
   const search = result.searches.find(({ pps, failed_pps }) => pps === result.pps && failed_pps !== null);
-  const trial = search?.trials.find(({ rate_pps, verdict }) => rate_pps === search.failed_pps && verdict !== "pass");
+  const trial = search?.trials.find(
+    ({ rate_pps, verdict }) => rate_pps === search.failed_pps && verdict !== "pass",
+  );
   if (trial === undefined) return [];
   const { out, responder, back, counters } = trial.where_lost;
   const places = [
@@ -205,19 +212,20 @@ function bar(part: number, width: number): string {
   return "█".repeat(Math.floor(eighths / 8)) + BLOCKS[eighths % 8]!;
 }
 
-function time({ median_ns }: Spread): string;
-function time(value_ns: number | null): string;
-function time(value: Spread | number | null): string {
-  const value_ns = typeof value === "object" && value !== null ? value.median_ns : value;
+function time(value_ns: number | null): string {
   return value_ns === null ? "missing" : formatNs(value_ns);
 }
 
-/** In µs, with three digits. */
+/** In µs, with three digits; beyond a millisecond with the unit. */
 function number(value_ns: number | null): string {
   if (value_ns === null) return "lost";
-  const value = value_ns / 1e3;
-  if (value >= 1000) return count(value);
-  return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
+  const [value, unit] =
+    value_ns >= 999.5e6
+      ? [value_ns / 1e9, "s"]
+      : value_ns >= 999.5e3
+        ? [value_ns / 1e6, "ms"]
+        : [value_ns / 1e3, ""];
+  return `${value.toFixed(value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2)}${unit}`;
 }
 
 function mbitText(value: number): string {

@@ -5,7 +5,7 @@ import type { Counters } from "../native/index.js";
 import type { Report } from "./report.js";
 import type { Trial, Verdict } from "./search.js";
 
-/** The sender has held a rate when it reached this part of it. */
+/** The sender has held a rate when it reached this part of it, a stop of its core at the end aside. */
 export const HELD = 0.995;
 
 /** Counters of a backend or of a responder that say where frames or orders were dropped. */
@@ -33,7 +33,8 @@ export interface LimitTrial extends Trial {
   readonly interference: {
     readonly share: number; // of the time, on the core that was stopped most
     readonly longest_ns: number;
-    /** It failed, and a core was stopped for long enough to be the cause of it. */
+    /** It failed, and cores were stopped for long enough to be the cause: for as much as the sender fell short
+     * of the rate, or for more than the rings hold. */
     readonly explains: boolean;
   };
   readonly latency: { readonly planned: Distribution; readonly actual: Distribution };
@@ -52,22 +53,28 @@ interface TrialSettings {
   readonly kind: LimitTrial["kind"];
   readonly rate_pps: number;
   readonly duration_ns: number;
-  readonly warmup_ns: number;
   readonly loss: number; // that still passes
   readonly ringSize: number; // frames
 }
 
 export function judge(report: Report, settings: TrialSettings): LimitTrial {
-  const { verdicts, ticks, rates } = report;
+  const { verdicts, ticks } = report;
   const { kind, rate_pps, duration_ns } = settings;
   const due = ticks.sent - ticks.quiet;
   const lost = verdicts.missing + verdicts.late;
   const loss = due > 0 ? lost / due : 0;
-  const isHeld = ticks.unsent === 0 && rates.sent_pps >= HELD * rate_pps;
+  const reached_pps = reached(report);
+  const isHeld = holds(report, settings);
   const wrong = faultsOf(report);
-  const verdict: Verdict = !isHeld ? "sender" : wrong.length > 0 ? "wrong" : loss > settings.loss ? "loss" : "pass";
+  const verdict: Verdict = !isHeld
+    ? "sender"
+    : wrong.length > 0
+      ? "wrong"
+      : loss > settings.loss
+        ? "loss"
+        : "pass";
   const reasons = [
-    ...(isHeld ? [] : [`the sender reached ${count(sentOverAll(report, settings))} of ${count(rate_pps)} ticks a second`]),
+    ...(isHeld ? [] : [`the sender reached ${count(reached_pps)} of ${count(rate_pps)} ticks a second`]),
     ...wrong,
     ...(loss > settings.loss ? [`${count(lost)} of ${count(due)} ticks were not answered`] : []),
   ];
@@ -76,17 +83,17 @@ export function judge(report: Report, settings: TrialSettings): LimitTrial {
   const longest_ns = Math.max(0, ...cores.map(({ max_ns }) => max_ns));
   const isExplained =
     verdict === "sender"
-      ? duration_ns * (1 - rates.sent_pps / rate_pps) <= longest_ns && ticks.unsent === 0
+      ? 1 - reached_pps / rate_pps <= share
       : verdict === "loss" && (rate_pps * longest_ns) / 1e9 > settings.ringSize;
   return {
     rate_pps,
     verdict,
-    carried_pps: Math.min(sentOverAll(report, settings), rates.sent_pps > 0 ? (1 - loss) * rate_pps : rate_pps),
+    carried_pps: (1 - loss) * Math.min(rate_pps, reached_pps),
     kind,
     duration_s: duration_ns / 1e9,
     sent: ticks.sent,
     unsent: ticks.unsent,
-    sent_pps: rates.sent_pps,
+    sent_pps: reached_pps,
     answered: ticks.answered,
     lost,
     loss,
@@ -97,11 +104,16 @@ export function judge(report: Report, settings: TrialSettings): LimitTrial {
   };
 }
 
-/** What the sender does when it is always behind: it may not even have come to the end of the warm-up. */
-function sentOverAll({ ticks, warmup, counters, elapsed_s }: Report, { warmup_ns }: TrialSettings): number {
-  const measured_ns = counters.generator.measured_ns ?? 0;
-  const time_s = ticks.sent === 0 ? elapsed_s : (warmup_ns + measured_ns) / 1e9;
-  return (ticks.sent + warmup.sent) / Math.max(1e-9, time_s);
+/** A sender that is always behind may not even have come to the end of the warm-up. */
+function reached({ ticks, rates, warmup, elapsed_s }: Report): number {
+  return ticks.sent > 1 ? rates.sent_pps : warmup.sent / Math.max(1e-9, elapsed_s);
+}
+
+/** Every tick was sent, and the last of them no later than the part that may lack, and one stop of the core, explain. */
+function holds({ ticks, counters, interference }: Report, { rate_pps, duration_ns }: TrialSettings): boolean {
+  const longest_ns = interference.cores.find(({ role }) => role === "generator")?.max_ns ?? 0;
+  const lag_ns = (counters.generator.measured_ns ?? 0) - ((ticks.sent - 1) * 1e9) / rate_pps;
+  return ticks.unsent === 0 && ticks.sent > 0 && lag_ns <= (1 - HELD) * duration_ns + longest_ns;
 }
 
 /** What no loss allows: orders that are not right, and accounts that do not add up. */

@@ -50,14 +50,17 @@ export async function findLimit<T extends Trial>(
   const pps = isConfirmed || !confirmed.stopped ? confirmed.pps : searched.pps;
   const failed = trials
     .filter(({ rate_pps, verdict }) => verdict !== "pass" && rate_pps > pps)
-    .reduce<T | null>((least, next) => (least === null || next.rate_pps < least.rate_pps ? next : least), null);
+    .reduce<T | null>(
+      (least, next) => (least === null || next.rate_pps < least.rate_pps ? next : least),
+      null,
+    );
   return { pps, confirmed: isConfirmed, failed, trials };
 }
 
 /**
- * From the highest rate down, halving the interval on a logarithmic scale. A trial that failed has seen how much
- * gets through, so the next one is there, a growing step away from what is known: a good guess ends the
- * search early, and a bad one can't keep it going.
+ * From the highest rate down. A trial that failed has seen how much gets through, so the next one is there, and
+ * those after it a growing step away from what is known; then the interval is halved, on a logarithmic scale.
+ * So a good guess ends the search early, and a bad one can't keep it going.
  */
 async function narrow(
   { min_pps, max_pps, resolution }: SearchRange,
@@ -78,10 +81,10 @@ async function narrow(
       return { pps: low, stopped: false };
     }
     let next = Math.sqrt((low === 0 ? bottom : low) * high);
-    if (!passed && step < 0.5) {
-      const guess = Math.min(trial.carried_pps, high * (1 - step));
+    if (step < 0.5) {
       const above = low === 0 ? bottom : low * (1 + step);
-      if (above < high * (1 - resolution / 2)) next = Math.max(guess, above);
+      const guess = passed ? above : Math.max(above, Math.min(trial.carried_pps, high * (1 - step)));
+      if (guess < high * (1 - resolution / 2)) next = guess;
       step *= 2;
     }
     rate = Math.min(high - 1, Math.max(least, Math.round(next)));
