@@ -93,6 +93,15 @@ function readRanges(text: string, max: number): number[] | undefined {
   return result;
 }
 
+/** Different whole numbers, separated by commas. */
+export function integers(min: number, max: number) {
+  return fromText(`different whole numbers from ${min} to ${max}, separated by commas`, (text) => {
+    const values = text.split(",").map((part) => scaled(part.trim()) ?? Number.NaN);
+    const isValid = values.every((value) => Number.isInteger(value) && value >= min && value <= max);
+    return isValid && new Set(values).size === values.length ? values : undefined;
+  });
+}
+
 /** A power of two. */
 export function powerOfTwo(min: number, max: number) {
   return fromText(`a power of two from ${min} to ${max}`, (text) => {

@@ -8,7 +8,7 @@ import { marketData } from "../wire/schema.js";
 
 export const FCS_SIZE = 4; // IEEE 802.3 §3.1.1
 const FRAME_MIN = 64; // IEEE 802.3 §4.4.2, FCS included
-const BETWEEN_FRAMES = 20; // preamble and start 8, gap 12: IEEE 802.3 §3.1.1, §4.4.2
+export const BETWEEN_FRAMES = 20; // preamble and start 8, gap 12: IEEE 802.3 §3.1.1, §4.4.2
 const LONGEST_NS = 10e9; // that anything may be held back
 const REORDER_MAX = 0.5;
 const MOST = 2048;

@@ -7,10 +7,10 @@ import { isIP } from "node:net";
 import { cpus, release } from "node:os";
 import { resolveValues } from "../config/file.js";
 import { RESPONDER_BACKENDS } from "../config/io.js";
-import { linkRate } from "../generator/feed.js";
+import { BETWEEN_FRAMES, linkRate, PLAIN } from "../generator/frames.js";
 import type { Lab } from "../lab/lab.js";
 import { asCaromError, type CaromError } from "../native/error.js";
-import { type LimitValues, refuseContradictions } from "./limit_options.js";
+import { HIGHEST, type LimitValues, refuseContradictions } from "./limit_options.js";
 import {
   faultsOf,
   type LimitedBy,
@@ -37,6 +37,7 @@ const FINALS = 1 + LOADS.length; // that confirm the limit, and at parts of it
 export interface LimitProgress {
   readonly generator: string;
   readonly responder: string | null;
+  readonly frame_bytes: number;
   readonly kind: LimitTrial["kind"];
   readonly rate_pps: number;
   readonly left_s: number; // about
@@ -51,20 +52,18 @@ export interface LimitWatcher {
 
 /** @throws CaromError before anything was measured */
 export async function measureLimit(values: LimitValues, watcher: LimitWatcher = {}): Promise<LimitReport> {
-  const group = values.multicast ? values.multicastGroup : (values.targetIp ?? "");
-  const per_s = (bits: number) => linkRate(bits, isIP(group) === 6, values.vlan !== undefined);
-  const max_pps = Math.floor(Math.min(1e9, values.maxRate ?? per_s(values.linkSpeed)));
-  refuseContradictions(values, max_pps);
+  const setups = setupsOf(values);
+  refuseContradictions(values, Math.min(...setups.map(({ max_pps }) => max_pps)));
   const lab = labOf(values);
   const started = new Date();
   const begin = performance.now();
-  const suite = new Suite(values, max_pps, 1 / per_s(1), lab, watcher);
+  const suite = new Suite(values, setups, lab, watcher);
   watcher.onStopRequest?.(() => suite.stop());
   try {
     await suite.check();
     const results: LimitResult[] = [];
-    for (const pair of suite.pairs) {
-      if (!suite.stopped) results.push(await suite.measurePair(pair));
+    for (const setup of setups) {
+      if (!suite.stopped) results.push(await suite.measureSetup(setup));
     }
     const draft = {
       schema: "carom.limit",
@@ -76,21 +75,48 @@ export async function measureLimit(values: LimitValues, watcher: LimitWatcher = 
       environment: { kernel: release(), cpu: cpus()[0]?.model ?? "unknown", cores: cpus().length },
       results,
     } as const;
-    return { ...draft, faults: faultsOf(draft, suite.pairs.length) };
+    return { ...draft, faults: faultsOf(draft, setups.length) };
   } finally {
     lab?.down();
   }
 }
 
-interface Pair {
+/** One combination that is measured. */
+interface Setup {
   readonly generator: RunValues["backend"];
-  readonly responder: NonNullable<RunValues["responderBackend"]> | undefined; // undefined: another device answers
+  readonly responder: RunValues["responderBackend"]; // undefined: another device answers
+  readonly size: number | undefined; // of the frames, when it was asked for
+  readonly frame_bytes: number; // with the FCS
+  readonly l1_bits: number; // of a tick, with preamble, start and gap
+  readonly max_pps: number;
 }
 
-/** All trials of all pairs, one after the other. */
+function setupsOf(values: LimitValues): Setup[] {
+  const isIp6 = isIP(values.multicast ? values.multicastGroup : (values.targetIp ?? "")) === 6;
+  const isTagged = values.vlan !== undefined;
+  const isOwn = values.interface === undefined && values.responder;
+  const sizes = values.sizes ?? [undefined];
+  return values.backends.flatMap(([generator, responder]) =>
+    sizes.map((size) => {
+      const shape = { ...PLAIN, sizes: size === undefined ? [] : [size] };
+      const carried_pps = linkRate(values.linkSpeed, isIp6, isTagged, shape);
+      const l1_bits = values.linkSpeed / carried_pps;
+      const same = RESPONDER_BACKENDS.find((name) => name === generator) ?? "xdp";
+      return {
+        generator,
+        responder: isOwn ? (responder ?? same) : undefined,
+        size,
+        frame_bytes: l1_bits / 8 - BETWEEN_FRAMES,
+        l1_bits,
+        max_pps: Math.floor(Math.min(HIGHEST, values.maxRate ?? carried_pps)),
+      };
+    }),
+  );
+}
+
+/** All trials of all setups, one after the other. */
 class Suite {
   stopped = false;
-  readonly pairs: readonly Pair[];
   private readonly trial_ns: number;
   private readonly final_ns: number;
   private readonly pause_ns: number;
@@ -102,26 +128,19 @@ class Suite {
 
   constructor(
     private readonly values: LimitValues,
-    private readonly max_pps: number,
-    private readonly l1_bits: number,
+    private readonly setups: readonly Setup[],
     private readonly lab: Lab | null,
     private readonly watcher: LimitWatcher,
   ) {
     const isOwn = lab !== null && values.responder;
-    this.pairs = values.backends.map(([generator, responder]) => ({
-      generator,
-      responder: isOwn
-        ? (responder ?? RESPONDER_BACKENDS.find((name) => name === generator) ?? "xdp")
-        : undefined,
-    }));
     this.trial_ns = values.trial;
     this.final_ns = values.final ?? values.trial;
     this.pause_ns = values.pause ?? (isOwn ? OWN_PAUSE_NS : DEVICE_PAUSE_NS);
-    this.expect(this.pairs.length);
+    this.expect(setups.length);
   }
 
-  private expect(pairs: number): void {
-    const searches = pairs * this.values.trials;
+  private expect(setups: number): void {
+    const searches = setups * this.values.trials;
     Object.assign(this.left, { searches, finals: searches * FINALS, tried: 0 });
   }
 
@@ -130,34 +149,34 @@ class Suite {
     this.stopTrial();
   }
 
-  /** Plans a trial of each pair, so that what can't be is refused before the first one is measured. */
+  /** Plans a trial of each setup, so that what can't be is refused before the first one is measured. */
   async check(): Promise<void> {
-    for (const pair of this.pairs) {
-      (await this.plan(pair, this.max_pps, this.trial_ns)).release();
+    for (const setup of this.setups) {
+      (await this.plan(setup, setup.max_pps, this.trial_ns)).release();
     }
   }
 
-  async measurePair(pair: Pair): Promise<LimitResult> {
+  async measureSetup(setup: Setup): Promise<LimitResult> {
     const { values } = this;
     const searches: Throughput[] = [];
     const latency: LimitTrial[][] = LOADS.map(() => []);
     let error: CaromError | null = null;
     this.clock = null;
     try {
-      for (let i = 0; i < values.trials && !this.stopped; i++) searches.push(await this.search(pair));
+      for (let i = 0; i < values.trials && !this.stopped; i++) searches.push(await this.search(setup));
       const limit = middle(searches);
       for (let i = 0; i < values.trials && !this.stopped && limit.pps > 0; i++) {
         for (const [index, load] of LOADS.entries()) {
-          const trial = await this.attempt(pair, rateAt(limit.pps, load), "latency");
+          const trial = await this.attempt(setup, rateAt(limit.pps, load), "latency");
           if (trial === null) break;
           latency[index]!.push(trial);
         }
       }
     } catch (thrown) {
-      error = asCaromError(thrown, `${pair.generator} at the limit`);
+      error = asCaromError(thrown, `${setup.generator} at the limit`);
     }
-    this.expect(this.pairs.length - 1 - this.pairs.indexOf(pair));
-    return this.result(pair, searches, latency, error);
+    this.expect(this.setups.length - 1 - this.setups.indexOf(setup));
+    return this.result(setup, searches, latency, error);
   }
 
   settings(): LimitReport["settings"] {
@@ -171,7 +190,6 @@ class Suite {
       loss: values.loss,
       resolution: values.resolution,
       min_pps: values.minRate,
-      max_pps: this.max_pps,
       trials: values.trials,
       at_least_pps: values.atLeast ?? null,
       seed: (values.seed ?? 1n).toString(),
@@ -179,13 +197,13 @@ class Suite {
     };
   }
 
-  private async search(pair: Pair): Promise<Throughput> {
+  private async search(setup: Setup): Promise<Throughput> {
     const range = {
       min_pps: Math.ceil(this.values.minRate),
-      max_pps: this.max_pps,
+      max_pps: setup.max_pps,
       resolution: this.values.resolution,
     };
-    const found = await findLimit(range, (rate_pps, kind) => this.attempt(pair, rate_pps, kind));
+    const found = await findLimit(range, (rate_pps, kind) => this.attempt(setup, rate_pps, kind));
     this.left.searches--;
     this.left.tried = 0;
     const { pps, confirmed, failed, trials } = found;
@@ -203,14 +221,18 @@ class Suite {
   }
 
   /** One trial, and the pause before it; null when everything is to end. @throws CaromError */
-  private async attempt(pair: Pair, rate_pps: number, kind: LimitTrial["kind"]): Promise<LimitTrial | null> {
+  private async attempt(
+    setup: Setup,
+    rate_pps: number,
+    kind: LimitTrial["kind"],
+  ): Promise<LimitTrial | null> {
     if (this.done++ > 0) await this.wait(this.pause_ns);
     if (this.stopped) return null;
     const duration_ns = kind === "search" ? this.trial_ns : this.final_ns;
-    const progress = this.progress(pair, rate_pps, kind);
+    const progress = this.progress(setup, rate_pps, kind);
     this.watcher.onBegin?.(progress);
     const begin = performance.now();
-    const plan = await this.plan(pair, rate_pps, duration_ns);
+    const plan = await this.plan(setup, rate_pps, duration_ns);
     try {
       const found = await measure(plan, { onStopRequest: (stop) => (this.stopTrial = stop) });
       this.stopTrial = () => {};
@@ -231,13 +253,14 @@ class Suite {
     }
   }
 
-  private plan({ generator, responder }: Pair, rate: number, duration: number): Promise<Plan> {
-    const { backends: _, ...shared } = this.values;
+  private plan({ generator, responder, size }: Setup, rate: number, duration: number): Promise<Plan> {
+    const { backends: _, sizes: __, ...shared } = this.values;
     const values: RunValues = {
       ...resolveValues(runOptions, new Map()),
       ...shared,
       backend: generator,
       responderBackend: responder,
+      size,
       rate,
       duration,
       triggerRatio: 1,
@@ -246,7 +269,7 @@ class Suite {
   }
 
   private progress(
-    { generator, responder }: Pair,
+    { generator, responder, frame_bytes }: Setup,
     rate_pps: number,
     kind: LimitTrial["kind"],
   ): LimitProgress {
@@ -257,7 +280,7 @@ class Suite {
     const left_ns =
       (rest + others * EXPECTED_TRIALS) * (this.trial_ns + each_ns) +
       Math.max(1, finals) * (this.final_ns + each_ns);
-    return { generator, responder: responder ?? null, kind, rate_pps, left_s: left_ns / 1e9 };
+    return { generator, responder: responder ?? null, frame_bytes, kind, rate_pps, left_s: left_ns / 1e9 };
   }
 
   private wait(time_ns: number): Promise<void> {
@@ -272,7 +295,7 @@ class Suite {
   }
 
   private result(
-    pair: Pair,
+    setup: Setup,
     searches: readonly Throughput[],
     latency: readonly (readonly LimitTrial[])[],
     error: CaromError | null,
@@ -281,11 +304,12 @@ class Suite {
     const all = searches.map((search) => search.pps);
     const failed = searches.flatMap(({ trials }) => trials).filter(({ verdict }) => verdict !== "pass");
     return {
-      generator: pair.generator,
-      responder: pair.responder ?? null,
-      frame_bytes: this.l1_bits / 8 - 20,
+      generator: setup.generator,
+      responder: setup.responder ?? null,
+      frame_bytes: setup.frame_bytes,
+      offered_pps: setup.max_pps,
       pps,
-      mbit_l1: (pps * this.l1_bits) / 1e6,
+      mbit_l1: (pps * setup.l1_bits) / 1e6,
       spread: { min_pps: Math.min(pps, ...all), max_pps: Math.max(pps, ...all) },
       confirmed,
       limited_by,

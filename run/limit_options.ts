@@ -2,14 +2,15 @@
 
 import { BACKENDS, RESPONDER_BACKENDS } from "../config/io.js";
 import { optionGroup, type Values } from "../config/option.js";
-import { duration, filePath, integer, pairs, rate, ratio } from "../config/values.js";
+import { duration, filePath, integer, integers, pairs, rate, ratio } from "../config/values.js";
+import { SIZE_MAX } from "../generator/frames.js";
 import { CaromError } from "../native/error.js";
 import { runOptions } from "./plan.js";
 
 const search = optionGroup("Search");
 const output = optionGroup("Output");
 
-const HIGHEST = 1e9; // ticks/s
+export const HIGHEST = 1e9; // ticks/s
 const LONGEST_NS = 3600e9;
 
 const {
@@ -18,6 +19,7 @@ const {
   responderBackend: _responderBackend,
   rate: _rate,
   duration: _duration,
+  size: _size,
   triggerRatio: _triggerRatio, // every tick has to be answered
   // A trial is one rate held for a time.
   count: _count,
@@ -36,6 +38,11 @@ export const limitOptions = {
     "what to compare: the generator's backend, or with the responder's as af_xdp:xdp, separated by commas",
     "list",
     "af_xdp",
+  ),
+  sizes: search(
+    integers(64, SIZE_MAX),
+    "frame sizes with the FCS, separated by commas; padded behind the tick (default: what a tick needs)",
+    "bytes",
   ),
   loss: search(ratio(0.5), "a trial passes with up to this part of the ticks not answered", "part", "0"),
   resolution: search(

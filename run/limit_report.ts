@@ -45,7 +45,8 @@ export type LatencyFigures = Readonly<Record<"p50" | "p99" | "p99_9" | "max", Sp
 export interface LimitResult {
   readonly generator: string;
   readonly responder: string | null; // null: another device answered
-  readonly frame_bytes: number; // with FCS
+  readonly frame_bytes: number; // with the FCS
+  readonly offered_pps: number; // the first rate tried
   /** The median of the searches: a rate that passed in one of them. */
   readonly pps: number;
   readonly mbit_l1: number; // preamble, start and gap included
@@ -76,7 +77,6 @@ export interface LimitReport {
     readonly loss: number;
     readonly resolution: number;
     readonly min_pps: number;
-    readonly max_pps: number;
     readonly trials: number;
     readonly at_least_pps: number | null;
     readonly seed: string;
@@ -85,6 +85,15 @@ export interface LimitReport {
   readonly environment: Report["environment"];
   readonly results: readonly LimitResult[];
   readonly faults: readonly string[]; // why the exit status is not 0
+}
+
+/** "af_xdp → xdp"; with the size of the frames where there are several. */
+export function nameOf(
+  { generator, responder, frame_bytes }: Pick<LimitResult, "generator" | "responder" | "frame_bytes">,
+  all: readonly Pick<LimitResult, "frame_bytes">[] = [],
+): string {
+  const pair = responder === null ? generator : `${generator} → ${responder}`;
+  return all.some((other) => other.frame_bytes !== frame_bytes) ? `${pair}, ${frame_bytes} B` : pair;
 }
 
 export const rateAt = (limit_pps: number, load: number) => Math.max(1, Math.round(limit_pps * load));
@@ -126,12 +135,13 @@ function spread(values: readonly (number | null)[]): Spread {
   return { median_ns: shown(median), min_ns: shown(sorted[0]), max_ns: shown(sorted.at(-1)) };
 }
 
-export function faultsOf(report: Omit<LimitReport, "faults">, pairs: number): string[] {
+export function faultsOf(report: Omit<LimitReport, "faults">, setups: number): string[] {
   const { results, settings, interrupted } = report;
   const faults: string[] = [];
-  if (interrupted) faults.push(`stopped early: ${results.length} of ${pairs} pairs of backends were begun`);
-  for (const { generator, responder, pps, limited_by, confirmed, error } of results) {
-    const name = responder === null ? generator : `${generator} → ${responder}`;
+  if (interrupted) faults.push(`stopped early: ${results.length} of ${setups} combinations were begun`);
+  for (const result of results) {
+    const { pps, limited_by, confirmed, error } = result;
+    const name = nameOf(result, results);
     if (error !== null) faults.push(`${name}: ${error.message}`);
     else if (limited_by === "nothing passed")
       faults.push(`${name}: no rate passed, down to ${settings.min_pps} ticks a second`);

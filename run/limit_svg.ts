@@ -2,13 +2,12 @@
 
 import { formatNs } from "../config/values.js";
 import { label, STYLE } from "../generator/svg.js";
-import type { LimitReport, LimitResult, Spread } from "./limit_report.js";
-import { nameOf } from "./limit_text.js";
+import { type LimitReport, type LimitResult, nameOf, type Spread } from "./limit_report.js";
 
-const WIDTH = 760;
+const WIDTH = 860;
 const HEAD = 48;
 const ROW = 26; // of the throughput
-const [LEFT, RIGHT] = [170, 190]; // around both plots: names to the left, labels of lines to the right
+const [LEFT, RIGHT] = [200, 220]; // around both plots: names to the left, labels of lines to the right
 const PLOT_WIDTH = WIDTH - LEFT - RIGHT;
 const PLOT_HEIGHT = 260;
 const LABEL = 14; // pixels between two labels of lines
@@ -42,7 +41,7 @@ function throughput(results: readonly LimitResult[]): string[] {
     const sign = result.pps > 0 && result.limited_by !== "device" ? "≥ " : "";
     const text = `${sign}${Math.round(result.pps).toLocaleString("en-US")} ticks/s (${result.limited_by})`;
     return [
-      label(LEFT - 8, y + 15, nameOf(result), "end"),
+      label(LEFT - 8, y + 15, nameOf(result, results), "end"),
       `<rect x="${LEFT}" y="${y + 3}" width="${width.toFixed(1)}" height="${ROW - 8}" fill="${colour(index)}"/>`,
       label(LEFT + width + 6, y + 15, text),
     ];
@@ -71,7 +70,7 @@ function latency(results: readonly LimitResult[]): string[] {
         .join(" ");
       const dashes = name === "p99" ? ' stroke-dasharray="5 4"' : "";
       const line = `<polyline class="series" points="${path}" stroke="${colour(index)}"${dashes}/>`;
-      return [{ line, text: `${nameOf(result)} ${name}`, y: y(end[1]) + 4 }];
+      return [{ line, text: `${nameOf(result, results)} ${name}`, y: y(end[1]) + 4 }];
     }),
   );
   const grid = Array.from({ length: decades + 1 }, (_, i) => {

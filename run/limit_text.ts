@@ -3,9 +3,10 @@
 import pc from "picocolors";
 import { formatNs } from "../config/values.js";
 import type { LimitProgress } from "./limit.js";
-import type { LimitReport, LimitResult, LoadLatency } from "./limit_report.js";
+import { type LimitReport, type LimitResult, LOADS, type LoadLatency, nameOf } from "./limit_report.js";
 import type { LimitTrial } from "./limit_trial.js";
 
+const WIDTH = 80;
 const NAME = 22; // columns: af_packet → af_packet
 const BAR = 16;
 const CHART = 46;
@@ -27,19 +28,23 @@ export function limitLines(report: LimitReport): string[] {
 }
 
 /** What is being tried, while it is. */
-export function beginLine({ kind, rate_pps, left_s, ...pair }: LimitProgress): string {
-  return `${nameOf(pair)}: ${kind} at ${count(rate_pps)} ticks/s; about ${timeLeft(left_s)} left`;
+export function beginLine({ kind, rate_pps, left_s, ...setup }: LimitProgress): string {
+  const frame = `${setup.frame_bytes} B`;
+  return `${nameOf(setup)}, ${frame}: ${kind} at ${count(rate_pps)}; about ${timeLeft(left_s)} left`;
 }
 
-/** What a trial has shown, in one line. */
-export function trialLine({ kind, ...pair }: LimitProgress, trial: LimitTrial): string {
-  const name = nameOf(pair).padEnd(NAME);
-  const { latency, interference } = trial;
-  const p99_ns = latency.planned.percentiles.find(({ percentile }) => percentile === 99)?.value_ns ?? null;
-  const stall = interference.explains ? ` (a core stood still for ${formatNs(interference.longest_ns)})` : "";
-  const text =
-    trial.verdict === "pass" ? `passed, p99 ${time(p99_ns)}` : `${trial.reasons.join("; ")}${stall}`;
-  return pc.dim(`  ${name} ${kind.padEnd(7)} ${count(trial.rate_pps).padStart(11)}  ${text}`);
+/** What a trial has shown, in one line of 80 columns; the JSON tells all. */
+export function trialLine({ kind, ...setup }: LimitProgress, trial: LimitTrial): string {
+  const name = `${nameOf(setup).padEnd(NAME)} ${String(setup.frame_bytes).padStart(4)}`;
+  return pc.dim(`  ${name} ${kind.padEnd(7)} ${count(trial.rate_pps).padStart(11)}  ${outcome(trial)}`);
+}
+
+function outcome({ verdict, latency, sent_pps, lost, loss, reasons, interference }: LimitTrial): string {
+  const stall = interference.explains ? ", core stopped" : "";
+  const p99_ns = latency.planned.percentiles.find(({ percentile: p }) => p === 99)?.value_ns ?? null;
+  if (verdict === "pass") return `passed, p99 ${p99_ns === null ? "missing" : formatNs(p99_ns)}`;
+  if (verdict === "sender") return `sender: ${count(sent_pps)}${stall}`;
+  return verdict === "loss" ? `lost ${count(lost)} (${percent(loss)})${stall}` : reasons[0]!;
 }
 
 function headline({ settings, elapsed_s, interrupted }: LimitReport): string {
@@ -80,14 +85,22 @@ function throughputLines(results: readonly LimitResult[]): string[] {
 function latencyLines(results: readonly LimitResult[]): string[] {
   const shown = results.filter(({ latency }) => latency.length > 0);
   if (shown.length === 0) return [];
-  const head = ["10 %", "50 %", "90 %", "100 %"].map((load) => load.padStart(14)).join("");
-  const rows = shown.map((result) => {
-    const cells = result.latency.map(({ planned: { p50, p99 } }) => {
-      return `${number(p50.median_ns)}/${number(p99.median_ns)}`.padStart(14);
-    });
-    return `  ${nameOf(result).padEnd(NAME)}${cells.join("")}`;
+  const head = LOADS.map((load) => loadText(load).padStart(14)).join("");
+  const rows = shown.flatMap((result, index) => {
+    const cells = result.latency
+      .map(({ planned: { p50, p99 } }) => `${number(p50.median_ns)}/${number(p99.median_ns)}`.padStart(14))
+      .join("");
+    const pair = nameOf(result);
+    if (nameOf(result, shown) === pair) return [`  ${pair.padEnd(NAME)}${cells}`];
+    const isNew = index === 0 || nameOf(shown[index - 1]!) !== pair;
+    const row = `  ${`  ${result.frame_bytes} B`.padEnd(NAME)}${cells}`;
+    return isNew ? [`  ${pair}`, row] : [row];
   });
   return [pc.dim(`  ${"p50/p99 in µs, at".padEnd(NAME)}${head}`), ...rows, "", ...chartLines(shown), ""];
+}
+
+function loadText(load: number): string {
+  return `${Math.round(100 * load)} %`;
 }
 
 /** Round trips on a logarithmic scale, a row for each load: p50 to p99 solid, on to p99.9 light. */
@@ -112,10 +125,10 @@ function chartLines(results: readonly LimitResult[]): string[] {
     const light = "░".repeat(Math.max(0, Math.min(CHART, end + 1) - from - solid.length));
     const lost = end === CHART ? "▶" : "";
     const rate = count(load.rate_pps).padStart(11);
-    const part = `${Math.round(100 * load.load)} %`.padStart(6);
+    const part = loadText(load.load).padStart(6);
     return `  ${part} ${rate}  ${" ".repeat(from)}${pc.cyan(solid + light)}${lost}${loadMark(load)}`;
   };
-  const lines = results.flatMap((result) => [`  ${nameOf(result)}`, ...result.latency.map(row)]);
+  const lines = results.flatMap((result) => [`  ${nameOf(result, results)}`, ...result.latency.map(row)]);
   const title = "round trip from planned, logarithmic: █ p50 to p99, ░ to p99.9";
   return [pc.dim(`  ${title}`), ...lines, ...axisLines(first, last)];
 }
@@ -132,7 +145,7 @@ function axisLines(first_ns: number, last_ns: number): string[] {
   for (let i = 0; i <= decades; i++) {
     const at = Math.min(CHART - 1, Math.round((i / decades) * CHART));
     line[at] = i === 0 ? "└" : "┴";
-    const name = formatNs(first_ns * 10 ** i);
+    const name = formatNs(first_ns * 10 ** i).replace(" ", "");
     // Its place is below the mark; where the one before it is in the way, or the line ends, it goes.
     if (names === "" || at > names.length) names = `${names.padEnd(at)}${name}`;
   }
@@ -144,33 +157,39 @@ function clockLines(results: readonly LimitResult[]): string[] {
   const clocks = results.flatMap(({ clock }) =>
     clock === null ? [] : [`${clock.provenance} (${clock.reason})`],
   );
-  return [...new Set(clocks)].map((text) => `  ${pc.dim("clock")}  ${text}`);
+  return [...new Set(clocks)].flatMap((text) => wrapped(text, "  clock   "));
 }
 
+/** Why to believe each limit, or not: under its name. */
 function noteLines({ results }: LimitReport): string[] {
-  const lines = results.flatMap((result) => {
-    const name = nameOf(result);
-    const notes = [];
-    if (result.limited_by === "sender") {
-      notes.push(`${name}: the generator's limit with this backend: the device may take more`);
-    }
-    if (result.limited_by === "offered") {
-      notes.push(`${name}: the highest rate that was offered passed: the device may take more`);
-    }
-    if (result.limited_by === "device") notes.push(...lossNotes(result));
-    if (result.failed_in_stall > 0) {
-      const of = `${result.failed_in_stall} of the ${result.failed_trials} trials that failed`;
-      notes.push(`${name}: in ${of}, a core stood still for long enough to be the cause`);
-    }
-    if (result.interference_share > BUSY) {
-      notes.push(
-        `${name}: cores stood still for up to ${percent(result.interference_share)} of a trial: the machine is busy`,
-      );
-    }
-    if (result.error !== null) notes.push(pc.red(`${name}: ${result.error.message}`));
-    return notes;
+  return results.flatMap((result) => {
+    const notes = notesOf(result);
+    return notes.length === 0
+      ? []
+      : ["", `  ${nameOf(result, results)}`, ...notes.flatMap((note) => wrapped(note, "    "))];
   });
-  return lines.map((line) => `  ${line}`);
+}
+
+function notesOf(result: LimitResult): string[] {
+  const { limited_by, failed_in_stall, failed_trials, interference_share, error } = result;
+  const notes: string[] = [];
+  if (limited_by === "sender") {
+    notes.push("the generator's limit with this backend: the device may take more");
+  }
+  if (limited_by === "offered") {
+    notes.push("the highest rate that was offered passed: the device may take more");
+  }
+  if (limited_by === "device") notes.push(...lossNotes(result));
+  if (failed_in_stall > 0) {
+    notes.push(
+      `${failed_in_stall} of the ${failed_trials} trials that failed had a core stopped for long enough to be the cause`,
+    );
+  }
+  if (interference_share > BUSY) {
+    notes.push(`cores were stopped for up to ${percent(interference_share)} of a trial: the machine is busy`);
+  }
+  if (error !== null) notes.push(error.message);
+  return notes;
 }
 
 /** Where ticks were lost at the lowest rate that was too much. */
@@ -188,8 +207,22 @@ function lossNotes(result: LimitResult): string[] {
   ].filter((text) => text !== "");
   const drops = Object.entries(counters).map(([name, value]) => `${name} ${count(value)}`);
   const lost = [...places, ...(drops.length === 0 ? [] : [`counted: ${drops.join(", ")}`])].join("; ");
-  const why = `${nameOf(result)}: at ${count(trial.rate_pps)}, ${trial.reasons.join("; ")}`;
-  return lost === "" ? [why] : [why, `    lost, warm-up included: ${lost}`];
+  const why = `at ${count(trial.rate_pps)}, ${trial.reasons.join("; ")}`;
+  return lost === "" ? [why] : [why, `lost, warm-up included: ${lost}`];
+}
+
+/** Lines of at most 80 columns, the first one behind a text and the others below its end. */
+function wrapped(text: string, before: string): string[] {
+  const lines: string[] = [];
+  let line = before;
+  for (const word of text.split(" ")) {
+    if (line.length + word.length + 1 > WIDTH && line.trim() !== "") {
+      lines.push(line);
+      line = " ".repeat(before.length);
+    }
+    line += line.endsWith(" ") ? word : ` ${word}`;
+  }
+  return [...lines, line];
 }
 
 function verdictLine({ faults, results, settings }: LimitReport): string {
@@ -203,17 +236,9 @@ function isFloor({ limited_by, pps }: LimitResult): boolean {
   return pps > 0 && limited_by !== "device";
 }
 
-export function nameOf({ generator, responder }: Pick<LimitResult, "generator" | "responder">): string {
-  return responder === null ? generator : `${generator} → ${responder}`;
-}
-
 function bar(part: number, width: number): string {
   const eighths = Math.round(part * width * 8);
   return "█".repeat(Math.floor(eighths / 8)) + BLOCKS[eighths % 8]!;
-}
-
-function time(value_ns: number | null): string {
-  return value_ns === null ? "missing" : formatNs(value_ns);
 }
 
 /** In µs, with three digits; beyond a millisecond with the unit. */

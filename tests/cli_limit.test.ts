@@ -87,7 +87,7 @@ labTest(
       // 70 bytes with FCS, and 20 between frames.
       assert.ok(Math.abs(result!.mbit_l1 - (result!.pps * 90 * 8) / 1e6) < 1e-9);
       assert.is(result!.clock?.provenance, "tsc");
-      assert.equal(report.settings.max_pps, 5000);
+      assert.is(result!.offered_pps, 5000);
       assert.equal(report.faults, []);
       assert.is(ended.status, 0);
       for (const text of ["udp → udp", count(result!.pps), "limited by", "p50/p99", "the limit was found"]) {
@@ -202,6 +202,26 @@ labTest("pairs are measured one after the other, in one lab, each trial as often
   }
 });
 
+labTest("sizes are measured one by one, and are those of the frames", async () => {
+  const sizes = ["--backends", "af_packet", "--sizes", "70,512", "--max-rate", "2k"];
+  const { results } = limitOf(await carom("limit", ...SHORT, ...sizes, "--json"));
+  assert.equal(
+    results.map(({ frame_bytes }) => frame_bytes),
+    [70, 512],
+  );
+  for (const { pps, mbit_l1, frame_bytes } of results) {
+    assert.ok(Math.abs(mbit_l1 - (pps * (frame_bytes + 20) * 8) / 1e6) < 1e-9, `${mbit_l1} Mbit/s`);
+  }
+});
+
+labTest("without --max-rate the first rate is what the link carries of that size", async () => {
+  const link = ["--backends", "af_packet", "--sizes", "512", "--link-speed", "4256k"];
+  const ended = await carom("limit", ...link);
+  // 1,000 frames of 512 bytes, and 20 between them.
+  assert.is(ended.status, 0, ended.stderr);
+  assert.match(ended.stdout, /512 +≥ 1,000 +4.26 +offered/);
+});
+
 labTest("stopped, it says what it had by then and leaves nothing behind", async () => {
   for (const [signal, after_ms] of [
     ["SIGINT", 1500],
@@ -246,6 +266,8 @@ const REFUSED: readonly (readonly [string, readonly string[], RegExp])[] = [
   ],
   ["a loss of all", ["--loss", "100%"], /--loss: "100%" is not a part/],
   ["too fine a resolution", ["--resolution", "0"], /--resolution: it is below 0.01%/],
+  ["a size that no tick fits into", ["--sizes", "64"], /--size/],
+  ["sizes that are none", ["--sizes", "70,70"], /--sizes: "70,70" is not different whole numbers/],
   ["trials of a few ticks", ["--trial", "50ms"], /--min-rate: at that rate a trial has 50 ticks/],
   [
     "a responder's backend for another device",
