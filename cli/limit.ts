@@ -17,7 +17,8 @@ export const command = defineCommand({
   description:
     "Searches the highest rate of ticks of which no more than --loss stay without an answer, and measures the " +
     "latency at 10, 50, 90 and 100 % of it, after RFC 2544. Every tick has to be answered. Says so when it is the " +
-    "generator, and not the device, that takes no more.",
+    "generator, and not the device, that takes no more. Exit status 1: no rate passed, a limit is below --at-least, or " +
+    "it was stopped early.",
   options: limitOptions,
   examples: [
     ["carom limit", "af_xdp to af_xdp in the lab"],
@@ -25,7 +26,10 @@ export const command = defineCommand({
       "carom limit --backends af_xdp:xdp,af_packet,udp --svg limit.svg",
       "three pairs of backends, drawn, too",
     ],
-    ["carom limit --trial 60s --final 120s --pause 5s --timeout 2s --trials 20", "by the letter of RFC 2544"],
+    [
+      "carom limit --trial 60s --final 120s --warmup 2s --timeout 2s --pause 5s --trials 20",
+      "by the letter of RFC 2544",
+    ],
     [
       "carom limit --interface eth1 --at-least 500k --json",
       "a device on eth1's network, as a gate: exit status 1",

@@ -63,13 +63,12 @@ function throughputLines(results: readonly LimitResult[]): string[] {
   const most = Math.max(...results.map(({ pps }) => pps), 1);
   const head = `  ${"throughput".padEnd(NAME)}${"frame".padStart(6)}${"ticks/s".padStart(14)}${"Mbit/s".padStart(9)}  limited by`;
   const rows = results.map((result) => {
-    const { pps, mbit_l1, frame_bytes, limited_by, confirmed } = result;
+    const { pps, mbit_l1, frame_bytes, limited_by } = result;
     const sign = isFloor(result) ? "≥ " : "";
     const cells =
       `${String(frame_bytes).padStart(6)}${(sign + count(pps)).padStart(14)}${mbitText(mbit_l1).padStart(9)}` +
       `  ${limited_by.padEnd(8)}`;
-    const mark = confirmed || pps === 0 ? "" : " not confirmed";
-    return `  ${nameOf(result).padEnd(NAME)}${cells} ${pc.cyan(bar(pps / most, BAR))}${mark}`.trimEnd();
+    return `  ${nameOf(result).padEnd(NAME)}${cells} ${pc.cyan(bar(pps / most, BAR))}`.trimEnd();
   });
   const spreads = results
     .filter(({ searches }) => searches.length > 1)
@@ -171,11 +170,12 @@ function noteLines({ results }: LimitReport): string[] {
 }
 
 function notesOf(result: LimitResult): string[] {
-  const { limited_by, failed_in_stall, failed_trials, interference_share, error } = result;
+  const { pps, confirmed, limited_by, failed_in_stall, failed_trials, interference_share, error } = result;
   const notes: string[] = [];
   if (limited_by === "sender") {
     notes.push("the generator's limit with this backend: the device may take more");
   }
+  if (pps > 0 && !confirmed) notes.push("stopped before it was confirmed");
   if (limited_by === "offered") {
     notes.push("the highest rate that was offered passed: the device may take more");
   }
