@@ -29,6 +29,10 @@ const {
   scale: _scale,
   scaleBy: _scaleBy,
   breakdown: _breakdown,
+  late: _late,
+  tolerance: _tolerance,
+  arrivals: _arrivals,
+  streams: _streams,
   ...shared
 } = runOptions;
 

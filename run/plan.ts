@@ -108,7 +108,7 @@ export async function planRun(values: RunValues, expectAnswers: boolean, shared?
   }
 }
 
-type Placed = Pick<RunValues, "interface" | "lab" | "queues" | "queue" | "backend">;
+type Placed = Pick<RunValues, "interface" | "lab" | "queues" | "queue"> & { readonly backend?: string };
 
 /**
  * The lab that a run is in: made for it, or there already; null on a real interface.
