@@ -71,6 +71,32 @@ test("carom profile draws: text, JSON and SVG", () =>
     assert.ok(Math.abs((found.rate_pps as number) / (found.offered_pps as number) - 1) < 0.15);
   }));
 
+test("packing, lines and impairment are told in words", () =>
+  withProfile(async (path) => {
+    const shape = [
+      "arrival: { constant: { rate: 100k } }",
+      "packing: { within: 35us, most: 9 }",
+      "lines:",
+      "  a: { loss: 0.1%, corrupt: { ratio: 1%, bytes: 8-11 } }",
+      "  b: { group: 239.1.1.2, skew: 20us, duplicate: 2%, reorder: { ratio: 3%, by: 4 }, delay: 1ms, jitter: 50us }",
+    ];
+    writeFileSync(path, shape.join("\n"));
+    const { status, stdout, stderr } = await carom("profile", path, "--duration", "1s");
+    assert.is(status, 0, stderr);
+    for (const says of [
+      "up to 9 in a datagram, within 35 µs of the first",
+      "4.00 ticks each on average", // at 0, 10, 20 and 30 µs
+      "line A      0.1 % lost, 1 % with bytes 8 to 11 changed",
+      "line B      group 239.1.1.2, 20 µs behind, 2 % twice, 3 % overtaken by 4, 1 ms later, up to 50 µs of jitter",
+    ]) {
+      assert.ok(stdout.includes(says), stdout);
+    }
+    assert.match(
+      (await carom("profile", "rfc2544", "--duration", "10ms")).stdout,
+      /70, 128, .*1518 bytes with the FCS/,
+    );
+  }));
+
 test("bad usage of a profile is told with exit status 2", () =>
   withProfile(async (path) => {
     writeFileSync(path, "arrival:\n  poisson: { rate: fast }\n");

@@ -161,6 +161,16 @@ test("a strategy that remembers comes with a note, where something went wrong", 
   for (const strategy of ["threshold", "echo"]) assert.equal(measured({}, [], {}, strategy).report.notes, []);
 });
 
+test("what was withheld or copied on purpose is a term of its own, and no fault", () => {
+  const withheld = { sent: 7, withheld: 3, missing: 0, quiet: 2, answered_copies: 2, received: 4 };
+  const { report, text } = measured(withheld);
+  assert.equal(report.faults, []);
+  assert.is(report.ticks.withheld, 3);
+  assert.match(text, "sent 7 = answered 2 + missing 0 + not to be answered 2 + withheld 3 ✓");
+  assert.match(text, "duplicate 0 + unexpected 0 + to copies 2 ✓");
+  assert.match(text, "3 ticks: lost or spoilt on purpose");
+});
+
 test("two orders in one frame are no fault", () => {
   assert.equal(measured({}, [], { rx_packets: 1 }).report.faults, ["1 missing"]);
 });
