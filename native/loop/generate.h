@@ -158,7 +158,7 @@ class GenerateLoop {
     role_.stalls.begin(now_ns);
     while (role_.command() == Role::Command::run && !finished_) turn();
     count_unsent(finished_ ? clock_.now_ns() : pauses_.last_ns());
-    ledger_.abandon();
+    if (feed_) ledger_.abandon();
     drain();
     ledger_.close();
   }
