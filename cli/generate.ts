@@ -3,7 +3,7 @@
 import { resolveValues } from "../config/file.js";
 import { ioOptions } from "../config/io.js";
 import { strategyOptions } from "../config/strategy.js";
-import { isOpen, sendOptions } from "../generator/config.js";
+import { isFlatOut, isOpen, sendOptions } from "../generator/config.js";
 import { CaromError } from "../native/error.js";
 import { certificateOptions } from "../run/certificate.js";
 import { outputOptions, runAndReport } from "../run/command.js";
@@ -47,7 +47,7 @@ export const command = defineCommand({
         "say where to send",
       );
     }
-    if (!isOpen(values)) {
+    if (!isOpen(values) && !isFlatOut(values)) {
       throw new CaromError(
         "usage",
         "carom generate",

@@ -9,15 +9,21 @@ const io = optionGroup("How frames move");
 
 export const BACKENDS = ["af_xdp", "af_packet", "udp"] as const;
 export const RESPONDER_BACKENDS = [...BACKENDS, "xdp"] as const;
+export const GENERATOR_BACKENDS = [...BACKENDS, "xdp_live"] as const;
+
+/** Whether a backend has a program in the driver, and so a queue and a mode of it. */
+export function hasProgram(backend: string): boolean {
+  return backend !== "af_packet" && backend !== "udp";
+}
 
 export const ioOptions = {
   backend: io(
-    choice(...BACKENDS),
-    "af_xdp (fastest on a NIC), af_packet or udp (any interface)",
+    choice(...GENERATOR_BACKENDS),
+    "xdp_live (in the kernel: the highest rates), af_xdp, af_packet or udp (any interface)",
     "name",
     "af_xdp",
   ),
-  queue: io(integer(0, MAX_QUEUE), "queue of the interface (af_xdp)", "number", "0"),
+  queue: io(integer(0, MAX_QUEUE), "queue of the interface (af_xdp, xdp_live)", "number", "0"),
   cpu: io(core(), "core to which the thread is pinned: a number, auto or none", "core", "auto"),
   ringSize: io(powerOfTwo(64, 65536), "frames in each ring, a power of two", "frames", "4096"),
   vlan: io(integer(1, 4094), "VLAN identifier of every frame, in and out; untagged without it", "id"),
@@ -40,7 +46,12 @@ export const ioOptions = {
     "mode",
     "auto",
   ),
-  xdpMode: io(choice("auto", "native", "generic"), "af_xdp, xdp: where the XDP program runs", "mode", "auto"),
+  xdpMode: io(
+    choice("auto", "native", "generic"),
+    "af_xdp, xdp, xdp_live: where the XDP program runs",
+    "mode",
+    "auto",
+  ),
   stallThreshold: io(
     duration(100, 1e9),
     "a turn of the loop longer than this counts as a stall of its core",
@@ -70,14 +81,14 @@ type Rest = Omit<
 
 /** @throws CaromError (usage) for options that only one backend has, given to another */
 function refuseForeign(values: IoValues): void {
-  if (values.backend === "af_xdp" || values.backend === "xdp") return;
+  if (hasProgram(values.backend)) return;
   const given = [
     values.queue !== 0 && "--queue",
     values.copyMode !== "auto" && "--copy-mode",
     values.xdpMode !== "auto" && "--xdp-mode",
   ].find((name) => name !== false);
   if (given === undefined) return;
-  const detail = `only af_xdp and xdp have it, the backend is ${values.backend}`;
+  const detail = `it is about a program in the driver, the backend is ${values.backend}`;
   throw new CaromError("usage", given, detail, "leave it out, or add --backend af_xdp");
 }
 

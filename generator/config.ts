@@ -14,7 +14,7 @@ import {
   ipAddress,
   macAddress,
   multicastGroup,
-  rate,
+  rateOrMax,
   seed,
   symbolList,
 } from "../config/values.js";
@@ -34,7 +34,11 @@ const MAX_TIMEOUT_NS = 59e9; // the histogram ends at 60 s
 
 /** What is sent, when and where to: without anything about answers. */
 export const sendOptions = {
-  rate: when(rate(MAX_RATE), "open loop: ticks a second on a fixed, absolute schedule", "ticks/s"),
+  rate: when(
+    rateOrMax(MAX_RATE),
+    "open loop: ticks a second on a fixed, absolute schedule; max: no schedule, as fast as it goes",
+    "ticks/s",
+  ),
   profile: namedProfile,
   streams: when(filePath(), "open loop: several streams at once, from a file (docs/streams.md)", "file"),
   ...profileOptions,
@@ -162,6 +166,8 @@ export function generatorConfig(
   found: Circumstances,
 ): GeneratorConfig {
   const isStamped = found.timestamps !== "tsc" && found.expectAnswers;
+  const configs = streams.map((stream) => streamConfig(link, stream));
+  if (values.backend === "xdp_live") refuseForPrograms(configs, streams);
   return {
     io: ioConfig(link, values, -1, {
       localPort: values.responsePort,
@@ -172,8 +178,8 @@ export function generatorConfig(
       rxStamps: isStamped,
       txStamps: isStamped,
     }),
-    streams: streams.map((stream) => streamConfig(link, stream)),
-    mode: isOpen(values) ? "open" : "closed",
+    streams: configs,
+    mode: isFlatOut(values) ? "max" : isOpen(values) ? "open" : "closed",
     window: values.window ?? 1,
     peakRate: streams.reduce((sum, { feed }) => sum + feed.peak_pps, 0),
     holdNs: Math.max(...streams.map(({ feed }) => holdNs(feed.shape, feed.rate_pps))),
@@ -224,7 +230,12 @@ export function isOpen(values: {
   readonly profile?: unknown;
   readonly streams?: unknown;
 }): boolean {
-  return (values.rate ?? values.profile ?? values.streams) !== undefined;
+  return !isFlatOut(values) && (values.rate ?? values.profile ?? values.streams) !== undefined;
+}
+
+/** Whether they are sent as fast as it goes, whatever comes back. */
+export function isFlatOut(values: { readonly rate?: unknown }): boolean {
+  return values.rate === Number.POSITIVE_INFINITY;
 }
 
 /** The ring that fits: a closed loop needs no more than its window, and small rings stay in the cache. */
@@ -236,6 +247,26 @@ export function closedLoopRing(window: number): number {
 export function openLoopRing(rate_pps: number): number {
   const wanted = 2 ** Math.ceil(Math.log2(rate_pps * BRIDGED_S));
   return Math.min(LARGEST_RING, Math.max(SMALLEST_RING, wanted));
+}
+
+/** What the program that sends in the kernel does not do: it takes planned ticks, one for each frame. */
+function refuseForPrograms(configs: readonly StreamConfig[], planned: readonly PlannedStream[]): void {
+  const [first] = configs;
+  const line = first!.lines[0]!;
+  const lack =
+    configs.length > 1 || planned.some(({ thread }) => thread > 0)
+      ? "several streams"
+      : first!.packing.most > 1
+        ? "packing"
+        : first!.lines.length > 1 || line.skewNs > 0
+          ? "lines"
+          : line.impairment !== null
+            ? "impairment"
+            : undefined;
+  if (lack === undefined) return;
+  const detail =
+    "the program in the kernel sends one stream, each tick in a frame of its own, as it was planned";
+  throw new CaromError("usage", `${lack} with xdp_live`, detail, "use --backend af_xdp, af_packet or udp");
 }
 
 function refuseContradictions(values: GeneratorValues, feed: Feed): void {
@@ -266,6 +297,10 @@ function refuseContradictions(values: GeneratorValues, feed: Feed): void {
   }
   if (values.flows > 1 && values.backend === "udp") {
     refuse("--flows", "udp sends from one socket, so from one port", "use --backend af_packet or af_xdp");
+  }
+  if (values.match !== "clordid" && values.backend === "xdp_live") {
+    const detail = "the program in the driver finds a tick by its clOrdId alone";
+    refuse(`--match ${values.match} with xdp_live`, detail, "use --backend af_xdp, af_packet or udp");
   }
   if (values.match === "price" && values.strategy !== "threshold") {
     const detail = `only threshold answers ticks whose prices differ, the strategy is ${values.strategy}`;

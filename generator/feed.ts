@@ -75,14 +75,16 @@ export function feedOf(values: FeedValues, destination: string, vlan: number | u
   const profile = values.profile === undefined ? null : loadProfile(values.profile, carried);
   refuseContradictions(values, profile);
   const { scale: factor = 1, scaleBy = "gaps" } = values;
-  const rate_pps = (profile?.mean ?? values.rate ?? 1) * factor;
+  // As fast as it goes is at most what the link carries.
+  const rate = values.rate === Number.POSITIVE_INFINITY ? carried(PLAIN) : values.rate;
+  const rate_pps = (profile?.mean ?? rate ?? 1) * factor;
   const ceiling = profile?.ceiling ?? 0;
   if (ceiling > 0 && rate_pps > ceiling) {
     const shown = (value: number) => Math.floor(value).toLocaleString("en-US");
     const detail = `${shown(rate_pps)} ticks/s on average do not fit under the ceiling of ${shown(ceiling)}`;
     throw new CaromError("usage", `--scale ${factor}x`, detail, "lower it, or raise --link-speed");
   }
-  const peak_pps = (profile?.peak ?? values.rate ?? 1) * factor;
+  const peak_pps = (profile?.peak ?? rate ?? 1) * factor;
   const seed = values.seed ?? profile?.seed ?? DEFAULTS.seed;
   const isEven = profile?.arrival.kind === "constant" && scaleBy === "gaps";
   const universe = profile?.universe ?? { symbols: values.feedSymbols ?? DEFAULTS.feedSymbols, weights: 0 };
@@ -95,7 +97,7 @@ export function feedOf(values: FeedValues, destination: string, vlan: number | u
     schedule: {
       arrival: profile?.arrival ?? {
         kind: "constant",
-        rateMilliHz: Math.round((values.rate ?? 1) * 1000),
+        rateMilliHz: Math.round((rate ?? 1) * 1000),
       },
       seed,
       scaleThousandths: Math.round(factor * 1000),
@@ -130,7 +132,8 @@ function refuseContradictions(values: FeedValues, profile: Profile | null): void
       "give one of them; --scale makes it more",
     );
   }
-  if (profile === null && values.rate === undefined && (values.scale ?? values.scaleBy) !== undefined) {
+  const isPaced = values.rate !== undefined && values.rate !== Number.POSITIVE_INFINITY;
+  if (profile === null && !isPaced && (values.scale ?? values.scaleBy) !== undefined) {
     refuse("--scale", "there is nothing to scale", "add --profile or --rate");
   }
   if (values.scaleBy === "bursts" && (values.scale ?? 1) < 1) {

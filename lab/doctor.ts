@@ -2,6 +2,7 @@
 
 import { asCaromError, CaromError } from "../native/error.js";
 import {
+  attachXdpPass,
   type BackendProbe,
   type ClockInfo,
   clockInfo,
@@ -122,12 +123,15 @@ function lookAtLink(given: Link | undefined, queue: number, tell: Tell): Seen {
     ]);
     return { link: null, backends: [] };
   }
+  // As a run does for the backends that need it; where it can't be, they say so themselves.
+  const pass = attempt("the lab's far end", () => attachXdpPass(lab.responder));
   try {
     return {
       link: null,
       backends: examine(lab.generator, queue, true, tell),
     };
   } finally {
+    if (!(pass instanceof CaromError)) pass();
     lab.down();
   }
 }

@@ -27,11 +27,19 @@
         },
         {
           "action_name": "respond",
-          "inputs": ["bpf/respond.bpf.c", "bpf/arrival.h", "bpf/arrival_state.h", "bpf/match.h", "bpf/respond.h", "bpf/compile.js", "wire.gen.h",
+          "inputs": ["bpf/respond.bpf.c", "bpf/arrival.h", "bpf/arrival_state.h", "bpf/link_rules.h", "bpf/match.h", "bpf/packet.h", "bpf/respond.h", "bpf/compile.js", "wire.gen.h",
                      "order/answer_limit.h", "<!@(ls strategy/*.h)"],
           "outputs": ["<(SHARED_INTERMEDIATE_DIR)/respond.bpf.h"],
           "action": ["node", "bpf/compile.js", "bpf/respond.bpf.c", "<(SHARED_INTERMEDIATE_DIR)/respond.bpf.h"],
           "message": "Compiling the eBPF program respond"
+        },
+        {
+          "action_name": "generate",
+          "inputs": ["bpf/generate.bpf.c", "bpf/generate.h", "bpf/link_rules.h", "bpf/match.h", "bpf/packet.h", "bpf/compile.js",
+                     "generate/ledger_entry.h", "wire.gen.h", "strategy/strategy.h"],
+          "outputs": ["<(SHARED_INTERMEDIATE_DIR)/generate.bpf.h"],
+          "action": ["node", "bpf/compile.js", "bpf/generate.bpf.c", "<(SHARED_INTERMEDIATE_DIR)/generate.bpf.h", "v3"],
+          "message": "Compiling the eBPF program generate"
         }
       ]
     },
@@ -43,8 +51,8 @@
         "core/clock.cpp", "core/stall.cpp", "core/thread.cpp",
         "filter/packet_filter.cpp",
         "generate/arrival.cpp", "generate/feed.cpp", "generate/ledger.cpp",
-        "io/af_packet.cpp", "io/af_xdp.cpp", "io/arrivals.cpp", "io/driver_counters.cpp", "io/launch_time.cpp", "io/socket.cpp", "io/timestamping.cpp", "io/udp.cpp", "io/xdp.cpp", "io/xdp_holder.cpp", "io/xdp_pass.cpp", "io/xdp_program.cpp",
-        "loop/backends.cpp", "loop/respond.cpp", "loop/role.cpp"
+        "io/af_packet.cpp", "io/af_xdp.cpp", "io/arrivals.cpp", "io/driver_counters.cpp", "io/launch_time.cpp", "io/socket.cpp", "io/timestamping.cpp", "io/udp.cpp", "io/xdp.cpp", "io/xdp_features.cpp", "io/xdp_holder.cpp", "io/xdp_live.cpp", "io/xdp_pass.cpp", "io/xdp_program.cpp",
+        "loop/backends.cpp", "loop/generate_live.cpp", "loop/respond.cpp", "loop/role.cpp"
       ],
       "cflags_cc": ["-isystem", "<!(node -p \"require('path').resolve(require('node-addon-api').include_dir)\")"],
       "include_dirs": ["<(SHARED_INTERMEDIATE_DIR)"],

@@ -169,7 +169,7 @@ export interface StreamConfig {
 export interface GeneratorConfig {
   readonly io: IoConfig;
   readonly streams: readonly StreamConfig[];
-  readonly mode: "closed" | "open";
+  readonly mode: "closed" | "open" | "max"; // max: as fast as it goes, whatever comes back
   readonly window: number; // closed loop: ticks in flight
   readonly peakRate: number; // open loop: ticks a second, of all streams, that the ledger has to remember
   readonly holdNs: number; // how long a tick may be held back: by packing, skew, delay, jitter and reordering

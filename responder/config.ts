@@ -1,6 +1,6 @@
 /** The responder's options, and the native configuration made from them. */
 
-import { ioConfig, ioOptions, RESPONDER_BACKENDS } from "../config/io.js";
+import { hasProgram, ioConfig, ioOptions, RESPONDER_BACKENDS } from "../config/io.js";
 import { optionGroup, type Values } from "../config/option.js";
 import { strategyConfig, strategyOptions } from "../config/strategy.js";
 import {
@@ -132,8 +132,7 @@ function threadsOf(values: ResponderValues, autoCores: readonly number[]): Respo
     const detail = `${cpu.length} cores for the ${wanted.length} threads of --queues`;
     throw new CaromError("usage", "--cpu", detail, "give a core for each queue, auto or none");
   }
-  const isQueued = values.backend === "af_xdp" || values.backend === "xdp";
-  if (!isQueued && (wanted.length > 1 || wanted[0] !== 0)) {
+  if (!hasProgram(values.backend) && (wanted.length > 1 || wanted[0] !== 0)) {
     const detail = `only af_xdp and xdp have them, the backend is ${values.backend}`;
     throw new CaromError("usage", "--queues", detail, "leave it out, or add --backend af_xdp");
   }

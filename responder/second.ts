@@ -1,6 +1,7 @@
 /** A second responder for the same ticks is refused before it opens anything, with who has them. */
 
 import { z } from "zod";
+import { hasProgram } from "../config/io.js";
 import { CaromError } from "../native/error.js";
 import type { IoConfig } from "../native/index.js";
 import { ask, refuseTakenName, socketNames } from "./control.js";
@@ -70,5 +71,5 @@ function bothXdp(io: IoConfig, found: Other): boolean {
 }
 
 function isXdp(backend: string): boolean {
-  return backend === "af_xdp" || backend === "xdp";
+  return hasProgram(backend);
 }

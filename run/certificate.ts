@@ -75,9 +75,9 @@ export interface Certificate {
   readonly tolerances: readonly ToleranceResult[];
 }
 
-/** Null for a closed loop: it has no schedule. */
+/** Null where there is no schedule: in a closed loop, or as fast as it goes. */
 export function certificateOf(plan: Plan, found: Measurement): Certificate | null {
-  if (plan.generator.mode === "closed" || plan.certificate === null) return null;
+  if (plan.generator.mode !== "open" || plan.certificate === null) return null;
   const { generator, arrivals } = found;
   const n = (name: string) => generator.counters[name] ?? 0;
   const atReceiver = arrivals === null ? null : gapsOf(arrivals);

@@ -1,6 +1,6 @@
 /** A plan: everything a run needs, validated and complete, before anything starts. */
 
-import { ioOptions, RESPONDER_BACKENDS } from "../config/io.js";
+import { hasProgram, ioOptions, RESPONDER_BACKENDS } from "../config/io.js";
 import { flagName, optionGroup, type Values } from "../config/option.js";
 import { choice, filePath, flag, interfaceName, isMulticast, name } from "../config/values.js";
 import {
@@ -9,6 +9,7 @@ import {
   type Destination,
   generatorConfig,
   generatorOptions,
+  isFlatOut,
   isOpen,
   openLoopRing,
   type PlannedStream,
@@ -131,12 +132,13 @@ async function complete(
 ): Promise<Plan> {
   const feed = totalFeed(fed.map((stream) => stream.feed));
   const ring =
-    given.ringSize ?? (isOpen(given) ? openLoopRing(feed.peak_pps) : closedLoopRing(given.window ?? 1));
+    given.ringSize ??
+    (isOpen(given) || isFlatOut(given) ? openLoopRing(feed.peak_pps) : closedLoopRing(given.window ?? 1));
   const queues = servedQueues(given, threads);
   const values = { ...given, ringSize: ring, queues };
   const link = lab?.generator ?? resolveLink(values.interface!, values.namespace);
   const withResponder = lab !== null && values.responder && expectAnswers;
-  const asleep = (values.responderBackend ?? values.backend) === "xdp";
+  const asleep = responderBackend(values) === "xdp";
   const cores = chooseCores(withResponder ? queues.length : 0, asleep, threads);
   if (withResponder && values.dutLines === "both") {
     const detail = "carom's own responder answers every copy of a tick: it does not arbitrate";
@@ -166,9 +168,12 @@ async function complete(
     ? responderPlan(lab.responder, values, generator, cores, generator.breakdownEvery)
     : null;
   const certificate = isOpen(values) ? planCertificate(values, generator, lab, responder) : null;
-  const detach = takesXdpBack(lab, generator, responder) ? attachXdpPass(link) : undefined;
+  const passing = [
+    ...(takesXdpBack(lab, generator, responder) ? [link] : []),
+    ...(takesXdpSent(lab, generator, responder, certificate) ? [lab!.responder] : []),
+  ].map(attachXdpPass);
   const release = () => {
-    detach?.();
+    for (const detach of passing) detach();
     lab?.down();
   };
   return {
@@ -209,6 +214,11 @@ function generatorCores({ cpu }: RunValues, { generators }: ChosenCores): readon
   return generators.map((_, thread) => (cpu === "none" ? -1 : cpu + thread));
 }
 
+/** With a generator in the kernel the responder is there, too, unless something else was asked for. */
+function responderBackend(values: RunValues): (typeof RESPONDER_BACKENDS)[number] {
+  return values.responderBackend ?? (values.backend === "xdp_live" ? "xdp" : values.backend);
+}
+
 function responderPlan(
   link: Link,
   values: RunValues & { ringSize: number },
@@ -219,7 +229,7 @@ function responderPlan(
   const { groups, port, vlan } = listening(generator);
   const own = {
     ...values,
-    backend: values.responderBackend ?? values.backend,
+    backend: responderBackend(values),
     multicast: groups.length > 0,
     multicastGroup: groups,
     targetPort: port,
@@ -259,15 +269,27 @@ function breakdownEvery(values: RunValues, feed: Feed): number {
   const seconds = (values.duration ?? (values.count === undefined ? DEFAULT_DURATION_NS : Infinity)) / 1e9;
   const ticks = Math.min(
     values.count ?? Infinity,
-    (isOpen(values) ? feed.rate_pps : CLOSED_LOOP_TICKS_PER_S) * seconds,
+    (isOpen(values) || isFlatOut(values) ? feed.rate_pps : CLOSED_LOOP_TICKS_PER_S) * seconds,
   );
   return 2 ** Math.min(20, Math.max(0, Math.ceil(Math.log2(ticks / BREAKDOWN_TICKS))));
 }
 
 /** Whether the lab's near end needs a program of its own to see what one at the far end sends back. */
 function takesXdpBack(lab: Lab | null, generator: GeneratorConfig, responder: ResponderPlan | null): boolean {
-  if (lab === null || generator.io.backend === "af_xdp") return false;
+  if (lab === null || hasProgram(generator.io.backend)) return false;
   return responder === null ? hasXdpProgram(lab.responder) : responder.io.backend === "xdp";
+}
+
+/** Whether the lab's far end needs one to see what a program at the near end sends. */
+function takesXdpSent(
+  lab: Lab | null,
+  generator: GeneratorConfig,
+  responder: ResponderPlan | null,
+  certificate: CertificatePlan | null,
+): boolean {
+  if (lab === null || generator.io.backend !== "xdp_live" || certificate?.receiver.by === "program")
+    return false;
+  return responder === null ? !hasXdpProgram(lab.responder) : !hasProgram(responder.io.backend);
 }
 
 async function findDestination(
@@ -314,6 +336,13 @@ function refuseContradictions(values: RunValues): void {
   if (values.namespace !== undefined && values.interface === undefined) {
     refuse("--namespace", "it says where --interface is", "give --interface, too");
   }
+  if (values.breakdown && values.backend === "xdp_live") {
+    refuse(
+      "--breakdown with xdp_live",
+      "a tick is not handed to a backend: it is made in the driver",
+      "use af_xdp",
+    );
+  }
   if (values.breakdown && (values.interface !== undefined || !values.responder)) {
     refuse(
       "--breakdown",
@@ -326,7 +355,7 @@ function refuseContradictions(values: RunValues): void {
     ["--arrivals", values.arrivals],
   ] as const) {
     if (value !== undefined && !isOpen(values))
-      refuse(name, "a closed loop has no schedule to be held", "add --rate or --profile");
+      refuse(name, "without a schedule there is none to be held", "add --rate or --profile");
   }
   if (values.arrivals === "on" && values.interface !== undefined) {
     refuse("--arrivals on", "only in a lab the far end is at hand", "leave it out, or --interface");

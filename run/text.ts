@@ -52,9 +52,11 @@ export function progressLine(elapsed_s: number, counters: Readonly<Record<string
 function headline(report: Report, plan: Plan): string {
   const { generator, responder } = plan;
   const loop =
-    generator.mode === "closed"
-      ? `closed loop, ${generator.window} in flight`
-      : `open loop, ${offered(plan.feed, plan.streams.length)}`;
+    generator.mode === "max"
+      ? "as fast as it goes"
+      : generator.mode === "closed"
+        ? `closed loop, ${generator.window} in flight`
+        : `open loop, ${offered(plan.feed, plan.streams.length)}`;
   const backends =
     responder === null ? generator.io.backend : `${generator.io.backend} → ${responder.io.backend}`;
   const place = plan.lab === null ? generator.io.link.interfaceName : `lab ${plan.lab.name}`;

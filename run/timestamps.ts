@@ -10,6 +10,7 @@ export interface ChosenTimestamps {
 
 /** @throws CaromError (environment) when hardware timestamps are demanded and can't be had */
 export function chooseTimestamps(wanted: "auto" | Provenance, backend: string, link: Link): ChosenTimestamps {
+  if (backend === "xdp_live") return ofPrograms(wanted);
   if (wanted === "tsc" || wanted === "kernel") return { provenance: wanted, reason: "as asked for" };
   const lack = hardwareLack(backend, link);
   if (lack === "") {
@@ -29,6 +30,15 @@ export function chooseTimestamps(wanted: "auto" | Provenance, backend: string, l
     provenance: "tsc",
     reason: `${lack}; a spinning loop reads the TSC within one turn`,
   };
+}
+
+/** Programs in the kernel stamp with its monotonic clock when they make a tick, and when an order comes. */
+function ofPrograms(wanted: "auto" | Provenance): ChosenTimestamps {
+  if (wanted === "auto" || wanted === "kernel") {
+    return { provenance: "kernel", reason: "CLOCK_MONOTONIC, read by the programs in the driver" };
+  }
+  const detail = "its programs have no other clock than the kernel's";
+  throw new CaromError("usage", `--timestamps ${wanted} with xdp_live`, detail, "use auto or kernel");
 }
 
 function hardwareLack(backend: string, link: Link): string {

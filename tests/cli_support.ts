@@ -5,7 +5,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { missingCapabilities } from "../lab/capability.js";
 import { createLab } from "../lab/lab.js";
-import { type BackendProbe, probeBackends } from "../native/index.js";
+import { attachXdpPass, type BackendProbe, probeBackends } from "../native/index.js";
 import type { Report } from "../run/report.js";
 import { labTest, MAIN } from "./lab_support.js";
 
@@ -102,11 +102,13 @@ export const LISTENER = `
 
 /** Which backends work in a lab on this machine; none where there can be no lab. */
 function probe(): readonly BackendProbe[] {
-  if (missingCapabilities(["CAP_NET_ADMIN", "CAP_SYS_ADMIN", "CAP_NET_RAW"]).length > 0) return [];
+  if (missingCapabilities(["CAP_NET_ADMIN", "CAP_SYS_ADMIN", "CAP_NET_RAW", "CAP_BPF"]).length > 0) return [];
   const lab = createLab();
+  const detach = attachXdpPass(lab.responder);
   try {
     return probeBackends(lab.generator, 0);
   } finally {
+    detach();
     lab.down();
   }
 }

@@ -19,7 +19,7 @@ uint32_t ledger_capacity(const GeneratorConfig& config, double peak_pps) {
   constexpr uint64_t LARGEST = 1 << 22;
   // A closed loop of one sends nothing while it waits; a wider one may send some 1 M ticks a second.
   if (config.closed && config.window == 1) return SMALLEST;
-  double ticks_per_s = config.closed ? 1e6 : peak_pps;
+  double ticks_per_s = config.closed && !config.flat_out ? 1e6 : peak_pps;
   double held_ns = static_cast<double>(config.ledger.timeout_ns + config.feed.hold_ns);
   double wanted = 2 * ticks_per_s * (held_ns / 1e9 + 0.1);
   uint64_t capped = wanted < static_cast<double>(LARGEST) ? static_cast<uint64_t>(wanted) : LARGEST;
@@ -290,12 +290,15 @@ GeneratorConfig read_generator(const Napi::Object& object) {
   config.streams = read_list<StreamConfig>(object, "streams", STREAMS_MAX, [&](const Napi::Object& stream) {
     return read_stream(stream, config.io.link);
   });
-  config.closed = text(object, "mode") == "closed";
-  config.window = integer<uint32_t>(object, "window", 1, 1 << 16);
+  std::string mode = text(object, "mode");
+  if (mode != "open" && mode != "closed" && mode != "max") refuse("mode", "open, closed or max");
+  config.flat_out = mode == "max";
+  config.closed = mode != "open";  // flat out is a closed loop whose window never fills
+  config.window = config.flat_out ? UINT32_MAX : integer<uint32_t>(object, "window", 1, 1 << 16);
   config.count = integer<uint64_t>(object, "count", 0, 1e15);
   config.duration_ns = integer<uint64_t>(object, "durationNs", 0, 1e18);
   config.warmup_ns = integer<uint64_t>(object, "warmupNs", 0, 1e15);
-  config.quiet_ns = integer<uint64_t>(object, "quietNs", 0, 1e12);
+  config.quiet_ns = config.flat_out ? 0 : integer<uint64_t>(object, "quietNs", 0, 1e12);
   config.late_threshold_ns = integer<uint64_t>(object, "lateThresholdNs", 0, 1e12);
   config.late = read_late(text(object, "late"));
   if (config.closed && config.late != LatePolicy::catch_up) refuse("late", "catch-up in a closed loop");

@@ -6,7 +6,7 @@
 
 #include "../wire.gen.h"
 #include "arrival.h"
-#include "match.h"
+#include "packet.h"
 #include "respond.h"
 
 enum {
@@ -62,102 +62,14 @@ struct {
 
 const volatile struct respond_constants constants = {};
 
-// 16 bits of a one's complement sum (RFC 1071), in memory order.
-static __always_inline __u16 fold(__u64 sum) {
-  sum = (sum & 0xffffffff) + (sum >> 32);
-  sum = (sum & 0xffff) + (sum >> 16);
-  sum = (sum & 0xffff) + (sum >> 16);
-  sum = (sum & 0xffff) + (sum >> 16);
-  return sum;
-}
-
-static __always_inline __u64 sum_words(const void* from, int words) {
-  const __u32* at = from;
-  __u64 sum = 0;
-#pragma unroll
-  for (int i = 0; i < words; i++) sum += at[i];
-  return sum;
-}
-
-static __always_inline __u64 load_mac(const __u8* mac) {
-  return *(const __u32*)mac | (__u64) * (const __u16*)(mac + 4) << 32;
-}
-
-static __always_inline void store_mac(__u8* mac, __u64 value) {
-  *(__u32*)mac = value;
-  *(__u16*)(mac + 4) = value >> 32;
-}
-
-// The same digits as write_hex in order/native_order.h.
-static __always_inline __u64 hex_digits(__u32 value) {
-  __u64 x = value;
-  x = ((x << 16) | x) & 0x0000ffff0000ffffull;
-  x = ((x << 8) | x) & 0x00ff00ff00ff00ffull;
-  x = ((x << 4) | x) & 0x0f0f0f0f0f0f0f0full;
-  __u64 letters = ((x + 0x0606060606060606ull) >> 4) & 0x0101010101010101ull;
-  return __builtin_bswap64(x + 0x3030303030303030ull + letters * ('a' - '0' - 10));
-}
-
-// To the interface's own address only a frame to its own MAC address may come, to a group's one to either.
-static __always_inline int right_address4(const struct iphdr* ip, __u64 to_mac,
-                                          const struct respond_settings* s) {
-  if (!s->has_address4) return 0;
-  const __u32 to = ip->daddr;
-  if (to == s->address4) return to_mac == s->mac;
-  // 01:00:5e and the group's low 23 bits (RFC 1112, 6.4), in memory order.
-  if (to_mac != s->mac && to_mac != (0x5e0001ull | (__u64)((to >> 8) & 0xffff7f) << 24)) return 0;
-  for (__u32 i = 0; i < RESPOND_GROUPS; i++) {
-    if (i >= s->groups4) return 0;
-    if (to == s->group4[i]) return 1;
-  }
-  return 0;
-}
-
-static __always_inline int right_address6(const __u64* to, __u64 to_mac, const struct respond_settings* s) {
-  if (!s->has_address6) return 0;
-  if (to[0] == s->address6[0] && to[1] == s->address6[1]) return to_mac == s->mac;
-  // 33:33 and the group's last four bytes (RFC 2464, 7).
-  if (to_mac != s->mac && to_mac != (0x3333 | to[1] >> 32 << 16)) return 0;
-  for (__u32 i = 0; i < RESPOND_GROUPS; i++) {
-    if (i >= s->groups6) return 0;
-    if (to[0] == s->group6[i][0] && to[1] == s->group6[i][1]) return 1;
-  }
-  return 0;
-}
-
-// The header is right in every field that can be wrong; anything else is user space's to name.
-static __always_inline int right_ip(const void* at, int ipv6, __u64 to_mac,
-                                    const struct respond_settings* s) {
-  if (ipv6) {
-    const struct ipv6hdr* ip = at;
-    const __u64* addresses = at + 8;
-    if (ip->version != 6 || ip->nexthdr != IPPROTO_UDP || ip->hop_limit == 0) return 0;
-    if (ip->payload_len != bpf_htons(TICK_UDP_LENGTH)) return 0;
-    if ((addresses[0] | addresses[1]) == 0 || ip->saddr.s6_addr[0] == 0xff) return 0;
-    return right_address6(addresses + 2, to_mac, s);
-  }
-  const struct iphdr* ip = at;
-  if (*(const __u8*)at != 0x45 || ip->protocol != IPPROTO_UDP) return 0;
-  if (ip->tot_len != bpf_htons(20 + TICK_UDP_LENGTH)) return 0;
-  if ((ip->frag_off & bpf_htons(0x3fff)) != 0 || ip->ttl == 0 || ip->saddr == 0) return 0;
-  if (bpf_ntohl(ip->saddr) >= 0xe0000000) return 0;
-  if (fold(sum_words(at, 5)) != 0xffff) return 0;
-  return right_address4(ip, to_mac, s);
-}
-
-static __always_inline __u64 pseudo_sum(const void* ip, int ipv6, __u16 udp_length) {
-  __u64 addresses = ipv6 ? sum_words(ip + 8, 8) : sum_words(ip + 12, 2);
-  return addresses + bpf_htons(udp_length) + bpf_htons(IPPROTO_UDP);
-}
-
 static __always_inline void write_ip(void* at, int ipv6, const struct respond_settings* s, const __u32* to) {
   if (ipv6) {
     *(__u32*)at = bpf_htonl(6u << 28 | s->traffic_class << 20);
     *(__be16*)(at + 4) = bpf_htons(ORDER_UDP_LENGTH);
     *(__u8*)(at + 6) = IPPROTO_UDP;
     *(__u8*)(at + 7) = s->ttl;
-    *(__u64*)(at + 8) = s->address6[0];
-    *(__u64*)(at + 16) = s->address6[1];
+    *(__u64*)(at + 8) = s->link.address6[0];
+    *(__u64*)(at + 16) = s->link.address6[1];
     __u32* destination = at + 24;
     for (int i = 0; i < 4; i++) destination[i] = to[i];
     return;
@@ -166,7 +78,7 @@ static __always_inline void write_ip(void* at, int ipv6, const struct respond_se
   *(__u32*)at = bpf_htonl(0x45000000u | (20 + ORDER_UDP_LENGTH)) | s->traffic_class << 8;
   *(__u32*)(at + 4) = bpf_htonl(0x4000);  // identification 0, DF
   *(__u32*)(at + 8) = bpf_htonl((__u32)s->ttl << 24 | IPPROTO_UDP << 16);
-  ip->saddr = s->address4;
+  ip->saddr = s->link.address4;
   ip->daddr = to[0];
   ip->check = ~fold(sum_words(at, 5));
 }
@@ -283,10 +195,10 @@ static __always_inline int write_answer(struct xdp_md* context, const struct res
   if (data + payload_offset + TRADING_ORDER_SIZE > end) return XDP_ABORTED;
   struct order_words order = make_order(tick, decision, time_ns);
   store_mac(data, to_mac);
-  store_mac(data + 6, s->mac);
-  if (l2 == 18) *(__be16*)(data + 14) = s->vlan;  // without the tick's priority
+  store_mac(data + 6, s->link.mac);
+  if (l2 == 18) *(__be16*)(data + 14) = s->link.vlan;  // without the tick's priority
   write_ip(data + l2, ipv6, s, to);
-  const __u32 ports = s->local_port | (__u32)s->response_port << 16;
+  const __u32 ports = s->link.local_port | (__u32)s->response_port << 16;
   __u64 sum =
       pseudo_sum(data + l2, ipv6, ORDER_UDP_LENGTH) + ports + bpf_htons(ORDER_UDP_LENGTH) + order.last;
   __u64* payload = data + payload_offset;
@@ -315,9 +227,10 @@ static __always_inline int answer(struct xdp_md* context, const struct respond_s
   __u64 from_mac = load_mac(data + 6);
   if ((from_mac & 1) != 0) return HAND_UP;
   const void* ip = data + l2;
-  if (!right_ip(ip, ipv6, to_mac, s)) return HAND_UP;
+  if (!right_ip(ip, ipv6, TICK_UDP_LENGTH, to_mac, &s->link)) return HAND_UP;
   const struct udphdr* udp = data + udp_offset;
-  if (udp->dest != s->local_port || udp->len != bpf_htons(TICK_UDP_LENGTH) || udp->check == 0) return HAND_UP;
+  if (udp->dest != s->link.local_port || udp->len != bpf_htons(TICK_UDP_LENGTH) || udp->check == 0)
+    return HAND_UP;
   __u64 sum = pseudo_sum(ip, ipv6, TICK_UDP_LENGTH) + sum_words(udp, TICK_UDP_LENGTH / 4);
   if (fold(sum) != 0xffff) return HAND_UP;
 
@@ -370,11 +283,11 @@ static __always_inline int dispatch(struct xdp_md* context, const struct respond
   struct vlan_header* vlan = data + sizeof *ethernet;
   if ((void*)(vlan + 1) > end) return HAND_UP;
   __be16 ethertype = ethernet->h_proto;
-  if (s->vlan == 0xffff) {
+  if (s->link.vlan == 0xffff) {
     if (ethertype == bpf_htons(ETH_P_IP)) return answer(context, s, own, 14, 0);
     return ethertype == bpf_htons(ETH_P_IPV6) ? answer(context, s, own, 14, 1) : HAND_UP;
   }
-  if (ethertype != bpf_htons(ETH_P_8021Q) || (vlan->tag & bpf_htons(0x0fff)) != s->vlan) return HAND_UP;
+  if (ethertype != bpf_htons(ETH_P_8021Q) || (vlan->tag & bpf_htons(0x0fff)) != s->link.vlan) return HAND_UP;
   if (vlan->ethertype == bpf_htons(ETH_P_IP)) return answer(context, s, own, 18, 0);
   return vlan->ethertype == bpf_htons(ETH_P_IPV6) ? answer(context, s, own, 18, 1) : HAND_UP;
 }
@@ -391,7 +304,7 @@ int respond(struct xdp_md* context) {
     if (verdict != HAND_UP) return verdict;
   }
   void* data = (void*)(long)context->data;
-  if (s->local_port == 0 || !is_for_port(data, (void*)(long)context->data_end, s->local_port)) {
+  if (s->link.local_port == 0 || !is_for_port(data, (void*)(long)context->data_end, s->link.local_port)) {
     own->counters[RESPOND_PASSED_ON]++;
     return XDP_PASS;
   }

@@ -6,8 +6,8 @@
 
 #include "../order/answer_limit.h"
 #include "../strategy/strategies.h"
+#include "link_rules.h"
 
-#define RESPOND_GROUPS 16      /* GROUPS_MAX in io/packet_io.h */
 #define RESPOND_SAMPLE_HEAD 96 /* bytes of a frame: all headers and one tick */
 
 /* Set before the program is loaded; the verifier leaves out what they make impossible. */
@@ -21,21 +21,10 @@ struct respond_settings {
   __u64 epoch_offset_ns; /* CLOCK_REALTIME - CLOCK_MONOTONIC */
   struct strategy_settings strategy;
   struct answer_limit limit;
-  __u32 has_address4;
-  __u32 has_address6;
-  __u32 groups4; /* how many */
-  __u32 groups6;
-  __u32 address4;      /* network order, like everything below */
+  struct link_rules link;
   __u32 sample_every;  /* packets between two that are looked at closely, on each CPU */
   __u32 traffic_class; /* of what is sent: DSCP and ECN, in the lowest bits */
-  __u32 pad;
-  __u64 address6[2];
-  __u64 mac; /* 6 bytes in memory order, in the low ones */
-  __u64 group6[RESPOND_GROUPS][2];
-  __u32 group4[RESPOND_GROUPS];
-  __be16 local_port;
   __be16 response_port;
-  __be16 vlan; /* tag of every frame, 0xffff for untagged */
   __u8 ttl;
   __u8 enabled; /* 0: what is for the port is counted and dropped */
 };

@@ -33,6 +33,33 @@ class Histogram {
     if (value > max_.get()) max_.set(value);
   }
 
+  // Counts that were made elsewhere, with the same buckets; sum, least and most are exact, the squares as the
+  // middle of each bucket has them (HdrHistogram computes its deviation so, too).
+  void add(const uint64_t* counts, uint64_t sum, uint64_t least, uint64_t most) noexcept {
+    uint64_t count = 0;
+    double squares = 0;
+    for (uint32_t i = 0; i < SIZE; i++) {
+      if (counts[i] == 0) continue;
+      counts_[i].add(counts[i]);
+      count += counts[i];
+      double middle = middle_of(i);
+      squares += static_cast<double>(counts[i]) * middle * middle;
+    }
+    if (count == 0) return;
+    count_.add(count);
+    sum_.add(sum);
+    sum_of_squares_.store(sum_of_squares_.load(std::memory_order_relaxed) + squares,
+                          std::memory_order_relaxed);
+    if (least < min_.get()) min_.set(least);
+    if (most > max_.get()) max_.set(most);
+  }
+
+  static double middle_of(uint32_t index) noexcept {
+    uint32_t bucket = index < SUB_BUCKET_COUNT ? 0 : (index >> 10) - 1;
+    uint64_t low = uint64_t{index - (bucket << 10)} << bucket;
+    return static_cast<double>(low) + static_cast<double>((uint64_t{1} << bucket) - 1) / 2;
+  }
+
   static uint32_t index_of(uint64_t value) noexcept {
     uint32_t bucket = 53 - static_cast<uint32_t>(std::countl_zero(value | (SUB_BUCKET_COUNT - 1)));
     uint32_t sub_bucket = static_cast<uint32_t>(value >> bucket);

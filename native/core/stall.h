@@ -30,6 +30,13 @@ class StallDetector {
     allowance_ns_ = 0;
   }
 
+  // One that was seen elsewhere.
+  void note(Interval stall) noexcept {
+    last_ns_ = stall.start_ns;
+    record(stall.end_ns);
+    last_ns_ = stall.end_ns;
+  }
+
   // Frames are about to be received or sent: what that may rightly take is no stall.
   void work(uint64_t frames) noexcept { allowance_ns_ += frames * WORK_NS; }
 

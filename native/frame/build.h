@@ -56,6 +56,8 @@ class FrameTemplate {
 
   uint32_t frame_length() const noexcept { return header_length_ + payload_length_; }
   uint32_t header_length() const noexcept { return header_length_; }
+  const uint8_t* headers() const noexcept { return bytes_; }  // the UDP checksum is still to come
+  uint64_t sum() const noexcept { return sum_; }              // of the pseudo header and the UDP header
 
   // Writes the headers; the payload goes to the address returned.
   uint8_t* begin(uint8_t* frame) const noexcept {

@@ -1,5 +1,6 @@
 #include "generate/ledger.h"
 
+#include <bit>
 #include <utility>
 
 #include "core/probe.h"
@@ -36,11 +37,31 @@ Ledger::Ledger(const LedgerConfig& config)
       rules_(config.strategy),
       strategy_(config.strategy),
       mask_(config.capacity - 1),
-      entries_(config.capacity),
-      due_(config.capacity),
       frames_(config.in_steps && config.stamped ? config.capacity : 0),
       streams_(config.streams > 1 ? config.streams : 0) {
   examples_.reserve(EXAMPLES * 6);
+}
+
+void Ledger::use(ledger_entry* entries, ledger_due* dues) noexcept {
+  entries_ = entries;
+  due_ = dues;
+}
+
+void Ledger::use_own_memory() {
+  own_entries_.resize(config_.capacity);
+  own_due_.resize(config_.capacity);
+  use(own_entries_.data(), own_due_.data());
+}
+
+// Where two sides may settle an entry, one of them does.
+bool Ledger::settle(Entry& entry, ledger_state from, ledger_state to) noexcept {
+  ledger_status before = entry.status;
+  if (before.state != from) return false;
+  ledger_status after = before;
+  after.state = static_cast<uint8_t>(to);
+  uint32_t expected = std::bit_cast<uint32_t>(before);
+  return __atomic_compare_exchange_n(&entry.word, &expected, std::bit_cast<uint32_t>(after), false,
+                                     __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
 Ledger::Entry& Ledger::claim() noexcept {
@@ -52,17 +73,17 @@ Ledger::Entry& Ledger::claim() noexcept {
 
 bool Ledger::sent(const Tick& tick, uint64_t planned_ns, uint64_t sent_ns, bool measured) noexcept {
   Entry& slot = claim();
-  slot = {planned_ns, sent_ns, 0, 0, tick, 0, State::planned, measured, 0, 0};
+  slot = {planned_ns, sent_ns, 0, 0, tick, 0, {{LEDGER_PLANNED, measured, 0, 0}}};
   if (config_.stamped) stamps_due_++;
   return begin(slot, next_++, measured);
 }
 
 // The device gets the tick now: whether an order must come back is decided, and the tick counted.
 bool Ledger::begin(Entry& slot, uint64_t number, bool measured) noexcept {
-  Decision& decision = due_[number & mask_];
-  decision = strategy_.on_tick(rules_, slot.tick);
+  Decision& decision = due_[number & mask_].decision;
+  decision = strategy_.on_tick(rules_, Tick{slot.tick});
   bool due = decision.order != 0;
-  slot.state = due ? State::waiting : State::quiet;
+  slot.status.state = due ? LEDGER_WAITING : LEDGER_QUIET;
   if (due) {
     if (config_.match != Match::clordid) {
       if (waiting_ > 0) entry(extend(waiting_tail_)).next = static_cast<uint32_t>(number);
@@ -71,13 +92,13 @@ bool Ledger::begin(Entry& slot, uint64_t number, bool measured) noexcept {
     }
     waiting_++;
   }
-  count(measured ? &LedgerCounters::sent : &LedgerCounters::warmup_sent, slot.stream);
-  if (measured && !due) count(&LedgerCounters::quiet, slot.stream);
+  count(measured ? &LedgerCounters::sent : &LedgerCounters::warmup_sent, slot.status.stream);
+  if (measured && !due) count(&LedgerCounters::quiet, slot.status.stream);
   return due;
 }
 
 uint32_t Ledger::plan(const Tick& tick, uint32_t stream) noexcept {
-  claim() = {0, 0, 0, 0, tick, 0, State::planned, false, 0, static_cast<uint8_t>(stream)};
+  claim() = {0, 0, 0, 0, tick, 0, {{LEDGER_PLANNED, 0, 0, static_cast<uint8_t>(stream)}}};
   due_[next_ & mask_] = {};
   return static_cast<uint32_t>(next_++);
 }
@@ -90,8 +111,8 @@ void Ledger::depart(uint32_t low, uint32_t stream, uint64_t planned_ns, uint64_t
   Entry& slot = entry(number);
   slot.planned_ns = planned_ns;
   slot.sent_ns = sent_ns;
-  slot.measured = measured;
-  slot.copies = answers > 0 ? answers - 1 : 0;
+  slot.status.measured = measured;
+  slot.status.copies = answers > 0 ? answers - 1 : 0;
   begin(slot, number, measured);
 }
 
@@ -99,8 +120,8 @@ void Ledger::withhold(uint32_t low, uint32_t stream, bool measured) noexcept {
   sent_only(measured, stream, true);
   uint64_t number = extend(low);
   if (number < oldest()) return;
-  entry(number).state = State::withheld;
-  entry(number).measured = measured;
+  entry(number).status.state = LEDGER_WITHHELD;
+  entry(number).status.measured = measured;
 }
 
 void Ledger::frame(std::span<const FedTick> ticks) noexcept {
@@ -114,9 +135,33 @@ void Ledger::frame(std::span<const FedTick> ticks) noexcept {
   }
 }
 
+void Ledger::prepare(const Tick& tick, uint64_t planned_ns, uint32_t headers) noexcept {
+  claim() = {planned_ns, 0, 0, 0, tick, headers, {{LEDGER_PLANNED, 0, 0, 0}}};
+  due_[next_ & mask_].decision = strategy_.on_tick(rules_, tick);
+  next_++;
+  unsent_++;
+}
+
+void Ledger::follow(const Below& now, int64_t shift_ns) noexcept {
+  shift_ns_ = shift_ns;
+  unsent_ = next_ - now.taken;
+  waiting_ += now.due - below_.due - (now.answered - below_.answered);
+  uint64_t warmup_answered = now.warmup_answered - below_.warmup_answered;
+  uint64_t answered = now.answered - below_.answered - warmup_answered;
+  counters_.sent.set(now.measured);
+  counters_.warmup_sent.set(now.taken - now.passed - now.measured);
+  counters_.quiet.set(now.quiet);
+  counters_.correct.add(answered);
+  counters_.received.add(answered);
+  counters_.stamped.add(answered);
+  counters_.warmup_answered.add(warmup_answered);
+  counters_.reordered.add(now.reordered - below_.reordered);
+  below_ = now;
+}
+
 void Ledger::abandon() noexcept {
   for (uint64_t number = oldest(); number < next_; number++) {
-    if (entry(number).state == State::planned) entry(number).state = State::withheld;
+    if (entry(number).status.state == LEDGER_PLANNED) entry(number).status.state = LEDGER_WITHHELD;
   }
 }
 
@@ -133,9 +178,9 @@ uint32_t Ledger::received(const uint8_t* payload, uint32_t length, uint64_t now_
 // Exactly one verdict for the order; true when a tick that was waited for has its answer.
 bool Ledger::judge(const Order& order, uint64_t now_ns, uint64_t stamp_ns) noexcept {
   Entry* found = find(order);
-  bool measured = found == nullptr || found->measured;
+  bool measured = found == nullptr || found->status.measured;
   auto add = [&](Counter LedgerCounters::*counter) {
-    if (found != nullptr) return count(counter, found->stream);
+    if (found != nullptr) return count(counter, found->status.stream);
     ++(counters_.*counter);
   };
   if (measured) add(&LedgerCounters::received);
@@ -146,19 +191,22 @@ bool Ledger::judge(const Order& order, uint64_t now_ns, uint64_t stamp_ns) noexc
                  found != nullptr ? found->tick.timestamp : 0);
     return false;
   };
-  if (found == nullptr || found->state == State::quiet || found->state == State::planned ||
-      found->state == State::withheld) {
+  if (found == nullptr || found->status.state == LEDGER_QUIET || found->status.state == LEDGER_PLANNED ||
+      found->status.state == LEDGER_WITHHELD) {
     return fault(Verdict::unexpected, &LedgerCounters::unexpected);
   }
-  if (found->state == State::answered || found->state == State::awaiting_stamp) {
-    if (found->copies > 0 && is_right(order, *found)) {
-      found->copies--;
+  if (found->status.state == LEDGER_ANSWERED || found->status.state == LEDGER_AWAITING_STAMP) {
+    if (found->status.copies > 0 && is_right(order, *found)) {
+      found->status.copies--;
       if (measured) add(&LedgerCounters::answered_copies);
       return false;
     }
     return fault(Verdict::duplicate, &LedgerCounters::duplicate);
   }
-  bool was_missing = found->state == State::missing;
+  bool was_missing = found->status.state == LEDGER_MISSING;
+  if (!was_missing && !settle(*found, LEDGER_WAITING, LEDGER_ANSWERED)) {
+    return fault(Verdict::duplicate, &LedgerCounters::duplicate);
+  }
   if (was_missing) {
     forgive(*found);
   } else {
@@ -196,7 +244,7 @@ Ledger::Entry* Ledger::find(const Order& order) noexcept {
 // the answer of a tick is nearly always to one of the newest.
 Ledger::Entry* Ledger::find_timestamp(uint64_t timestamp) noexcept {
   uint64_t low = oldest();
-  uint64_t high = next_;  // the entry, if there is one, is in [low, high)
+  uint64_t high = next_ - unsent_;  // the entry, if there is one, is in [low, high)
   for (uint64_t step = 1; high - low > step; step *= 2) {
     uint64_t probe = high - step;
     if (entry(probe).tick.timestamp <= timestamp) {
@@ -253,13 +301,13 @@ bool Ledger::is_right(const Order& order, const Entry& entry) const noexcept {
 void Ledger::answered(Entry& entry, uint64_t now_ns, uint64_t stamp_ns) noexcept {
   entry.received_ns = now_ns;
   if (!config_.stamped || stamp_ns == 0) {
-    entry.state = State::answered;
+    entry.status.state = LEDGER_ANSWERED;
     record(entry, 0, 0);
   } else if (entry.stamp_ns != 0) {
-    entry.state = State::answered;
+    entry.status.state = LEDGER_ANSWERED;
     record(entry, stamp_ns, entry.stamp_ns);
   } else {
-    entry.state = State::awaiting_stamp;
+    entry.status.state = LEDGER_AWAITING_STAMP;
     entry.stamp_ns = stamp_ns;
   }
 }
@@ -284,8 +332,8 @@ void Ledger::left(const TxStamp& given) noexcept {
 }
 
 void Ledger::stamp(Entry& slot, uint64_t stamp_ns) noexcept {
-  if (slot.state == State::awaiting_stamp) {
-    slot.state = State::answered;
+  if (slot.status.state == LEDGER_AWAITING_STAMP) {
+    slot.status.state = LEDGER_ANSWERED;
     record(slot, slot.stamp_ns, stamp_ns);
   } else {
     slot.stamp_ns = stamp_ns;
@@ -297,11 +345,13 @@ void Ledger::record(Entry& entry, uint64_t rx_stamp_ns, uint64_t tx_stamp_ns) no
   if (rx_stamp_ns != 0 && rx_stamp_ns >= tx_stamp_ns &&
       rx_stamp_ns - tx_stamp_ns <= actual_ns + STAMP_SLACK_NS) {
     actual_ns = rx_stamp_ns - tx_stamp_ns;
-    if (entry.measured) ++counters_.stamped;
-  } else if (config_.stamped && entry.measured) {
+    if (entry.status.measured) ++counters_.stamped;
+  } else if (own_entries_.empty()) {
+    if (entry.status.measured) ++counters_.stamped;  // all times are the program's
+  } else if (config_.stamped && entry.status.measured) {
     ++counters_.unstamped;
   }
-  if (!entry.measured) {
+  if (!entry.status.measured) {
     warmup_.record(actual_ns);
     return;
   }
@@ -309,61 +359,70 @@ void Ledger::record(Entry& entry, uint64_t rx_stamp_ns, uint64_t tx_stamp_ns) no
   uint64_t late_ns = entry.sent_ns > entry.planned_ns ? entry.sent_ns - entry.planned_ns : 0;
   latency_actual_.record(actual_ns);
   latency_planned_.record(actual_ns + late_ns);
-  slowest_.offer(entry.planned_ns, entry.received_ns);
+  offer(entry);
   if (streams_.empty()) return;
-  streams_[entry.stream].latency_actual.record(actual_ns);
-  streams_[entry.stream].latency_planned.record(actual_ns + late_ns);
+  streams_[entry.status.stream].latency_actual.record(actual_ns);
+  streams_[entry.status.stream].latency_planned.record(actual_ns + late_ns);
 }
 
 uint32_t Ledger::expire(uint64_t now_ns) noexcept {
   uint32_t expired = std::exchange(lapped_, 0);
   while (first_open_ < next_) {
     Entry& slot = entry(first_open_);
-    if (slot.state == State::planned) break;
-    bool open = slot.state == State::waiting || slot.state == State::quiet;
+    if (slot.status.state == LEDGER_PLANNED) break;
+    bool open = slot.status.state == LEDGER_WAITING || slot.status.state == LEDGER_QUIET;
     if (open && now_ns <= slot.sent_ns + config_.timeout_ns) break;  // now may be a little before sent
-    if (slot.state == State::waiting) {
-      expire_one(slot);
-      expired++;
-    }
+    expired += expire_one(slot);
+    leave(slot);
     first_open_++;
   }
   return expired;
 }
 
-void Ledger::expire_one(Entry& slot) noexcept {
-  slot.state = State::missing;
+bool Ledger::expire_one(Entry& slot) noexcept {
+  if (!settle(slot, LEDGER_WAITING, LEDGER_MISSING)) return false;
   CAROM_PROBE1(tick_missing, slot.tick.timestamp);
-  count(slot.measured ? &LedgerCounters::missing : &LedgerCounters::warmup_faults, slot.stream);
+  count(slot.status.measured ? &LedgerCounters::missing : &LedgerCounters::warmup_faults, slot.status.stream);
   waiting_--;
   if (config_.match != Match::clordid) waiting_head_ = slot.next;  // the oldest is the first of the list
+  return true;
+}
+
+// Nothing more will happen to it: what a program below has settled is looked at now.
+void Ledger::leave(const Entry& slot) noexcept {
+  if (slot.status.state == LEDGER_ANSWERED_BELOW && slot.status.measured) offer(slot);
+}
+
+void Ledger::offer(const Entry& slot) noexcept {
+  slowest_.offer(slot.planned_ns + static_cast<uint64_t>(shift_ns_),
+                 slot.received_ns + static_cast<uint64_t>(shift_ns_));
 }
 
 // Its order came after all.
 void Ledger::forgive(const Entry& slot) noexcept {
-  auto counter = slot.measured ? &LedgerCounters::missing : &LedgerCounters::warmup_faults;
+  auto counter = slot.status.measured ? &LedgerCounters::missing : &LedgerCounters::warmup_faults;
   (counters_.*counter).subtract(1);
-  if (!streams_.empty()) (streams_[slot.stream].counters.*counter).subtract(1);
+  if (!streams_.empty()) (streams_[slot.status.stream].counters.*counter).subtract(1);
 }
 
 // The ring comes round: the entry is about to be another tick's.
 void Ledger::lap(Entry& slot) noexcept {
-  if (slot.state == State::waiting) {
-    expire_one(slot);
-    lapped_++;  // the next expire() reports it: its place in the window is free
+  lapped_ += expire_one(slot);  // the next expire() reports it: its place in the window is free
+  if (slot.status.state == LEDGER_MISSING) keep(Verdict::missing, &slot, nullptr);
+  if (slot.status.state == LEDGER_AWAITING_STAMP) record(slot, 0, 0);
+  if (first_open_ <= next_ - mask_ - 1) {
+    leave(slot);
+    first_open_ = next_ - mask_;
   }
-  if (slot.state == State::missing) keep(Verdict::missing, &slot, nullptr);
-  if (slot.state == State::awaiting_stamp) record(slot, 0, 0);
-  if (first_open_ <= next_ - mask_ - 1) first_open_ = next_ - mask_;
 }
 
 void Ledger::close() noexcept {
   expire(UINT64_MAX);
   for (uint64_t number = oldest(); number < next_; number++) {
     Entry& slot = entry(number);
-    if (slot.state == State::missing) keep(Verdict::missing, &slot, nullptr);
-    if (slot.state == State::awaiting_stamp) {
-      slot.state = State::answered;
+    if (slot.status.state == LEDGER_MISSING) keep(Verdict::missing, &slot, nullptr);
+    if (slot.status.state == LEDGER_AWAITING_STAMP) {
+      slot.status.state = LEDGER_ANSWERED;
       record(slot, 0, 0);
     }
   }
@@ -380,7 +439,7 @@ void Ledger::keep(Verdict verdict, const Entry* entry, const uint8_t* received) 
   example.has_expected = false;
   if (received != nullptr) memcpy(example.received, received, sizeof example.received);
   if (entry == nullptr) return;
-  entry->tick.write(example.tick);
+  Tick{entry->tick}.write(example.tick);
   const Decision& right = due(*entry);
   example.has_expected = right.order;
   if (!right.order) return;

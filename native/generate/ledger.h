@@ -10,6 +10,7 @@
 #include "core/counters.h"
 #include "core/histogram.h"
 #include "core/stall.h"
+#include "generate/ledger_entry.h"
 #include "io/packet_io.h"
 #include "order/native_order.h"
 #include "strategy/runner.h"
@@ -83,7 +84,25 @@ class Ledger {
   static constexpr size_t EXAMPLES = 32;  // of each verdict, the first ones
   static constexpr size_t SLOWEST = 1000;
 
+  // What an eBPF program that sends and settles from the same memory has done so far.
+  struct Below {
+    uint64_t taken;   // entries, warm-up included
+    uint64_t passed;  // of them, those that were not sent because they were late
+    uint64_t due;     // of them, those to be answered
+    uint64_t measured;
+    uint64_t quiet;  // of these, those not to be answered
+    uint64_t answered;
+    uint64_t warmup_answered;
+    uint64_t reordered;
+  };
+
   explicit Ledger(const LedgerConfig& config);
+
+  // Before the first tick: its own memory, or memory of `capacity` of each that an eBPF program shares.
+  void use_own_memory();
+  void use(ledger_entry* entries, ledger_due* dues) noexcept;
+
+  uint32_t capacity() const noexcept { return config_.capacity; }
 
   // A tick has been handed to the wire; `measured` is false in the warm-up. Returns whether an order must
   // come back.
@@ -109,6 +128,18 @@ class Ledger {
   // A frame was handed to the wire, with these ticks for the first time: what left() is told is about frames.
   // Called for each frame, or for none.
   void frame(std::span<const FedTick> ticks) noexcept;
+
+  // A tick that the program is to send; it gives it its timestamp.
+  void prepare(const Tick& tick, uint64_t planned_ns, uint32_t headers) noexcept;
+
+  // Takes over what the program has done since the last call. `shift_ns` leads from the program's clock to
+  // the one of intervals.
+  void follow(const Below& now, int64_t shift_ns) noexcept;
+
+  // The program's round trips, to be added to the others.
+  Histogram& latency_planned() noexcept { return latency_planned_; }
+  Histogram& latency_actual() noexcept { return latency_actual_; }
+  Histogram& warmup() noexcept { return warmup_; }
 
   // What was planned and has not departed never will.
   void abandon() noexcept;
@@ -140,23 +171,7 @@ class Ledger {
   const std::vector<StreamLedger>& streams() const noexcept { return streams_; }  // empty: there is one
 
  private:
-  enum class State : uint8_t { quiet, waiting, missing, awaiting_stamp, answered, planned, withheld };
-
-  struct alignas(64) Entry {
-    uint64_t planned_ns;
-    uint64_t sent_ns;
-    uint64_t received_ns;  // by the TSC
-    uint64_t stamp_ns;     // of leaving; of arrival while the state is awaiting_stamp
-    Tick tick;             // its timestamp is unique, and grows from entry to entry
-    // By the low bits of its number: matching by price or symbol, the next in the list of those that wait;
-    // of a planned tick, the next in its frame.
-    uint32_t next;
-    State state;
-    bool measured;
-    uint8_t copies;  // answers that may follow the first one
-    uint8_t stream;
-  };
-  static_assert(sizeof(Entry) == 64);
+  using Entry = ledger_entry;
 
   // The ticks that a frame brought for the first time: of the first one the number, the others follow.
   struct FrameTicks {
@@ -177,8 +192,9 @@ class Ledger {
   bool judge(const Order& order, uint64_t now_ns, uint64_t stamp_ns) noexcept;
   bool is_right(const Order& order, const Entry& entry) const noexcept;
   const Decision& due(const Entry& entry) const noexcept {
-    return due_[static_cast<size_t>(&entry - entries_.data())];
+    return due_[static_cast<size_t>(&entry - entries_)].decision;
   }
+  static bool settle(Entry& entry, ledger_state from, ledger_state to) noexcept;
   Entry& claim() noexcept;
   void count(Counter LedgerCounters::*counter, uint32_t stream) noexcept {
     ++(counters_.*counter);
@@ -188,7 +204,9 @@ class Ledger {
   void stamp(Entry& slot, uint64_t stamp_ns) noexcept;
   void answered(Entry& entry, uint64_t now_ns, uint64_t stamp_ns) noexcept;
   void record(Entry& entry, uint64_t rx_stamp_ns, uint64_t tx_stamp_ns) noexcept;
-  void expire_one(Entry& entry) noexcept;
+  bool expire_one(Entry& entry) noexcept;
+  void leave(const Entry& entry) noexcept;
+  void offer(const Entry& entry) noexcept;
   void forgive(const Entry& entry) noexcept;
   void lap(Entry& entry) noexcept;
   [[gnu::noinline]] void keep(Verdict verdict, const Entry* entry, const uint8_t* received) noexcept;
@@ -197,11 +215,16 @@ class Ledger {
   StrategyRules rules_;
   StrategyRunner strategy_;
   uint64_t mask_;
-  std::vector<Entry> entries_;
-  std::vector<Decision> due_;  // of each entry: what must come back. Decided once, in the order of sending
+  std::vector<Entry> own_entries_;
+  std::vector<ledger_due> own_due_;
+  Entry* entries_ = nullptr;
+  ledger_due* due_ = nullptr;  // of each entry: what must come back. Decided once, in the order of sending
+  Below below_{};
+  int64_t shift_ns_ = 0;
   std::vector<FrameTicks> frames_;  // a ring of the last frames; empty when a frame is a tick
   uint64_t frames_sent_ = 0;
   uint64_t next_ = 0;        // number of the next tick
+  uint64_t unsent_ = 0;      // of them, at the end, have no timestamp yet
   uint64_t first_open_ = 0;  // all before it are settled or timed out
   uint64_t waiting_ = 0;
   uint64_t stamps_due_ = 0;

@@ -49,6 +49,8 @@ std::string last_lines(std::string log, int lines) {
 
 void XdpProgram::CloseObject::operator()(bpf_object* object) const noexcept { bpf_object__close(object); }
 
+void XdpProgram::DestroyLink::operator()(bpf_link* link) const noexcept { bpf_link__destroy(link); }
+
 XdpProgram::XdpProgram(const IoConfig& config, int interface, const XdpObject& object, const Prepare& prepare)
     : link_(config.link) {
   load(object, [&](XdpProgram& program) {
@@ -60,7 +62,7 @@ XdpProgram::XdpProgram(const IoConfig& config, int interface, const XdpObject& o
 
 XdpProgram::~XdpProgram() {
   if (link_fd_ >= 0) close(link_fd_);
-  if (memory_ != nullptr) munmap(memory_, memory_size_);
+  for (std::span<uint8_t> mapped : memory_) munmap(mapped.data(), mapped.size());
 }
 
 std::string XdpProgram::operation(const std::string& what) const {
@@ -129,13 +131,22 @@ void XdpProgram::update(const char* name, const void* key, const void* value) {
   }
 }
 
+int XdpProgram::program(const char* name) const {
+  return bpf_program__fd(bpf_object__find_program_by_name(object_.get(), name));
+}
+
+void XdpProgram::trace(const char* name) {
+  trace_.reset(bpf_program__attach(bpf_object__find_program_by_name(object_.get(), name)));
+  if (!trace_) throw system_error(operation(std::string("attach the tracing program ") + name), errno);
+}
+
 void* XdpProgram::memory(const char* name, size_t size) {
   size_t page = static_cast<size_t>(getpagesize());
-  memory_size_ = (size + page - 1) / page * page;
-  void* mapped = mmap(nullptr, memory_size_, PROT_READ | PROT_WRITE, MAP_SHARED, map(name), 0);
+  size_t whole = (size + page - 1) / page * page;
+  void* mapped = mmap(nullptr, whole, PROT_READ | PROT_WRITE, MAP_SHARED, map(name), 0);
   if (mapped == MAP_FAILED) throw system_error(operation("map the program's memory"), errno);
-  memory_ = mapped;
-  return memory_;
+  memory_.emplace_back(static_cast<uint8_t*>(mapped), whole);
+  return mapped;
 }
 
 bool XdpProgram::sum_cpus(const char* name, std::span<uint64_t> sums) const noexcept {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "io/packet_io.h"
 
@@ -43,8 +44,14 @@ class XdpProgram {
   // Writes an entry of a map. Throws Error.
   void update(const char* map, const void* key, const void* value);
 
-  // The memory of a map of one value, shared with the program: the name of one of its sections (".bss").
-  // Throws Error.
+  // The descriptor of another program of the object.
+  int program(const char* name) const;
+
+  // Attaches another program of the object, to the tracepoint that it names. Throws Error.
+  void trace(const char* name);
+
+  // The memory of a map, shared with the programs: of one of their sections (".bss"), or of an array that can
+  // be mapped. Throws Error.
   void* memory(const char* map, size_t size);
 
   // The sum over all CPUs of each of the 64-bit numbers at the beginning of a map's first value.
@@ -67,6 +74,9 @@ class XdpProgram {
   struct CloseObject {
     void operator()(bpf_object*) const noexcept;
   };
+  struct DestroyLink {
+    void operator()(bpf_link*) const noexcept;
+  };
 
   void load(const XdpObject& object, const Prepare& prepare);
   void attach(const IoConfig& config, int interface, int program);
@@ -74,8 +84,8 @@ class XdpProgram {
 
   Link link_;
   std::unique_ptr<bpf_object, CloseObject> object_;
-  void* memory_ = nullptr;
-  size_t memory_size_ = 0;
+  std::vector<std::span<uint8_t>> memory_;  // mapped
+  std::unique_ptr<bpf_link, DestroyLink> trace_;
   int link_fd_ = -1;
   const char* mode_ = "";
 };

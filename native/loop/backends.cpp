@@ -4,6 +4,9 @@
 #include "io/af_xdp.h"
 #include "io/udp.h"
 #include "io/xdp.h"
+#include "io/xdp_live.h"
+#include "loop/generate_live.h"
+#include "loop/link_rules.h"
 
 namespace carom {
 namespace {
@@ -59,36 +62,15 @@ void respond(ResponderRole& role) {
   respond_by_strategy(role, io);
 }
 
-uint64_t mac_word(const uint8_t* mac) {
-  uint64_t word = 0;
-  memcpy(&word, mac, 6);
-  return word;
-}
-
 // The settings of the responder for its eBPF program.
 respond_settings kernel_settings(const ResponderConfig& config) {
-  const IoConfig& io = config.io;
   respond_settings settings{};
   settings.strategy = config.strategy.settings;
   settings.limit = config.limit;
-  settings.has_address4 = io.link.has_address4;
-  settings.has_address6 = io.link.has_address6;
-  memcpy(&settings.address4, io.link.address4, 4);
-  memcpy(settings.address6, io.link.address6, 16);
-  static_assert(RESPOND_GROUPS == GROUPS_MAX);
-  for (const Group& group : io.groups) {
-    if (group.ipv6) {
-      memcpy(settings.group6[settings.groups6++], group.address, 16);
-    } else {
-      memcpy(&settings.group4[settings.groups4++], group.address, 4);
-    }
-  }
-  settings.mac = mac_word(io.link.mac);
-  settings.local_port = __builtin_bswap16(io.local_port);
+  settings.link = link_rules_of(config.io);
   settings.response_port = __builtin_bswap16(config.response.port);
-  settings.vlan = io.vlan < 0 ? 0xffff : __builtin_bswap16(static_cast<uint16_t>(io.vlan));
-  settings.ttl = io.ttl;
-  settings.traffic_class = static_cast<uint32_t>(io.dscp) << 2;
+  settings.ttl = config.io.ttl;
+  settings.traffic_class = static_cast<uint32_t>(config.io.dscp) << 2;
   settings.enabled = 1;
   return settings;
 }
@@ -119,6 +101,7 @@ constexpr BackendEntry TABLE[] = {
     entry<AfPacketIo>(),
     entry<UdpIo>(),
     {XdpIo::NAME, XdpIo::probe, nullptr, respond_in_kernel},
+    {XdpLiveIo::NAME, XdpLiveIo::probe, generate_live, nullptr},
 };
 
 }  // namespace

@@ -3,102 +3,19 @@
 
 #include <algorithm>
 #include <array>
-#include <bitset>
 #include <ctime>
-#include <functional>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "core/clock.h"
-#include "core/passages.h"
 #include "core/probe.h"
 #include "frame/build.h"
-#include "frame/parse.h"
-#include "generate/feed.h"
-#include "generate/ledger.h"
-#include "generate/pacing.h"
 #include "generate/timestamps.h"
 #include "io/packet_io.h"
-#include "loop/role.h"
-#include "loop/siblings.h"
+#include "loop/orders.h"
 
 namespace carom {
-
-struct GeneratorConfig {
-  IoConfig io;
-  std::vector<StreamConfig> streams;
-  FeedConfig feed;
-  bool closed;           // closed loop: a window; otherwise the schedule
-  uint32_t window;       // ticks in flight
-  uint64_t count;        // measured ticks, 0 for no limit
-  uint64_t duration_ns;  // of the measured part, 0 for no limit
-  uint64_t warmup_ns;
-  uint64_t quiet_ns;  // closed loop: the pause after a tick that must not be answered
-  LedgerConfig ledger;
-  uint64_t late_threshold_ns;
-  LatePolicy late = LatePolicy::catch_up;  // open loop: of what is later than the threshold
-  uint32_t breakdown_every;                // one tick of so many is followed (core/passages.h); 0: none
-  uint32_t thread = 0;                     // this one's number
-  uint32_t threads = 1;                    // of the run
-  std::vector<int32_t> vlans = {};         // of the other threads' streams: their orders may come here, too
-};
-
-struct GeneratorCounters {
-  Counter sent;           // measured ticks handed to the wire
-  Counter unsent;         // measured ticks whose time came and that were not sent
-  Counter measured_ns;    // from the end of the warm-up to the last send, pauses left out
-  Counter late_sends;     // frames, later than the threshold
-  Counter late_in_stall;  // of those, because of stalls of this core
-  Counter skipped;        // measured ticks that were not sent because they were late
-  Counter slips;          // how often the schedule moved because something measured was late
-  Counter slipped_ns;     // by how much in all
-  Counter late_machine;   // late sends, skipped ticks and slips by their cause: stalls of this core,
-  Counter late_link;      // calls that send, and waiting for a link that takes no more,
-  Counter late_carom;     // neither
-  Counter pauses;         // how often the schedule moved because the process did not run
-  Counter paused_ns;      // how long in all
-  Counter clock_back;     // how often it moved because the clock went backwards
-  Counter moved_ns;       // by both since the warm-up, modulo 2^64
-  Counter doorbells;      // calls that handed measured frames to the backend
-  Counter bursts;         // sends of several ticks at once, because the sender was behind
-  Counter frames_in;      // everything that was received
-  Counter foreign;        // datagrams that are not for the order port, or not for this host
-  Counter handed;         // orders received that another thread has to judge
-  Counter handed_lost;    // of those, the ones that found no room on the way
-  Counter handed_in;      // orders that another thread received for this one
-  std::array<Counter, static_cast<size_t>(ParseResult::COUNT)>
-      refused;  // received frames, by the parser's reason
-};
-
-struct GeneratorRole : Role {
-  explicit GeneratorRole(const GeneratorConfig& config)
-      : Role(config.io),
-        config(config),
-        ledger(config.ledger),
-        lines(line_count(config.streams)),
-        sends(config.breakdown_every),
-        answers(config.breakdown_every) {}
-  ~GeneratorRole() { close(); }  // before what the thread uses goes
-  static constexpr size_t LATEST = 1000;
-
-  const GeneratorConfig config;
-  Ledger ledger;
-  GeneratorCounters counters;
-  std::vector<LineCounters> lines;  // of each stream its lines
-  Histogram lateness;
-  PacingRecord pacing;
-  // Called before the first tick is sent: the timestamp from which on ticks are measured ones; and again
-  // when a pause moves it.
-  std::function<void(uint64_t)> on_measured_from;
-  LargestIntervals latest{LATEST};
-  PassageLog sends;
-  PassageLog answers;
-  // Of the threads of one run. Set before opening, but for the first one, which brings it.
-  std::shared_ptr<Siblings> siblings = config.threads > 1 && config.thread == 0
-                                           ? std::make_shared<Siblings>(config.threads)
-                                           : nullptr;
-};
 
 template <PacketIo Io>
 class GenerateLoop {
@@ -112,13 +29,10 @@ class GenerateLoop {
         flows_(role.config.streams[0].flows),
         source_(role.config.streams[0].ticks),
         schedule_(role.config.streams[0].schedule),
-        parse_options_{ANY_VLAN, true, -1},
+        orders_(role),
         siblings_(role.siblings.get()),
         timestamps_(role.config.thread, role.config.threads) {
-    for (const StreamConfig& each : config_.streams) {
-      for (const LineConfig& its : each.lines) vlans_.set(static_cast<size_t>(its.vlan + 1));
-    }
-    for (int32_t other : config_.vlans) vlans_.set(static_cast<size_t>(other + 1));
+    ledger_.use_own_memory();
     if (!is_plain(config_.streams)) {
       feed_.emplace(config_.streams, config_.feed, config_.io.link, config_.io.ttl, role.lines,
                     config_.io.receives ? &ledger_ : nullptr);
@@ -172,6 +86,7 @@ class GenerateLoop {
   static constexpr uint64_t START_DELAY_NS = 1'000'000;
   static constexpr uint64_t SETTLE_NS = 10'000'000;  // for answers that must not come
   static constexpr uint32_t SEND_BATCH = Schedule::LOOK_AHEAD;
+  static constexpr uint32_t FLAT_OUT_BATCH = MAX_BATCH;
   static constexpr uint32_t RECEIVE_BATCH = 16;  // orders judged before the schedule is looked at again
   static constexpr uint32_t SKIP_BATCH = 64;     // ticks skipped before orders are looked for again
 
@@ -210,7 +125,7 @@ class GenerateLoop {
 
   // All of a feed that is due, up to a batch, with one doorbell. What is lost on purpose takes no frame.
   void transmit(uint64_t now_ns) noexcept {
-    uint32_t room = io_.tx_reserve(tx_);
+    uint32_t room = io_.tx_reserve(std::span<Frame>(tx_.data(), SEND_BATCH));
     causes_.call(now_ns);
     if (room == 0) return;
     uint32_t used = 0;
@@ -361,7 +276,8 @@ class GenerateLoop {
 
   // All that is due, up to a batch, with one doorbell; on time that is one tick.
   void send(uint64_t now_ns) noexcept {
-    uint32_t wanted = config_.closed ? 1 : due_count(now_ns);
+    bool one_by_one = config_.closed && !config_.flat_out;
+    uint32_t wanted = one_by_one ? 1 : due_count(now_ns);
     uint32_t room = io_.tx_reserve(std::span<Frame>(tx_.data(), wanted));
     causes_.call(now_ns);
     if (room == 0) return;  // counted by the backend; the tick stays due
@@ -373,7 +289,7 @@ class GenerateLoop {
       number_++;
       if (!config_.closed) schedule_.advance();
       plan();
-    } while (used < room && due(now_ns) && !config_.closed);
+    } while (used < room && due(now_ns) && !one_by_one);
     uint32_t done = submit(used, [&](uint32_t i, uint64_t sent_ns) {
       account(batch_[i].tick, batch_[i].planned_ns, sent_ns);
       if (role_.sends.on()) [[unlikely]]
@@ -411,27 +327,15 @@ class GenerateLoop {
     role_.sends.add({tick, planned.planned_ns, sent_ns, clock_.now_ns()});
   }
 
-  // An order's timestamp is by the clock of the day, which is slewed: the two are tied together anew for each
-  // tick that is followed.
-  void log_answers(const Datagram& datagram, uint64_t now_ns) noexcept {
-    for (uint32_t at = 0; at + TRADING_ORDER_SIZE <= datagram.payload_length; at += TRADING_ORDER_SIZE) {
-      trading_order order;
-      memcpy(&order, datagram.payload + at, sizeof order);
-      uint64_t tick = read_hex(order.cl_ord_id);
-      if (!role_.answers.wants(tick)) continue;
-      uint64_t made_ns = order.timestamp - static_cast<uint64_t>(clock_.offset_to(CLOCK_REALTIME));
-      role_.answers.add({tick, made_ns, now_ns, now_ns});
-    }
-  }
-
   // The link takes nothing any more, and the end of the run is past.
   bool given_up(uint64_t now_ns) const noexcept {
     return now_ns > end_ns_ && now_ns - end_ns_ > config_.ledger.timeout_ns;
   }
 
   uint32_t due_count(uint64_t now_ns) const noexcept {
-    uint64_t limit = SEND_BATCH;
+    uint64_t limit = config_.flat_out ? FLAT_OUT_BATCH : SEND_BATCH;
     if (config_.count != 0) limit = std::min(limit, config_.count - done());
+    if (config_.flat_out) return static_cast<uint32_t>(limit);
     uint32_t count = 1;
     while (count < limit && schedule_.planned_ns(count) <= now_ns) count++;
     return count;
@@ -493,65 +397,13 @@ class GenerateLoop {
     role_.stalls.work(1);  // judging a batch
     counters_.frames_in.add(count);
     uint32_t answered = 0;
-    for (uint32_t i = 0; i < count; i++) answered += take(rx_[i], now_ns);
+    for (uint32_t i = 0; i < count; i++) answered += orders_.take(rx_[i], now_ns);
     io_.rx_release(count);
     release_window(answered, now_ns);
   }
 
-  uint32_t take(const Frame& frame, uint64_t now_ns) noexcept {
-    Datagram datagram;
-    parse_options_.verify_checksums = !frame.checksums_verified;
-    parse_options_.stripped_vlan = frame.stripped_vlan;
-    ParseResult result = parse_frame(frame.data, frame.length, parse_options_, datagram);
-    if (result != ParseResult::ok) [[unlikely]] {
-      ++counters_.refused[static_cast<size_t>(result)];
-      return 0;
-    }
-    if (!vlans_.test(static_cast<size_t>(datagram.vlan + 1))) [[unlikely]] {
-      ++counters_.refused[static_cast<size_t>(ParseResult::wrong_vlan)];
-      return 0;
-    }
-    const Link& link = config_.io.link;
-    const uint8_t* own = datagram.ipv6 ? link.address6 : link.address4;
-    if (datagram.destination_port != config_.io.local_port ||
-        memcmp(datagram.destination_address(), own, datagram.address_size()) != 0) [[unlikely]] {
-      ++counters_.foreign;
-      return 0;
-    }
-    CAROM_PROBE2(orders_received, datagram.payload_length, now_ns);
-    if (role_.answers.on()) [[unlikely]]
-      log_answers(datagram, now_ns);
-    if (siblings_ != nullptr) [[unlikely]]
-      return share(datagram, now_ns, frame.stamp_ns);
-    return ledger_.received(datagram.payload, datagram.payload_length, now_ns, frame.stamp_ns);
-  }
-
-  // Each order to the thread whose tick it answers. Returns how many of this one's have got their answer.
-  uint32_t share(const Datagram& datagram, uint64_t now_ns, uint64_t stamp_ns) noexcept {
-    uint32_t settled = 0;
-    uint32_t at = 0;
-    for (; at + TRADING_ORDER_SIZE <= datagram.payload_length; at += TRADING_ORDER_SIZE) {
-      const uint8_t* order = datagram.payload + at;
-      uint32_t owner = siblings_->owner(order);
-      if (owner == config_.thread) {
-        settled += ledger_.received(order, TRADING_ORDER_SIZE, now_ns, stamp_ns);
-        continue;
-      }
-      ++counters_.handed;
-      if (!siblings_->give(config_.thread, owner, order, now_ns, stamp_ns)) ++counters_.handed_lost;
-    }
-    if (at != datagram.payload_length)  // counted, as where there is one thread
-      ledger_.received(datagram.payload + at, datagram.payload_length - at, now_ns, stamp_ns);
-    return settled;
-  }
-
-  // What others received for this thread.
   void take_handed(uint64_t now_ns) noexcept {
-    uint32_t answered = 0;
-    siblings_->take(config_.thread, [&](const HandedOrder& order) {
-      ++counters_.handed_in;
-      answered += ledger_.received(order.bytes, TRADING_ORDER_SIZE, order.received_ns, order.stamp_ns);
-    });
+    uint32_t answered = orders_.take_handed();
     if (answered == 0) return;
     role_.stalls.work(1);
     release_window(answered, now_ns);
@@ -631,14 +483,13 @@ class GenerateLoop {
   uint32_t flows_;
   TickSource source_;
   Schedule schedule_;
-  ParseOptions parse_options_;
-  std::bitset<4097> vlans_;  // that orders may come in; the first bit is for untagged ones
-  Siblings* siblings_;       // null when there is one thread
+  OrderTaker orders_;
+  Siblings* siblings_;  // null when there is one thread
   Timestamps timestamps_;
   std::vector<FrameTemplate> templates_;  // of each flow
   std::array<Frame, RECEIVE_BATCH> rx_;
-  std::array<Frame, SEND_BATCH> tx_;
-  std::array<Planned, SEND_BATCH> batch_;
+  std::array<Frame, FLAT_OUT_BATCH> tx_;
+  std::array<Planned, FLAT_OUT_BATCH> batch_;
   std::vector<uint32_t> sizes_;  // of the frames, in turn
   std::optional<Feed> feed_;     // what is sent when that is not plain: one tick a frame, on one line
   std::array<Transmission, SEND_BATCH> transmissions_;

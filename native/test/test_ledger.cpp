@@ -97,7 +97,9 @@ class Story {
                  {"AAPL", "MSFT", "GOOG"},
                  match == Match::price ? 80u : 1000u,
                  config_.strategy.settings.threshold,
-                 match == Match::price}) {}
+                 match == Match::price}) {
+    ledger.use_own_memory();
+  }
 
   void step() {
     now_ns_ += chance_.one_in(50) ? chance_.below(3 * TIMEOUT_NS) : chance_.below(120);
@@ -352,6 +354,7 @@ void window(Chance& chance) {
     for (int i = 0; i < 20'000; i++) story.step();
     uint64_t due = 0, settled = 0;
     Ledger ledger({CAPACITY, TIMEOUT_NS, match, false, DEFAULT});
+    ledger.use_own_memory();
     for (uint64_t n = 1; n <= 10 * CAPACITY; n++) {
       Tick tick{{symbol_word("AAPL"), static_cast<uint32_t>(n % 2 == 0 ? 9000 + n % 80 : 10000), 100, n}};
       due += n % 2 == 0;

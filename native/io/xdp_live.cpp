@@ -1,0 +1,161 @@
+#include "io/xdp_live.h"
+
+#include <bpf/bpf.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "core/error.h"
+#include "core/thread.h"
+#include "generate.bpf.h"
+#include "io/xdp_features.h"
+
+namespace carom {
+namespace {
+
+constexpr XdpObject OBJECT{generate_object, sizeof generate_object, "judge"};
+constexpr int REST_MS = 1;
+constexpr int REPEAT = INT32_MAX / 64 * 64;  // so that only whole batches are run
+constexpr useconds_t END_PAUSE_US = 200;
+constexpr uint32_t FLAG_LIVE_FRAMES = 1u << 1;  // BPF_F_TEST_XDP_LIVE_FRAMES
+
+// Ends a system call, and does nothing else.
+int wake_signal() noexcept { return SIGRTMIN + 4; }
+
+// What is handed up carries the time of its coming in front of it.
+IoConfig below_config(IoConfig config) {
+  config.rx_stamps = true;
+  config.tx_stamps = false;
+  config.timestamps = Provenance::kernel;
+  return config;
+}
+
+}  // namespace
+
+std::string XdpLiveIo::probe(const IoConfig& config) {
+  try {
+    IoCounters counters;
+    LivePrograms programs{};
+    programs.constants.header_length = 42;
+    programs.constants.longest = 66;
+    programs.constants.batch = 1;
+    programs.headers.resize(1);
+    XdpLiveIo opened(config, counters, programs);
+    return "";
+  } catch (const Error& error) {
+    return error.operation + ": " + error.detail;
+  }
+}
+
+XdpLiveIo::XdpLiveIo(const IoConfig& config, IoCounters& counters, const LivePrograms& wanted)
+    : below_(below_config(config), counters, nullptr, OBJECT,
+             [&](XdpProgram& program) {
+               generate_constants constants = wanted.constants;
+               constants.interface = static_cast<uint32_t>(interface_index("xdp_live", config.link));
+               program.set_constants(&constants, sizeof constants);
+               program.resize("entries", size_t{constants.mask} + 1);
+               program.resize("dues", size_t{constants.mask} + 1);
+               program.resize("headers", wanted.headers.size());
+             }),
+      counters_(counters),
+      cpu_(config.cpu),
+      batch_(wanted.constants.batch),
+      shortest_(wanted.constants.header_length + MARKET_DATA_SIZE),
+      longest_(wanted.constants.longest) {
+  if (std::string lack = redirect_lack(config.link); !lack.empty()) {
+    throw Error(ErrorCode::environment, operation_text("xdp_live", config.link, "send live frames"), lack,
+                "use --backend af_xdp, which needs no such driver");
+  }
+  XdpProgram& program = *below_.program();
+  size_t entries = size_t{wanted.constants.mask} + 1;
+  shared_ = static_cast<generate_shared*>(program.memory(".bss", sizeof(generate_shared)));
+  shared_->link = wanted.link;  // until now all frames went on to the kernel
+  entries_ = static_cast<ledger_entry*>(program.memory("entries", entries * sizeof(ledger_entry)));
+  dues_ = static_cast<ledger_due*>(program.memory("dues", entries * sizeof(ledger_due)));
+  histograms_ = static_cast<const uint64_t*>(
+      program.memory("histograms", size_t{GENERATE_HISTOGRAMS} * GENERATE_HISTOGRAM_SIZE * sizeof(uint64_t)));
+  for (uint32_t flow = 0; flow < wanted.headers.size(); flow++) {
+    program.update("headers", &flow, &wanted.headers[flow]);
+  }
+  program.trace("count_refused");
+  notes_ = below_.notes();
+  notes_.push_back("live frames from the kernel, " + std::to_string(batch_) + " to a batch");
+  struct sigaction nothing {};
+  nothing.sa_handler = [](int) {};
+  sigaction(wake_signal(), &nothing, nullptr);
+  // It keeps its capabilities, which the kernel asks for at each run; it reads no packet.
+  sender_ = std::thread([this] { send(); });
+}
+
+XdpLiveIo::~XdpLiveIo() { end_sending(); }
+
+void XdpLiveIo::send() {
+  sigset_t wake;
+  sigemptyset(&wake);
+  sigaddset(&wake, wake_signal());
+  pthread_sigmask(SIG_UNBLOCK, &wake, nullptr);
+  try {
+    if (cpu_ >= 0) pin_to_cpu(cpu_);
+  } catch (const Error&) {
+    failure_.store(EINVAL);
+  }
+  {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return stage_.load() != Stage::wait; });
+  }
+  std::vector<uint8_t> blank(longest_ + 2);  // longer than what is sent (bpf/generate.bpf.c says why)
+  int descriptor = below_.program()->program("send");
+  while (stage_.load() == Stage::send) {
+    LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = blank.data(),
+                .data_size_in = static_cast<uint32_t>(blank.size()), .repeat = REPEAT,
+                .flags = FLAG_LIVE_FRAMES, .batch_size = batch_);
+    if (bpf_prog_test_run_opts(descriptor, &options) != 0 && errno != EINTR) {
+      failure_.store(errno);
+      break;
+    }
+  }
+  gone_.store(true);
+}
+
+void XdpLiveIo::begin_sending() noexcept {
+  {
+    std::lock_guard lock(mutex_);
+    if (stage_.load() == Stage::wait) stage_.store(Stage::send);
+  }
+  changed_.notify_all();
+}
+
+void XdpLiveIo::end_sending() noexcept {
+  if (!sender_.joinable()) return;
+  {
+    std::lock_guard lock(mutex_);
+    stage_.store(Stage::end);
+  }
+  changed_.notify_all();
+  // A signal that comes between two system calls is lost, so it is sent until it has come.
+  while (!gone_.load()) {
+    pthread_kill(sender_.native_handle(), wake_signal());
+    usleep(END_PAUSE_US);
+  }
+  sender_.join();
+}
+
+void XdpLiveIo::rest() noexcept {
+  pollfd wanted{below_.descriptor(), POLLIN, 0};
+  poll(&wanted, 1, REST_MS);
+}
+
+void XdpLiveIo::settle() noexcept {
+  below_.settle();
+  counters_.xdp_tx_errors.set(__atomic_load_n(&shared_->refused, __ATOMIC_RELAXED));
+  std::array<uint64_t, 2> sums{};
+  if (!below_.program()->sum_cpus("owns", sums)) return;
+  counters_.passed_on.set(sums[0]);
+  counters_.unserved_queue.set(sums[1]);
+}
+
+}  // namespace carom

@@ -1,0 +1,96 @@
+// The generator's role: what it is given, what it counts, and what it finds.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "core/passages.h"
+#include "frame/parse.h"
+#include "generate/feed.h"
+#include "generate/ledger.h"
+#include "generate/pacing.h"
+#include "generate/stream.h"
+#include "loop/role.h"
+#include "loop/siblings.h"
+
+namespace carom {
+
+struct GeneratorConfig {
+  IoConfig io;
+  std::vector<StreamConfig> streams;
+  FeedConfig feed;
+  bool closed;           // closed loop: a window; otherwise the schedule
+  bool flat_out;         // a closed loop that waits for nothing: as fast as it goes
+  uint32_t window;       // ticks in flight
+  uint64_t count;        // measured ticks, 0 for no limit
+  uint64_t duration_ns;  // of the measured part, 0 for no limit
+  uint64_t warmup_ns;
+  uint64_t quiet_ns;  // closed loop: the pause after a tick that must not be answered
+  LedgerConfig ledger;
+  uint64_t late_threshold_ns;
+  LatePolicy late = LatePolicy::catch_up;  // open loop: of what is later than the threshold
+  uint32_t breakdown_every;                // one tick of so many is followed (core/passages.h); 0: none
+  uint32_t thread = 0;                     // this one's number
+  uint32_t threads = 1;                    // of the run
+  std::vector<int32_t> vlans = {};         // of the other threads' streams: their orders may come here, too
+};
+
+struct GeneratorCounters {
+  Counter sent;           // measured ticks handed to the wire
+  Counter unsent;         // measured ticks whose time came and that were not sent
+  Counter measured_ns;    // from the end of the warm-up to the last send, pauses left out
+  Counter late_sends;     // frames, later than the threshold
+  Counter late_in_stall;  // of those, because of stalls of this core
+  Counter skipped;        // measured ticks that were not sent because they were late
+  Counter slips;          // how often the schedule moved because something measured was late
+  Counter slipped_ns;     // by how much in all
+  Counter late_machine;   // late sends, skipped ticks and slips by their cause: stalls of this core,
+  Counter late_link;      // calls that send, and waiting for a link that takes no more,
+  Counter late_carom;     // neither
+  Counter pauses;         // how often the schedule moved because the process did not run
+  Counter paused_ns;      // how long in all
+  Counter clock_back;     // how often it moved because the clock went backwards
+  Counter moved_ns;       // by both since the warm-up, modulo 2^64
+  Counter doorbells;      // calls that handed measured frames to the backend
+  Counter bursts;         // sends of several ticks at once, because the sender was behind
+  Counter frames_in;      // everything that was received
+  Counter foreign;        // datagrams that are not for the order port, or not for this host
+  Counter handed;         // orders received that another thread has to judge
+  Counter handed_lost;    // of those, the ones that found no room on the way
+  Counter handed_in;      // orders that another thread received for this one
+  std::array<Counter, static_cast<size_t>(ParseResult::COUNT)>
+      refused;  // received frames, by the parser's reason
+};
+
+struct GeneratorRole : Role {
+  explicit GeneratorRole(const GeneratorConfig& config)
+      : Role(config.io),
+        config(config),
+        ledger(config.ledger),
+        lines(line_count(config.streams)),
+        sends(config.breakdown_every),
+        answers(config.breakdown_every) {}
+  ~GeneratorRole() { close(); }  // before what the thread uses goes
+  static constexpr size_t LATEST = 1000;
+
+  const GeneratorConfig config;
+  Ledger ledger;
+  GeneratorCounters counters;
+  std::vector<LineCounters> lines;  // of each stream its lines
+  Histogram lateness;
+  PacingRecord pacing;
+  // Called before the first tick is sent: the timestamp from which on ticks are measured ones; and again
+  // when a pause moves it.
+  std::function<void(uint64_t)> on_measured_from;
+  LargestIntervals latest{LATEST};
+  PassageLog sends;
+  PassageLog answers;
+  // Of the threads of one run. Set before opening, but for the first one, which brings it.
+  std::shared_ptr<Siblings> siblings = config.threads > 1 && config.thread == 0
+                                           ? std::make_shared<Siblings>(config.threads)
+                                           : nullptr;
+};
+
+}  // namespace carom
