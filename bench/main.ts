@@ -8,6 +8,7 @@ import { kernel } from "./kernel.js";
 import { openLoop } from "./openloop.js";
 import { pacing } from "./pacing.js";
 import { roundTrip } from "./roundtrip.js";
+import { sending } from "./sending.js";
 import { goalLine, type SuiteResult } from "./spread.js";
 import { startup } from "./startup.js";
 import { switching } from "./switch.js";
@@ -48,6 +49,10 @@ const SUITES: Readonly<
   flood: {
     title: "ticks a second, and where each one went",
     run: (options, say) => flood(options.rounds, options.seconds, say),
+  },
+  sending: {
+    title: "ticks a second from one core beside other tools, counted at the receiver, interleaved",
+    run: (options, say) => sending(options.rounds, options.seconds, say),
   },
   trace: {
     title: "round trip with carom trace on and off, interleaved",
