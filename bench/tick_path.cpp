@@ -46,7 +46,7 @@ ResponderConfig configuration() {
 std::vector<std::vector<uint8_t>> ticks() {
   Endpoint from{{0x02, 0xca, 0x40, 0, 0, 1}, {198, 18, 0, 1}, 9999};
   Endpoint to{{0x01, 0x00, 0x5e, 1, 1, 1}, {239, 1, 1, 1}, 8080};
-  FrameTemplate headers(from, to, false, -1, 16, MARKET_DATA_SIZE);
+  FrameTemplate headers(from, to, false, -1, 16, 0, MARKET_DATA_SIZE);
   std::vector<std::vector<uint8_t>> frames;
   for (uint32_t i = 0; i < DISTINCT; i++) {
     std::vector<uint8_t> buffer(FrameTemplate::MIN_BUFFER);

@@ -131,7 +131,7 @@ export function ratio(max: number) {
 /** A rate in packets or ticks a second: "200k", "1.5M". */
 /** The same, or as fast as it goes: Infinity. */
 export function rateOrMax(max: number) {
-  return fromText(`max, or a rate a second such as 200k or 1.5M, above 0 and up to ${max}`, (text) =>
+  return fromText(`a rate a second such as 200k or 1.5M, above 0 and up to ${max}, or max`, (text) =>
     text === "max" ? Number.POSITIVE_INFINITY : rate(max).safeParse(text).data,
   );
 }

@@ -289,7 +289,11 @@ function refuseContradictions(values: GeneratorValues, feed: Feed): void {
     );
   }
   if (values.late !== undefined && !isOpen(values)) {
-    refuse("--late", "a closed loop has no schedule to be late for", "add --rate or --profile");
+    refuse(
+      "--late",
+      "a closed loop, or --rate max, has no schedule to be late for",
+      "add --rate or --profile",
+    );
   }
   const firstPort = values.sourcePort ?? values.responsePort;
   if (firstPort + values.flows > 65_536) {

@@ -1,6 +1,6 @@
 /** What a user can set of `carom limit`: the search's own options, and those of a run that stay as they are. */
 
-import { BACKENDS, RESPONDER_BACKENDS } from "../config/io.js";
+import { GENERATOR_BACKENDS, RESPONDER_BACKENDS } from "../config/io.js";
 import { optionGroup, type Values } from "../config/option.js";
 import { duration, filePath, integer, integers, pairs, rate, ratio } from "../config/values.js";
 import { SIZE_MAX } from "../generator/frames.js";
@@ -38,7 +38,7 @@ const {
 
 export const limitOptions = {
   backends: search(
-    pairs(BACKENDS, RESPONDER_BACKENDS),
+    pairs(GENERATOR_BACKENDS, RESPONDER_BACKENDS),
     "what to compare: the generator's backend, or with the responder's as af_xdp:xdp, separated by commas",
     "list",
     "af_xdp",

@@ -355,7 +355,7 @@ function refuseContradictions(values: RunValues): void {
     ["--arrivals", values.arrivals],
   ] as const) {
     if (value !== undefined && !isOpen(values))
-      refuse(name, "without a schedule there is none to be held", "add --rate or --profile");
+      refuse(name, "a closed loop, or --rate max, has no schedule to be held", "add --rate or --profile");
   }
   if (values.arrivals === "on" && values.interface !== undefined) {
     refuse("--arrivals on", "only in a lab the far end is at hand", "leave it out, or --interface");

@@ -122,7 +122,7 @@ const REFUSED: readonly (readonly [line: string, says: RegExp])[] = [
     /--response-ip and --response-mac: .*give both or none/,
   ],
   ["generate --rate 1k", /neither --interface nor --lab was given/],
-  ["generate --lab x", /neither --rate nor --profile was given/],
+  ["generate --lab x", /none of --rate, --profile and --streams was given/],
   ["lab frobnicate", /unknown command 'frobnicate'/],
   ["lab up --name UPPER", /--name: "UPPER" is not a name of 1 to 24 lower-case letters/],
   ["lab up --mtu 67", /--mtu: "67" is not a whole number from 68 to 65535/],

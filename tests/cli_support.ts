@@ -120,6 +120,9 @@ export function backendsOf(role: "generator" | "responder"): string[] {
   return probes.filter(({ roles }) => roles.includes(role)).map(({ name }) => name);
 }
 
+/** Those that send any feed: several streams and lines, packed, impaired. */
+export const FEED_BACKENDS = backendsOf("generator").filter((name) => name !== "xdp_live");
+
 /** A test that needs a lab and some backends; skipped, with the reason, where there are none. */
 export function backendTest(
   name: string,

@@ -8,7 +8,7 @@ import * as assert from "uvu/assert";
 import { openFrameSocket } from "../native/index.js";
 import type { Report } from "../run/report.js";
 import { decodeTick } from "../wire/codec.js";
-import { backendsOf, backendTest, carom, launchIn, ROOMY, reportOf } from "./cli_support.js";
+import { backendsOf, backendTest, carom, FEED_BACKENDS, launchIn, ROOMY, reportOf } from "./cli_support.js";
 import { labTest, sleep, withLab } from "./lab_support.js";
 
 const directory = mkdtempSync(join(tmpdir(), "carom-test-"));
@@ -40,7 +40,7 @@ function assertBlameless(report: Report): void {
   assert.is(ticks.sent, ticks.answered + ticks.quiet + ticks.withheld);
 }
 
-for (const backend of backendsOf("generator").filter((name) => name !== "udp")) {
+for (const backend of FEED_BACKENDS.filter((name) => name !== "udp")) {
   for (const responder of backend === "af_xdp" ? ["xdp", "af_xdp"] : ["af_packet", "udp"]) {
     const name = `${backend} to ${responder}: impairment on purpose is known, not blamed, and the same again`;
     backendTest(name, [backend, responder], async () => {
@@ -111,7 +111,7 @@ const TWO_LINES = [
   "  b: { group: 239.1.1.2, port: 8181, skew: 100us, loss: 20%, duplicate: 10%, reorder: { ratio: 10% } }",
 ];
 
-for (const backend of backendsOf("generator")) {
+for (const backend of FEED_BACKENDS) {
   backendTest(`${backend}: two lines of one feed come to two groups, each with its own gaps`, [backend], () =>
     withLab({}, async (lab) => {
       const a = launchIn(lab.responder.namespace, listener("239.1.1.1"));

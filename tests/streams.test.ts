@@ -10,7 +10,7 @@ import { openFrameSocket } from "../native/index.js";
 import { decodeTick, encodeOrder, type Tick } from "../wire/codec.js";
 import { type DecodedFrame, decodeFrame } from "../wire/decode.js";
 import { buildFrame } from "../wire/frame.js";
-import { assertAllRight, backendsOf, backendTest, carom, ROOMY, reportOf } from "./cli_support.js";
+import { assertAllRight, backendTest, carom, FEED_BACKENDS, ROOMY, reportOf } from "./cli_support.js";
 import { labTest, withLab } from "./lab_support.js";
 
 interface Seen {
@@ -39,7 +39,7 @@ function ticksOf(payload: Buffer): Tick[] {
   );
 }
 
-for (const backend of backendsOf("generator")) {
+for (const backend of FEED_BACKENDS) {
   for (const group of ["239.1.1.1", "ff02::101"]) {
     backendTest(`${backend}: the code point is in every tick to ${group}`, [backend], () =>
       withLab({}, async (lab) => {
@@ -99,7 +99,7 @@ const twoStreams = (second: string) => `
   ${second}
 `;
 
-for (const backend of backendsOf("generator")) {
+for (const backend of FEED_BACKENDS) {
   for (const [threads, second] of [
     [1, ""],
     [2, "thread: 1"],

@@ -1,5 +1,8 @@
 /** The generator in the kernel: what it needs, what it leaves to user space, and that it leaves nothing behind. */
 
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
@@ -7,6 +10,9 @@ import { run } from "../lab/ip.js";
 import { namespaceArguments } from "../lab/lab.js";
 import { assertAllRight, backendTest, carom, launchIn, reportOf, startCarom } from "./cli_support.js";
 import { withLab } from "./lab_support.js";
+
+const directory = mkdtempSync(join(tmpdir(), "carom-live-"));
+test.after(() => rmSync(directory, { recursive: true }));
 
 const LIVE = ["--backend", "xdp_live"];
 
@@ -94,10 +100,19 @@ backendTest("orders that share a datagram are judged, too, by the time of their 
 );
 
 backendTest("what the program does not send is refused before anything starts", ["xdp_live"], async () => {
+  const profile = (name: string, more: string) => {
+    const path = join(directory, `${name}.yaml`);
+    writeFileSync(path, `arrival:\n  constant: { rate: 1k }\n${more}\n`);
+    return path;
+  };
+  const packed = profile("packed", "packing: { within: 1ms }");
+  const lossy = profile("lossy", "impairment: { loss: 0.1 }");
   for (const [args, says] of [
     [["--match", "fifo"], /--match fifo with xdp_live/],
     [["--breakdown"], /--breakdown with xdp_live/],
     [["--timestamps", "tsc"], /--timestamps tsc with xdp_live/],
+    [["--profile", packed], /packing with xdp_live/],
+    [["--profile", lossy], /impairment with xdp_live/],
   ] as const) {
     const { status, stderr } = await carom("run", ...LIVE, ...args);
     assert.is(status, 2, stderr);

@@ -14,16 +14,17 @@ Match read_match(const std::string& from) {
 }
 
 // How many ticks the ledger remembers: those of the time in which an answer may come, and as long again.
-uint32_t ledger_capacity(const GeneratorConfig& config, double peak_pps) {
-  constexpr uint64_t SMALLEST = 1 << 12;
+uint32_t ledger_capacity(const GeneratorConfig& config, double peak_pps, bool planned_ahead) {
+  // Where ticks are planned ahead of a program in the kernel, some ms of them at the highest rate.
+  const uint64_t smallest = planned_ahead ? 1 << 17 : 1 << 12;
   constexpr uint64_t LARGEST = 1 << 22;
   // A closed loop of one sends nothing while it waits; a wider one may send some 1 M ticks a second.
-  if (config.closed && config.window == 1) return SMALLEST;
+  if (config.closed && config.window == 1) return static_cast<uint32_t>(smallest);
   double ticks_per_s = config.closed && !config.flat_out ? 1e6 : peak_pps;
   double held_ns = static_cast<double>(config.ledger.timeout_ns + config.feed.hold_ns);
   double wanted = 2 * ticks_per_s * (held_ns / 1e9 + 0.1);
   uint64_t capped = wanted < static_cast<double>(LARGEST) ? static_cast<uint64_t>(wanted) : LARGEST;
-  return static_cast<uint32_t>(std::bit_ceil(std::max(capped, SMALLEST)));
+  return static_cast<uint32_t>(std::bit_ceil(std::max(capped, smallest)));
 }
 
 LatePolicy read_late(const std::string& from) {
@@ -318,7 +319,8 @@ GeneratorConfig read_generator(const Napi::Object& object) {
   config.feed.hold_ns = integer<uint64_t>(object, "holdNs", 0, 3600e9);
   config.feed.arbitrates = boolean(object, "arbitrates");
   config.ledger.in_steps = !is_plain(config.streams);
-  config.ledger.capacity = ledger_capacity(config, config.feed.peak_pps);
+  bool planned_ahead = text(nested(object, "io"), "backend") == "xdp_live";
+  config.ledger.capacity = ledger_capacity(config, config.feed.peak_pps, planned_ahead);
   if (!config.ledger.in_steps) return config;
   if (config.closed) refuse("mode", "open: only one plain stream goes by a window");
   if (config.ledger.match != Match::clordid) refuse("match", "clordid, with anything but one plain stream");

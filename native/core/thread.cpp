@@ -30,10 +30,17 @@ void pin_to_cpu(int cpu) {
   }
 }
 
-bool drop_capabilities() noexcept {
+bool drop_capabilities() noexcept { return keep_capabilities({}); }
+
+bool keep_capabilities(std::initializer_list<int> kept) noexcept {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-  __user_cap_data_struct none[2]{};
-  return syscall(SYS_capset, &header, none) == 0;
+  __user_cap_data_struct had[2]{};
+  if (syscall(SYS_capget, &header, had) != 0) return false;
+  uint32_t wanted[2]{};
+  for (int capability : kept) wanted[CAP_TO_INDEX(capability)] |= CAP_TO_MASK(capability);
+  __user_cap_data_struct left[2]{};
+  for (int i = 0; i < 2; i++) left[i].effective = left[i].permitted = had[i].permitted & wanted[i];
+  return syscall(SYS_capset, &header, left) == 0;
 }
 
 }  // namespace carom

@@ -1,6 +1,7 @@
 // What a role's thread does to itself: enter a namespace, pin to a core, give up its capabilities.
 #pragma once
 
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <thread>
@@ -35,5 +36,8 @@ void pin_to_cpu(int cpu);
 // Everything is open: the thread that reads packets keeps no capability. A failure is not fatal, only
 // reported.
 bool drop_capabilities() noexcept;
+
+// The calling thread keeps these (CAP_BPF, ...) of those that it has, and no others.
+bool keep_capabilities(std::initializer_list<int> kept) noexcept;
 
 }  // namespace carom

@@ -1,6 +1,7 @@
 #include "io/xdp_live.h"
 
 #include <bpf/bpf.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -87,7 +88,6 @@ XdpLiveIo::XdpLiveIo(const IoConfig& config, IoCounters& counters, const LivePro
   struct sigaction nothing {};
   nothing.sa_handler = [](int) {};
   sigaction(wake_signal(), &nothing, nullptr);
-  // It keeps its capabilities, which the kernel asks for at each run; it reads no packet.
   sender_ = std::thread([this] { send(); });
 }
 
@@ -103,6 +103,7 @@ void XdpLiveIo::send() {
   } catch (const Error&) {
     failure_.store(EINVAL);
   }
+  keep_capabilities({CAP_BPF, CAP_NET_ADMIN});  // which the kernel asks for at each run
   {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return stage_.load() != Stage::wait; });

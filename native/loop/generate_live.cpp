@@ -18,6 +18,8 @@ constexpr uint64_t SHIFT_NS = 100'000'000;   // how often the two clocks are tie
 constexpr uint32_t AHEAD = 1 << 15;          // ticks that are ready before they are due
 constexpr uint32_t RECEIVE_BATCH = 16;
 constexpr uint32_t LARGEST_BATCH = 64;
+constexpr double ONE_BY_ONE_PPS = 1.5e6;
+constexpr uint32_t PACED_BATCH = 8;
 
 uint64_t monotonic_ns() noexcept {
   timespec now{};
@@ -28,10 +30,11 @@ uint64_t monotonic_ns() noexcept {
 uint64_t read(const __u64& shared) noexcept { return __atomic_load_n(&shared, __ATOMIC_ACQUIRE); }
 void write(__u64& shared, uint64_t value) noexcept { __atomic_store_n(&shared, value, __ATOMIC_RELEASE); }
 
-// Frames between two flushes: as many as a window lets go at once; by a schedule one, until that is too slow.
+// Frames between two flushes: as many as a window lets go at once; by a schedule one, until that is too slow:
+// what waits for the others of its batch is late.
 uint32_t batch_of(const GeneratorConfig& config) {
   if (config.closed) return std::min(config.window, LARGEST_BATCH);  // without a window the largest
-  return 1;
+  return config.feed.peak_pps <= ONE_BY_ONE_PPS ? 1 : PACED_BATCH;
 }
 
 generate_headers headers_of(const FrameTemplate& made) {
