@@ -6,20 +6,19 @@ import { isPlain } from "../generator/frames.js";
 import type { CaromError } from "../native/error.js";
 import { type Distribution, summarize } from "../native/histogram.js";
 import {
-  type ArrivalConfig,
   type ClockInfo,
   type Counters,
   clockInfo,
   type Example,
   type LineCounts,
   type Provenance,
-  type StreamConfig,
 } from "../native/index.js";
 import { decodeOrder, decodeTick, type Order, type Tick } from "../wire/codec.js";
 import { type Breakdown, breakdownOf } from "./breakdown.js";
 import { type Certificate, certificateFaults, certificateNotes, certificateOf } from "./certificate.js";
 import { type CoreStalls, generatorStalls, type Overlap, overlap, responderStalls } from "./interference.js";
 import type { Measurement } from "./measure.js";
+import { plainPlan } from "./plain.js";
 import type { Plan } from "./plan.js";
 import type { InterfaceCounters } from "./statistics.js";
 import { type StreamReport, streamReports } from "./streams.js";
@@ -410,44 +409,4 @@ function faultsOf(
     if (!holds) faults.push(`the balance of ${name} does not hold (${text})`);
   }
   return faults;
-}
-
-/** The plan without what is not data. */
-function plainPlan(plan: Plan): object {
-  const { threads } = plan.sending;
-  const generator = {
-    ...plan.generator,
-    threads,
-    streams: plan.generator.streams.map((stream, index) => ({
-      name: plan.streams[index]!.name,
-      ...plainStream(stream),
-    })),
-  };
-  return { generator, responder: plan.responder, lab: plan.lab?.name ?? null, profile: plainProfile(plan) };
-}
-
-function plainStream(stream: StreamConfig): object {
-  const { schedule, ticks } = stream;
-  return {
-    ...stream,
-    schedule: { ...schedule, arrival: plainArrival(schedule.arrival), seed: schedule.seed.toString() },
-    // Of thousands of symbols the number tells enough.
-    ticks: {
-      ...ticks,
-      seed: ticks.seed.toString(),
-      symbols: ticks.symbols.length > SYMBOLS_SHOWN ? ticks.symbols.length : ticks.symbols,
-      weights: typeof ticks.weights === "number" ? ticks.weights : "listed",
-    },
-  };
-}
-
-const SYMBOLS_SHOWN = 100;
-
-function plainArrival(arrival: ArrivalConfig): object {
-  if (arrival.kind === "sum") return { ...arrival, parts: arrival.parts.map(plainArrival) };
-  return arrival.kind === "curve" ? { ...arrival, points: arrival.points.length / 2 } : arrival;
-}
-
-function plainProfile({ feed: { profile, scale, rate_pps, peak_pps } }: Plan): object | null {
-  return profile === null ? null : { name: profile.name, scale, rate_pps, peak_pps };
 }

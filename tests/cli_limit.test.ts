@@ -11,7 +11,7 @@ import { carom, type Ended, jsonOf, startCarom } from "./cli_support.js";
 import { labTest, sleep, withLab } from "./lab_support.js";
 
 /** Short, and with rates that a machine sends unless it is stopped for long. */
-const SHORT = ["--trial", "150ms", "--warmup", "20ms", "--pause", "0", "--ring-size", "65536"];
+const SHORT = ["--trial", "150ms", "--warmup", "20ms", "--pause", "0", "--ring-size", "8192"];
 const EASY = [...SHORT, "--backends", "udp", "--max-rate", "5k", "--json"];
 
 function limitOf(ended: Ended): LimitReport {

@@ -19,6 +19,9 @@ namespace carom {
 namespace {
 
 constexpr XdpObject OBJECT{generate_object, sizeof generate_object, "judge"};
+// A page, less what the kernel keeps before and behind the data (bpf_prog_test_run_xdp() in
+// net/bpf/test_run.c).
+constexpr uint32_t LARGEST_FRAME = 4096 - 256 - 320 - 2;
 constexpr int REST_MS = 1;
 constexpr int REPEAT = INT32_MAX / 64 * 64;  // so that only whole batches are run
 constexpr useconds_t END_PAUSE_US = 200;
@@ -83,6 +86,16 @@ XdpLiveIo::XdpLiveIo(const IoConfig& config, IoCounters& counters, const LivePro
     program.update("headers", &flow, &wanted.headers[flow]);
   }
   program.trace("count_refused");
+  // Nothing is sent yet: it only shows that the kernel lets it run.
+  if (longest_ > LARGEST_FRAME) {
+    throw Error(ErrorCode::usage, operation_text("xdp_live", config.link, "send frames of this size"),
+                "the kernel's live frames have up to " + std::to_string(LARGEST_FRAME) + " bytes",
+                "use a smaller --size, or --backend af_packet");
+  }
+  if (int error = run_program(1); error != 0) {
+    throw system_error(operation_text("xdp_live", config.link, "run a program with live frames"), error,
+                       "live frames need Linux 5.18, CAP_BPF and CAP_NET_ADMIN");
+  }
   notes_ = below_.notes();
   notes_.push_back("live frames from the kernel, " + std::to_string(batch_) + " to a batch");
   struct sigaction nothing {};
@@ -108,18 +121,21 @@ void XdpLiveIo::send() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return stage_.load() != Stage::wait; });
   }
-  std::vector<uint8_t> blank(longest_ + 2);  // longer than what is sent (bpf/generate.bpf.c says why)
-  int descriptor = below_.program()->program("send");
   while (stage_.load() == Stage::send) {
-    LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = blank.data(),
-                .data_size_in = static_cast<uint32_t>(blank.size()), .repeat = REPEAT,
-                .flags = FLAG_LIVE_FRAMES, .batch_size = batch_);
-    if (bpf_prog_test_run_opts(descriptor, &options) != 0 && errno != EINTR) {
-      failure_.store(errno);
+    if (int error = run_program(REPEAT); error != 0 && error != EINTR) {
+      failure_.store(error);
       break;
     }
   }
   gone_.store(true);
+}
+
+// Returns the error's number, 0 for none.
+int XdpLiveIo::run_program(int times) noexcept {
+  std::array<uint8_t, LARGEST_FRAME + 2> blank{};  // longer than what is sent: bpf/generate.bpf.c says why
+  LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = blank.data(), .data_size_in = longest_ + 2,
+              .repeat = times, .flags = FLAG_LIVE_FRAMES, .batch_size = batch_);
+  return bpf_prog_test_run_opts(below_.program()->program("send"), &options) == 0 ? 0 : errno;
 }
 
 void XdpLiveIo::begin_sending() noexcept {

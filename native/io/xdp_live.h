@@ -58,6 +58,7 @@ class XdpLiveIo {
   enum class Stage : int { wait, send, end };
 
   void send();
+  int run_program(int times) noexcept;
 
   AfXdpIo below_;
   IoCounters& counters_;
