@@ -12,6 +12,7 @@ import { loadProfile, type Profile } from "./profile.js";
 const profiles = optionGroup("Profile");
 
 export const SCALE_MAX = 1000;
+export const FASTEST_LINK = 1e12; // bit/s
 
 export const profileOptions = {
   scale: profiles(scale(0.001, SCALE_MAX), "so many times as much of it, such as 2x or 0.5x", "factor"),
@@ -21,7 +22,7 @@ export const profileOptions = {
     "how",
   ),
   linkSpeed: profiles(
-    rate(1e12),
+    rate(FASTEST_LINK),
     "what the link carries, in bit/s: the ceiling of a profile",
     "bit/s",
     "10G",
@@ -51,6 +52,7 @@ export interface Feed {
   readonly scale: number;
   readonly rate_pps: number; // on average
   readonly peak_pps: number; // what 50 ms hardly ever exceed
+  readonly carried_pps: number; // what the link carries of its frames
   readonly schedule: ScheduleConfig;
   readonly ticks: TickConfig;
   readonly shape: FrameShape;
@@ -93,6 +95,7 @@ export function feedOf(values: FeedValues, destination: string, vlan: number | u
     scale: factor,
     rate_pps,
     peak_pps: ceiling > 0 ? Math.min(peak_pps, ceiling) : peak_pps,
+    carried_pps: carried(profile?.shape ?? PLAIN),
     shape: sized(profile?.shape ?? PLAIN),
     schedule: {
       arrival: profile?.arrival ?? {

@@ -7,6 +7,7 @@ import { isIP } from "node:net";
 import { cpus, release } from "node:os";
 import { resolveValues } from "../config/file.js";
 import { RESPONDER_BACKENDS } from "../config/io.js";
+import { FASTEST_LINK } from "../generator/feed.js";
 import { BETWEEN_FRAMES, linkRate, PLAIN } from "../generator/frames.js";
 import type { Lab } from "../lab/lab.js";
 import { asCaromError, type CaromError } from "../native/error.js";
@@ -262,6 +263,7 @@ class Suite {
       responderBackend: responder,
       size,
       rate,
+      linkSpeed: FASTEST_LINK, // what the real one carries is the first rate that is tried, or --max-rate is
       duration,
       triggerRatio: 1,
     };

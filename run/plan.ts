@@ -99,6 +99,7 @@ export async function planRun(values: RunValues, expectAnswers: boolean, shared?
     const to = multicast ? multicastGroup : (targetIp ?? "");
     return { ...entry, feed: entry.within(() => feedOf(entry.values, to, vlan)) };
   });
+  refuseMoreThanTheLinkCarries(streams.map(({ feed }) => feed));
   const threads = 1 + Math.max(...streams.map(({ thread }) => thread));
   const lab = shared === undefined ? labOf(values, threads) : { ...shared, down: () => {} };
   try {
@@ -191,6 +192,20 @@ async function complete(
 
 function withStamps(responder: ResponderPlan): ResponderPlan {
   return { ...responder, io: { ...responder.io, stampsArrivals: true } };
+}
+
+/** But for a profile that says so: its ceiling is none. */
+function refuseMoreThanTheLinkCarries(feeds: readonly Feed[]): void {
+  const bound = feeds.filter(({ profile }) => profile === null || profile.ceiling > 0);
+  const share = bound.reduce((sum, { rate_pps, carried_pps }) => sum + rate_pps / carried_pps, 0);
+  if (share <= 1) return;
+  const shown = (value: number) => Math.floor(value).toLocaleString("en-US");
+  const [first] = bound;
+  const [operation, detail] =
+    feeds.length === 1
+      ? [`--rate ${first!.rate_pps}`, `the link carries ${shown(first!.carried_pps)} such frames a second`]
+      : ["--streams", `together they are ${share.toFixed(2)} times what the link carries`];
+  throw new CaromError("usage", operation, detail, "lower it, or raise --link-speed");
 }
 
 function totalFeed(feeds: readonly Feed[]): Feed {

@@ -77,6 +77,28 @@ for (const backend of backendsOf("generator")) {
   });
 }
 
+for (const backend of backendsOf("generator")) {
+  backendTest(`${backend}: as fast as it goes, exactly as many as were asked for`, [backend], async () => {
+    const args = [
+      "--backend",
+      backend,
+      "--rate",
+      "max",
+      "--link-speed",
+      "100M",
+      "--count",
+      "2000",
+      "--warmup",
+      "0",
+    ];
+    const report = reportOf(await carom("run", ...args, ...ROOMY));
+    assertAllRight(report);
+    assert.is(report.ticks.sent, 2000);
+    assert.is(report.certificate, null, "there is no schedule");
+    assert.ok(report.rates.sent_pps > 10_000, `${report.rates.sent_pps} a second`);
+  });
+}
+
 for (const far of backendsOf("responder").filter((name) => !backendsOf("generator").includes(name))) {
   backendTest(`af_xdp to ${far}: a closed loop finds every order right`, ["af_xdp", far], async () => {
     const args = ["--backend", "af_xdp", "--responder-backend", far, "--duration", "300ms"];

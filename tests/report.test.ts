@@ -21,7 +21,7 @@ function measured(
 ) {
   const link = { namespace: "", interfaceName: "gen0", mac: "", address4: "", address6: "", mtu: 1500 };
   const io = { backend: "udp", link, cpu: 1, receives: true };
-  const feed = { profile: null, scale: 1, rate_pps: 1, peak_pps: 1, shape: PLAIN };
+  const feed = { profile: null, scale: 1, rate_pps: 1, peak_pps: 1, carried_pps: 1, shape: PLAIN };
   const plan = {
     generator: {
       strategy: { name: strategy },

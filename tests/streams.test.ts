@@ -346,6 +346,7 @@ const REFUSED: readonly (readonly [content: string, args: string, complaint: Reg
     "--backend udp",
     /udp sends from one socket for each thread/,
   ],
+  ["- rate: 8M\n- rate: 8M\n", "", /--streams: together they are 1\.15 times what the link carries/],
   ["- { rate: 1k, vlan: 7 }\n", "--backend udp", /udp does not see VLAN tags/],
   ["- rate: 1k\n- { rate: 1k, port: 8081 }\n", "", /takes ticks on one port, not 8080,8081/],
   ["- rate: 1k\n- { rate: 1k, vlan: 8 }\n", "", /in one VLAN, the streams are in several/],
