@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { formatTable } from "../cli/table.js";
-import { findTool } from "../lab/ip.js";
+import { findTool, run } from "../lab/ip.js";
 import { createLab, type Lab, namespaceArguments } from "../lab/lab.js";
 import { CaromError } from "../native/error.js";
 import type { Report } from "../run/report.js";
@@ -62,6 +62,7 @@ export async function sending(
     for (let round = 1; round <= rounds; round++) {
       for (const tool of tools) {
         samples.get(tool.name)!.push(await withReceiver(lab, (receiver) => measure(tool, receiver, seconds)));
+        detach(lab);
       }
       trips.push(await judged(lab, near, seconds));
       const shown = [...samples].map(([name, all]) => `${name} ${millions(all.at(-1)!.ticks_per_s)}`);
@@ -77,7 +78,7 @@ export async function sending(
 function toolsOf(lab: Lab, core: number, directory: string): Tool[] {
   const { generator, responder } = lab;
   const { frames } = tickTable(lab, 1);
-  const size = tickFrame(lab, { symbol: "", price: THRESHOLD, quantity: 0, timestamp: 0n }).length;
+  const size = tickFrame(lab, { symbol: "AAPL", price: THRESHOLD, quantity: 0, timestamp: 0n }).length;
   const capture = join(directory, "ticks.pcap");
   const packets = join(directory, "ticks.trafgen");
   writeFileSync(capture, pcapOf(frames, size));
@@ -90,7 +91,7 @@ function toolsOf(lab: Lab, core: number, directory: string): Tool[] {
   });
   const options = ["--lab", lab.name, "--backend", "xdp_live", "--rate", "max", "--duration", "1h"];
   const pmd = ["--no-huge", "-m", "512", "--no-pci", "--no-telemetry", "-l", cores(core)];
-  const forward = ["--forward-mode=txonly", "--auto-start", `--txpkts=${size}`, "--stats-period=3600"];
+  const forward = ["--forward-mode=txonly", "--auto-start", "--total-num-mbufs=16384", `--txpkts=${size}`, "--stats-period=3600"];
   return [
     {
       name: LIVE,
@@ -162,9 +163,18 @@ function trafgenOf(frame: Buffer): string {
   return `{ ${[...frame].map((byte) => `0x${byte.toString(16)}`).join(", ")} }\n`;
 }
 
+/** testpmd, ended at once, leaves its program attached. */
+function detach({ generator: { namespace, interfaceName } }: Lab): void {
+  const command = [...namespaceArguments(namespace), "ip", "link", "set", "dev", interfaceName, "xdp", "off"];
+  run(`detach what a tool has left on ${interfaceName}`, command);
+}
+
+/** Before a command: it ends with the bench, and with it every process that it starts. */
+const CAGE = ["setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child=KILL"];
+
 /** Lets a tool send, and counts at the far end, once it is on its way, for some seconds. */
 async function measure(tool: Tool, receiver: Receiver, seconds: number): Promise<Sending> {
-  const [file = "", ...args] = tool.command;
+  const [file = "", ...args] = [...CAGE, ...tool.command];
   const child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe"] });
   let said = "";
   child.stdout.on("data", (data: Buffer) => (said += data.toString()));
@@ -186,10 +196,8 @@ async function measure(tool: Tool, receiver: Receiver, seconds: number): Promise
     await sleep(seconds * 1000);
     return between(before, await receiver.read());
   } finally {
-    child.kill("SIGINT");
-    const killer = setTimeout(() => child.kill("SIGKILL"), 5000);
+    child.kill("SIGKILL");
     await closed;
-    clearTimeout(killer);
   }
 }
 

@@ -26,6 +26,8 @@ const FOR_TESTS = {
   tshark: "a second opinion on frames",
 };
 const FOR_BENCH = {
+  "dpdk-dev": "testpmd, with which rates are compared",
+  "netsniff-ng": "trafgen, with which rates are compared",
   sockperf: "what round trips are compared with",
   tcpreplay: "what pacing is compared with",
 };
