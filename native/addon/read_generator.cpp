@@ -18,6 +18,7 @@ uint32_t ledger_capacity(const GeneratorConfig& config, double peak_pps, bool pl
   // Where ticks are planned ahead of a program in the kernel, some ms of them at the highest rate.
   const uint64_t smallest = planned_ahead ? 1 << 17 : 1 << 12;
   constexpr uint64_t LARGEST = 1 << 22;
+  if (!config.io.receives) return static_cast<uint32_t>(smallest);  // nothing is remembered for an answer
   // A closed loop of one sends nothing while it waits; a wider one may send some 1 M ticks a second.
   if (config.closed && config.window == 1) return static_cast<uint32_t>(smallest);
   double ticks_per_s = config.closed && !config.flat_out ? 1e6 : peak_pps;

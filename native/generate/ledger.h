@@ -132,6 +132,12 @@ class Ledger {
   // A tick that the program is to send; it gives it its timestamp.
   void prepare(const Tick& tick, uint64_t planned_ns, uint32_t headers) noexcept;
 
+  // The same where nobody waits for answers.
+  void prepare_only(const Tick& tick, uint64_t planned_ns, uint32_t headers) noexcept {
+    entry(next_++) = {planned_ns, 0, 0, 0, tick, headers, {{LEDGER_PLANNED, 0, 0, 0}}};
+    unsent_++;
+  }
+
   // Takes over what the program has done since the last call. `shift_ns` leads from the program's clock to
   // the one of intervals.
   void follow(const Below& now, int64_t shift_ns) noexcept;

@@ -184,7 +184,12 @@ class LiveLoop {
       if (planned_ns >= end_ns_) break;
       Tick tick = source_.next();
       uint32_t size = sizes_.empty() ? shortest_ : std::max(shortest_, sizes_[planned_ % sizes_.size()]);
-      ledger_.prepare(tick, planned_ns, (flows_ == 1 ? 0 : source_.symbol() % flows_) | size << 16);
+      uint32_t headers = (flows_ == 1 ? 0 : source_.symbol() % flows_) | size << 16;
+      if (config_.io.receives) {
+        ledger_.prepare(tick, planned_ns, headers);
+      } else {
+        ledger_.prepare_only(tick, planned_ns, headers);
+      }
       if (!config_.closed) schedule_.advance();
       planned_++;
     }
