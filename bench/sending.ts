@@ -91,7 +91,13 @@ function toolsOf(lab: Lab, core: number, directory: string): Tool[] {
   });
   const options = ["--lab", lab.name, "--backend", "xdp_live", "--rate", "max", "--duration", "1h"];
   const pmd = ["--no-huge", "-m", "512", "--no-pci", "--no-telemetry", "-l", cores(core)];
-  const forward = ["--forward-mode=txonly", "--auto-start", "--total-num-mbufs=16384", `--txpkts=${size}`, "--stats-period=3600"];
+  const forward = [
+    "--forward-mode=txonly",
+    "--auto-start",
+    "--total-num-mbufs=16384",
+    `--txpkts=${size}`,
+    "--stats-period=3600",
+  ];
   return [
     {
       name: LIVE,

@@ -108,7 +108,7 @@ function epilogue(spec: CommandSpec): string {
     lines.push(`In a configuration file the same names are written with underscores: ${keyName(first)}=…`);
   }
   lines.push(
-    "Exit status: 0 all as expected, 1 wrong, missing or late orders were found, 2 bad usage or configuration,",
+    "Exit status: 0 all as expected, 1 not as expected (the report says what), 2 bad usage or configuration,",
     "3 this machine can't do it.",
   );
   return lines.join("\n");

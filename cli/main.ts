@@ -79,7 +79,7 @@ Start here:
   carom doctor                       which backends work on this machine, and how quiet its cores are
   carom COMMAND --help               everything a command can do
 
-Exit status: 0 all as expected, 1 wrong, missing or late orders were found, 2 bad usage or configuration,
+Exit status: 0 all as expected, 1 not as expected (the report says what), 2 bad usage or configuration,
 3 this machine can't do it.`;
 
 async function main(argv: readonly string[]): Promise<number> {

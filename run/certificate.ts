@@ -67,10 +67,12 @@ export interface Certificate {
     readonly ring_full: number; // frames for which there was no room, each time that it was asked for
     readonly again: number; // frames that the kernel did not take, each time that it was tried
     readonly invalid: number; // frames that it refused for good
+    readonly driver: number; // xdp_live: frames that the driver did not take
     readonly dropped: number; // by the interface
     readonly errors: number;
   };
   readonly doorbells: { readonly count: number; readonly frames: number };
+  readonly pacing: string;
   readonly launch_time: string;
   readonly tolerances: readonly ToleranceResult[];
 }
@@ -110,10 +112,12 @@ export function certificateOf(plan: Plan, found: Measurement): Certificate | nul
       ring_full: n("tx_full"),
       again: n("tx_refused"),
       invalid: n("tx_invalid"),
+      driver: n("xdp_tx_errors"),
       dropped: near?.tx_dropped ?? 0,
       errors: near?.tx_errors ?? 0,
     },
     doorbells: { count: n("doorbells"), frames: generator.lateness.count },
+    pacing: plan.certificate.pacing,
     launch_time: plan.certificate.launchTime,
     tolerances: plan.certificate.tolerances.map((limit) =>
       judge(limit, atReceiver ?? generator.gapErrors, atReceiver === null ? "sender" : "receiver"),

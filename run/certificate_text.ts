@@ -43,7 +43,7 @@ const POLICIES = {
   slip: "the schedule moved",
 } as const;
 
-function causeLines({ late, refused, doorbells, launch_time }: Certificate): string[] {
+function causeLines({ late, refused, doorbells, launch_time, pacing }: Certificate): string[] {
   const lines: string[] = [];
   const parts = [
     `${count(late.sends)} sent`,
@@ -64,18 +64,21 @@ function causeLines({ late, refused, doorbells, launch_time }: Certificate): str
     [refused.ring_full, "no room in the ring"],
     [refused.again, "not taken, tried again"],
     [refused.invalid, "refused for good"],
+    [refused.driver, "not taken by the driver"],
     [refused.dropped, "dropped by the interface"],
     [refused.errors, "errors of the interface"],
   ] as const;
   const told = asked.filter(([number]) => number > 0).map(([number, what]) => `${what} ${count(number)}`);
   lines.push(row("refused", told.length === 0 ? "no frame" : told.join(", ")));
-  const single = doorbells.count === doorbells.frames;
+  const single = doorbells.count === doorbells.frames && doorbells.count > 0;
   const share = (doorbells.frames / Math.max(1, doorbells.count)).toFixed(2);
   const rung = single
     ? "one a frame"
-    : `${count(doorbells.count)} for ${count(doorbells.frames)} frames, ${share} each: what is due goes as one batch`;
+    : doorbells.count === 0
+      ? "none"
+      : `${count(doorbells.count)} for ${count(doorbells.frames)} frames, ${share} each: what is due goes as one batch`;
   lines.push(row("doorbells", rung));
-  lines.push(row("pacing", `spinning on the TSC; launch time: ${launch_time}`));
+  lines.push(row("pacing", `${pacing}; launch time: ${launch_time}`));
   return lines;
 }
 

@@ -17,6 +17,7 @@ export interface ReceiverPlan {
 export interface CertificatePlan {
   readonly tolerances: readonly Tolerance[];
   readonly receiver: ReceiverPlan;
+  readonly pacing: string; // by which clock
   readonly launchTime: string;
 }
 
@@ -39,7 +40,10 @@ function planReceiver(
   if (!isWanted) return nobody("not asked for, as it would be part of each round trip (--arrivals on)");
   const name = lab.responder.interfaceName;
   if (!isPlain(generator)) {
-    const detail = "not every tick arrives alone and at its planned time, as it was asked for";
+    const detail =
+      generator.streams.length > 1
+        ? "of several streams the far end can't tell which one a tick is of"
+        : "not every tick arrives alone and at its planned time, as it was asked for";
     if (arrivals === "on")
       throw new CaromError("usage", "--arrivals on", detail, "leave out packing, lines and impairment");
     return nobody(detail);
@@ -77,6 +81,10 @@ export function planCertificate(
   return {
     tolerances: values.tolerance ?? [],
     receiver: planReceiver(values, generator, lab, responder),
+    pacing:
+      generator.io.backend === "xdp_live"
+        ? "spinning on CLOCK_MONOTONIC, in the kernel"
+        : "spinning on the TSC",
     launchTime: launchTimeText(generator.io.link),
   };
 }

@@ -79,7 +79,7 @@ function trafficLines(report: Report): string[] {
   const { ticks, verdicts, rates } = report;
   const lines = [row("sent", `${count(ticks.sent)} ticks, ${count(Math.round(rates.sent_pps))} a second`)];
   if (ticks.unsent > 0)
-    lines.push(row("not sent", pc.red(`${count(ticks.unsent)} ticks: the link took no more`)));
+    lines.push(row("not sent", pc.red(`${count(ticks.unsent)} ticks, although their time had come`)));
   if (ticks.skipped > 0) lines.push(row("skipped", `${count(ticks.skipped)} ticks, because they were late`));
   if (report.latency !== null) {
     const answered = `${count(ticks.answered)} ticks; ${count(ticks.quiet)} were not to be answered`;

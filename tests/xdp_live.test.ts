@@ -60,6 +60,64 @@ backendTest("frames that the driver does not take are counted", ["xdp_live"], ()
   }),
 );
 
+for (const headers of [
+  [],
+  ["--vlan", "7"],
+  ["--multicast-group", "ff02::101"],
+  ["--vlan", "7", "--multicast-group", "ff02::101"],
+]) {
+  backendTest(
+    `every tick is answered: ${headers.join(" ") || "IPv4, untagged"}`,
+    ["xdp_live", "af_packet"],
+    async () => {
+      const args = ["--rate", "5k", "--count", "500", "--warmup", "0", "--responder-backend", "af_packet"];
+      const report = reportOf(await carom("run", ...LIVE, ...args, ...headers, "--json"));
+      assertAllRight(report);
+      assert.is(report.ticks.sent, 500);
+      const { refused } = report.certificate!;
+      assert.equal(refused, { ring_full: 0, again: 0, invalid: 0, driver: 0, dropped: 0, errors: 0 });
+    },
+  );
+}
+
+backendTest(
+  "a pause that ends after the run would have is not caught up with, and blamed on nobody",
+  ["xdp_live"],
+  () =>
+    withLab({}, async (lab) => {
+      const args = ["--rate", "5k", "--duration", "2s", "--warmup", "0", "--json"];
+      const running = startCarom("run", "--lab", lab.name, ...LIVE, ...args);
+      await sleep(1800);
+      running.child.kill("SIGSTOP");
+      await sleep(2500);
+      running.child.kill("SIGCONT");
+      const report = reportOf(await running.end);
+      assertAllRight(report);
+      assert.is(report.ticks.sent, 10_000);
+      const { count, paused_ns } = report.certificate!.pauses;
+      assert.is(count, 1);
+      assert.ok(paused_ns > 2.4e9 && paused_ns < 10e9, `${paused_ns}`);
+    }),
+);
+
+for (const late of ["skip", "slip"]) {
+  backendTest(`--late ${late}: each has a cause, and every tick a fate`, ["xdp_live"], () =>
+    withLab({}, async (lab) => {
+      const args = ["--rate", "12M", "--duration", "300ms", "--late", late, "--json"];
+      const report = reportOf(await carom("generate", "--lab", lab.name, ...LIVE, ...args));
+      const found = report.certificate!;
+      const { skipped, slips, sends, machine, link, carom: own } = found.late;
+      assert.ok(late === "skip" ? skipped > 0 : slips > 0, JSON.stringify(found.late));
+      assert.is(machine + link + own, skipped + slips + sends);
+      assert.is(found.planned, report.ticks.sent + report.ticks.unsent + skipped);
+      assert.ok(report.ticks.sent > 10_000);
+      assert.is(report.verdicts.missing, 0, "nobody was asked to answer");
+      assert.equal(report.examples, []);
+      assert.ok(Math.abs(found.receiver!.rate_pps / found.sender.rate_pps - 1) < 0.05, "both ends agree");
+    }),
+  );
+}
+
 /** Answers two ticks with one datagram, the second of every four of them badly: what only user space judges. */
 const PAIRING = `
   const socket = require("node:dgram").createSocket("udp4");

@@ -207,7 +207,7 @@ Impairment read_impairment(const Napi::Object& object) {
   done.loss = number(object, "loss", 0, 1);
   done.duplicate = number(object, "duplicate", 0, 1);
   done.reorder = number(object, "reorder", 0, 1);
-  done.reorder_by = integer<uint32_t>(object, "reorderBy", 1, 1e6);
+  done.reorder_by = integer<uint32_t>(object, "reorderBy", 1, 64);
   done.delay_ns = integer<uint64_t>(object, "delayNs", 0, 60e9);
   done.jitter_ns = integer<uint64_t>(object, "jitterNs", 0, 60e9);
   done.corrupt = number(object, "corrupt", 0, 1);

@@ -16,6 +16,7 @@ enum {
   ORDER_UDP_LENGTH = 8 + TRADING_ORDER_SIZE,
   ORDER_WORDS = TRADING_ORDER_SIZE / 8,
   TRAILER_WORDS = 460,  // a page is no longer
+  SKIPS = 32,           // late ticks that are left out in one turn
   SPINS = 64,           // readings of the clock in one turn while a tick is awaited, some 2 us
   STEPS = 32,           // of a search: more than there are entries in powers of two
 };
@@ -78,7 +79,6 @@ static __always_inline void record(enum generate_histogram which, __u64 value) {
   __u64* slot = bpf_map_lookup_elem(&histograms, &index);
   if (slot) (*slot)++;
   struct generate_moments* moments = &shared.moments[which];
-  moments->count++;
   moments->sum += value;
   if (~value > moments->min) moments->min = ~value;
   if (value > moments->max) moments->max = value;
@@ -132,6 +132,8 @@ static __always_inline int write_tick(struct xdp_md* context, const struct tick*
   __u64* to = data;
 #pragma unroll
   for (int i = 0; i < header_length / 8; i++) to[i] = made->words[i];
+  // The rest is 2 bytes, the checksum, or 6.
+  if (header_length % 8 == 6) *(__u32*)(to + header_length / 8) = made->words[header_length / 8];
   const __u64 words[TICK_WORDS] = {tick->symbol, tick->price | (__u64)tick->quantity << 32, tick->timestamp};
   __u64 sum = made->sum;
   __u64* payload = data + header_length;
@@ -160,14 +162,33 @@ static __always_inline int write_frame(struct xdp_md* context, const struct tick
   return -1;
 }
 
-// It is used up, so that the ticks behind it are the same.
-static __always_inline int skip(struct ledger_entry* entry, __u8 measured) {
-  entry->tick.timestamp = ++shared.sender.last_timestamp;
-  *(volatile __u32*)&entry->word = LEDGER_WITHHELD;
-  shared.sender.next++;
-  shared.sender.passed++;
-  shared.sender.skipped += measured;
-  return XDP_DROP;
+static __always_inline __u8 is_measured(__u64 planned_ns) {
+  return planned_ns - shared.sender.paused_ns >= shared.plan.warmup_end_ns;
+}
+
+// Those that are late are used up, so that the ticks behind them are the same. Returns the number of the
+// next.
+static __always_inline __u64 skip_late(__u64 number, __u64 now_ns) {
+  for (int i = 0; i < SKIPS && number != *(volatile __u64*)&shared.plan.ready; i++, number++) {
+    __u32 place = number & constants.mask;
+    struct ledger_entry* entry = bpf_map_lookup_elem(&entries, &place);
+    if (!entry) break;
+    __u64 planned_ns = entry->planned_ns + shared.sender.paused_ns;
+    if (now_ns <= planned_ns + constants.late_ns ||
+        planned_ns - shared.sender.paused_ns >= shared.plan.end_ns)
+      break;
+    struct ledger_status status = {LEDGER_WITHHELD, is_measured(planned_ns), 0, 0};
+    if (status.measured && shared.sender.measured + shared.sender.skipped >= constants.count) break;
+    entry->planned_ns = planned_ns;
+    entry->sent_ns = now_ns;
+    entry->stamp_ns = shared.sender.starved_ns << 1;
+    entry->tick.timestamp = ++shared.sender.last_timestamp;
+    *(volatile __u32*)&entry->word = *(__u32*)&status;
+    shared.sender.next = number + 1;
+    shared.sender.passed++;
+    shared.sender.skipped += status.measured;
+  }
+  return number;
 }
 
 // The rest of the schedule moves so that the tick is on time. Returns when it is planned now.
@@ -188,10 +209,17 @@ static __always_inline void note_pause(__u64 passed_ns) {
   if (shared.sender.measured != 0) shared.sender.moved_ns += passed_ns;
 }
 
+// Ticks that wait for their answer.
+static __always_inline __u64 in_flight(void) {
+  __u64 settled = *(volatile __u64*)&shared.judge.answered + *(volatile __u64*)&shared.plan.settled;
+  return shared.sender.due - settled;
+}
+
 static __always_inline int send_next(struct xdp_md* context, __u64 now_ns) {
   __u64 number = shared.sender.next;
+  if (constants.late == GENERATE_SKIP) number = skip_late(number, now_ns);
   if (number == *(volatile __u64*)&shared.plan.ready) {
-    shared.sender.starved++;
+    shared.sender.starved_ns += now_ns - shared.sender.last_ns;
     return XDP_DROP;
   }
   __u32 place = number & constants.mask;
@@ -199,8 +227,12 @@ static __always_inline int send_next(struct xdp_md* context, __u64 now_ns) {
   struct ledger_due* due = bpf_map_lookup_elem(&dues, &place);
   if (!entry || !due) return XDP_ABORTED;
   if (constants.closed) {
-    __u64 settled = *(volatile __u64*)&shared.judge.answered + *(volatile __u64*)&shared.plan.settled;
-    if (shared.sender.due - settled >= constants.window) return XDP_DROP;
+    if (in_flight() >= constants.window) return XDP_DROP;
+    if (shared.sender.full) {  // planned for the moment in which one was answered
+      shared.sender.full = 0;
+      __u64 answered_ns = *(volatile __u64*)&shared.judge.answered_ns;
+      if (answered_ns > shared.sender.allowed_ns) shared.sender.allowed_ns = answered_ns;
+    }
     entry->planned_ns = shared.sender.allowed_ns;
   }
   // By the schedule as it was planned, and by the clock.
@@ -209,11 +241,13 @@ static __always_inline int send_next(struct xdp_md* context, __u64 now_ns) {
   if (planned_ns - shared.sender.paused_ns >= shared.plan.end_ns) return XDP_DROP;
   if (!is_time(planned_ns, &now_ns)) return XDP_DROP;
   struct ledger_status status = {};
-  status.measured = planned_ns - shared.sender.paused_ns >= shared.plan.warmup_end_ns;
+  status.measured = is_measured(planned_ns);
   if (status.measured && shared.sender.measured + shared.sender.skipped >= constants.count) return XDP_DROP;
-  if (constants.late != GENERATE_CATCH_UP && now_ns - planned_ns > constants.late_ns) {
-    if (constants.late == GENERATE_SKIP) return skip(entry, status.measured);
+  __u64 slipped = 0;
+  if (constants.late == GENERATE_SLIP && now_ns - planned_ns > constants.late_ns) {
+    slipped = status.measured;
     planned_ns = slip(planned_ns, now_ns, status.measured);
+    status.measured = is_measured(planned_ns);
   }
   entry->planned_ns = planned_ns;
   status.state = due->decision.order ? LEDGER_WAITING : LEDGER_QUIET;
@@ -227,6 +261,7 @@ static __always_inline int send_next(struct xdp_md* context, __u64 now_ns) {
   }
   shared.sender.last_timestamp = timestamp;
   entry->sent_ns = now_ns;
+  entry->stamp_ns = shared.sender.starved_ns << 1 | slipped;
   *(volatile __u32*)&entry->word = *(__u32*)&status;
   shared.sender.doorbells += status.measured && shared.sender.pending == 0;
   shared.sender.next = number + 1;
@@ -234,7 +269,10 @@ static __always_inline int send_next(struct xdp_md* context, __u64 now_ns) {
   shared.sender.due += due->decision.order;
   shared.sender.measured += status.measured;
   shared.sender.quiet += status.measured && !due->decision.order;
-  if (constants.closed) shared.sender.allowed_ns = due->decision.order ? now_ns : now_ns + constants.quiet_ns;
+  if (constants.closed) {
+    shared.sender.allowed_ns = due->decision.order ? now_ns : now_ns + constants.quiet_ns;
+    shared.sender.full = in_flight() >= constants.window;
+  }
   return bpf_redirect(constants.interface, 0);
 }
 
@@ -343,6 +381,7 @@ static __noinline int settle(const struct order_words* came, __u64 now_ns) {
   entry->received_ns = now_ns;
   after.status.state = LEDGER_ANSWERED_BELOW;
   if (__sync_val_compare_and_swap(&entry->word, before.word, after.word) != before.word) return HAND_UP;
+  shared.judge.answered_ns = now_ns;
   shared.judge.answered++;
   shared.judge.next = number + 1;
   if (timestamp < shared.judge.newest) {
@@ -412,28 +451,44 @@ int judge(struct xdp_md* context) {
     shared.judge.received++;
     int verdict = dispatch(context, now_ns);
     if (verdict != HAND_UP) return verdict;
-    // User space judges it by the time at which it came here.
-    if (bpf_xdp_adjust_meta(context, -(int)sizeof now_ns) == 0) {
-      __u64* meta = (void*)(long)context->data_meta;
-      if ((void*)(meta + 1) <= (void*)(long)context->data) *meta = now_ns;
-    }
   }
-  int handed = bpf_redirect_map(&sockets, context->rx_queue_index, XDP_PASS);
+  // User space judges it by the time at which it came here: without that it gets none.
+  int handed = XDP_PASS;
+  if (bpf_xdp_adjust_meta(context, -(int)sizeof now_ns) == 0) {
+    __u64* meta = (void*)(long)context->data_meta;
+    if ((void*)(meta + 1) > (void*)(long)context->data) return XDP_ABORTED;
+    *meta = now_ns;
+    handed = bpf_redirect_map(&sockets, context->rx_queue_index, XDP_PASS);
+  }
   if (handed != XDP_REDIRECT) own->unserved++;
   return handed;
 }
 
 // trace_xdp_devmap_xmit(from, to, sent, drops, error): a driver took a batch of redirected frames, or not
 // all.
+struct ns_common {
+  unsigned int inum;
+} __attribute__((preserve_access_index));
+
+struct net {
+  struct ns_common ns;
+} __attribute__((preserve_access_index));
+
+typedef struct {
+  struct net* net;
+} possible_net_t;
+
 struct net_device {
   int ifindex;
+  possible_net_t nd_net;
 } __attribute__((preserve_access_index));
 
 SEC("tp_btf/xdp_devmap_xmit")
 int count_refused(__u64* arguments) {
   const struct net_device* to = (const struct net_device*)arguments[1];
   int drops = (int)arguments[3];
-  if (drops > 0 && to->ifindex == (int)constants.interface) __sync_fetch_and_add(&shared.refused, drops);
+  if (drops <= 0 || to->ifindex != (int)constants.interface) return 0;
+  if (to->nd_net.net->ns.inum == constants.network_namespace) __sync_fetch_and_add(&shared.refused, drops);
   return 0;
 }
 

@@ -30,9 +30,10 @@ struct generate_constants {
   __u64 count;    /* measured ticks to send */
   __u64 late_ns;  /* a tick that is later than this is skipped, or the schedule slips */
   __u32 interface;
-  __u32 queue;         /* whose orders are judged here */
-  __u32 mask;          /* entries - 1 */
-  __u32 header_length; /* 42, 46, 62 or 66 */
+  __u32 network_namespace; /* inode */
+  __u32 queue;             /* whose orders are judged here */
+  __u32 mask;              /* entries - 1 */
+  __u32 header_length;     /* 42, 46, 62 or 66 */
   __u32 closed;
   __u32 late; /* enum generate_late */
   __u32 window;
@@ -55,7 +56,6 @@ struct generate_interval {
 
 /* Of a histogram, what its counts don't say exactly. */
 struct generate_moments {
-  __u64 count;
   __u64 sum;
   __u64 min; /* ones' complement, so that zero means none yet */
   __u64 max;
@@ -91,15 +91,17 @@ struct generate_shared {
     __u64 allowed_ns; /* closed loop: when the next may go */
     __u64 last_timestamp;
     __u64 last_ns;
-    __u64 starved; /* turns in which no tick was ready that had to be */
+    __u64 starved_ns; /* time in which no tick was ready */
+    __u64 full;       /* closed loop: the last tick filled the window */
     __u64 stalls;
     __u64 failed; /* frames that could not be made */
     struct generate_interval log[GENERATE_STALLS];
   } sender __attribute__((aligned(64)));
   struct {
-    __u64 next;     /* the entry whose answer probably comes next */
-    __u64 received; /* datagrams for the order port */
-    __u64 answered; /* settled here, warm-up included */
+    __u64 next;        /* the entry whose answer probably comes next */
+    __u64 received;    /* datagrams for the order port */
+    __u64 answered_ns; /* when the last one was */
+    __u64 answered;    /* settled here, warm-up included */
     __u64 warmup_answered;
     __u64 reordered;
     __u64 newest; /* timestamp of the newest tick that was answered here */

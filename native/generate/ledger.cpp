@@ -214,7 +214,7 @@ bool Ledger::judge(const Order& order, uint64_t now_ns, uint64_t stamp_ns) noexc
   }
   if (!is_right(order, *found)) {
     fault(Verdict::wrong, &LedgerCounters::wrong);
-  } else if (was_missing || now_ns > found->sent_ns + config_.timeout_ns) {
+  } else if (was_missing || now_ns > deadline_ns(*found)) {
     fault(Verdict::late, &LedgerCounters::late);
   } else {
     add(measured ? &LedgerCounters::correct : &LedgerCounters::warmup_answered);
@@ -371,7 +371,7 @@ uint32_t Ledger::expire(uint64_t now_ns) noexcept {
     Entry& slot = entry(first_open_);
     if (slot.status.state == LEDGER_PLANNED) break;
     bool open = slot.status.state == LEDGER_WAITING || slot.status.state == LEDGER_QUIET;
-    if (open && now_ns <= slot.sent_ns + config_.timeout_ns) break;  // now may be a little before sent
+    if (open && now_ns <= deadline_ns(slot)) break;  // now may be a little before sent
     expired += expire_one(slot);
     leave(slot);
     first_open_++;

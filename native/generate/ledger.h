@@ -147,6 +147,12 @@ class Ledger {
   Histogram& latency_actual() noexcept { return latency_actual_; }
   Histogram& warmup() noexcept { return warmup_; }
 
+  // The process did not run until now: what was on its way then has that much longer.
+  void paused(uint64_t now_ns, uint64_t length_ns) noexcept {
+    pause_end_ns_ = now_ns;
+    pause_ns_ = length_ns;
+  }
+
   // What was planned and has not departed never will.
   void abandon() noexcept;
 
@@ -192,6 +198,10 @@ class Ledger {
   uint64_t extend(uint32_t low) const noexcept {
     return next_ - static_cast<uint32_t>(static_cast<uint32_t>(next_) - low);
   }
+  // Until when an answer is in time.
+  uint64_t deadline_ns(const Entry& entry) const noexcept {
+    return entry.sent_ns + config_.timeout_ns + (entry.sent_ns < pause_end_ns_ ? pause_ns_ : 0);
+  }
   Entry* find(const Order& order) noexcept;
   Entry* find_timestamp(uint64_t timestamp) noexcept;
   Entry* take_waiting(const Order& order) noexcept;
@@ -227,6 +237,8 @@ class Ledger {
   ledger_due* due_ = nullptr;  // of each entry: what must come back. Decided once, in the order of sending
   Below below_{};
   int64_t shift_ns_ = 0;
+  uint64_t pause_end_ns_ = 0;  // of the last one
+  uint64_t pause_ns_ = 0;
   std::vector<FrameTicks> frames_;  // a ring of the last frames; empty when a frame is a tick
   uint64_t frames_sent_ = 0;
   uint64_t next_ = 0;        // number of the next tick

@@ -28,7 +28,8 @@ struct ledger_entry {
   __u64 planned_ns;
   __u64 sent_ns;
   __u64 received_ns;
-  __u64 stamp_ns;   /* of leaving; of arrival while a stamp is awaited */
+  __u64 stamp_ns;   /* of leaving; of arrival while a stamp is awaited. Where an eBPF program sends: its
+                         starved_ns, times two, and one more if the schedule slipped */
   struct tick tick; /* its timestamp is unique, and grows from entry to entry */
   /* By the low bits of its number: matching by price or symbol, the next in the list of those that wait; of a
    * planned tick, the next in its frame. Where an eBPF program sends: the number of its headers, and in the

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
@@ -23,7 +24,6 @@ constexpr XdpObject OBJECT{generate_object, sizeof generate_object, "judge"};
 // net/bpf/test_run.c).
 constexpr uint32_t LARGEST_FRAME = 4096 - 256 - 320 - 2;
 constexpr int REST_MS = 1;
-constexpr int REPEAT = INT32_MAX / 64 * 64;  // so that only whole batches are run
 constexpr useconds_t END_PAUSE_US = 200;
 constexpr uint32_t FLAG_LIVE_FRAMES = 1u << 1;  // BPF_F_TEST_XDP_LIVE_FRAMES
 
@@ -60,6 +60,9 @@ XdpLiveIo::XdpLiveIo(const IoConfig& config, IoCounters& counters, const LivePro
              [&](XdpProgram& program) {
                generate_constants constants = wanted.constants;
                constants.interface = static_cast<uint32_t>(interface_index("xdp_live", config.link));
+               struct stat own {};
+               if (stat("/proc/thread-self/ns/net", &own) == 0)
+                 constants.network_namespace = static_cast<uint32_t>(own.st_ino);
                program.set_constants(&constants, sizeof constants);
                program.resize("entries", size_t{constants.mask} + 1);
                program.resize("dues", size_t{constants.mask} + 1);
@@ -96,6 +99,7 @@ XdpLiveIo::XdpLiveIo(const IoConfig& config, IoCounters& counters, const LivePro
     throw system_error(operation_text("xdp_live", config.link, "run a program with live frames"), error,
                        "live frames need Linux 5.18, CAP_BPF and CAP_NET_ADMIN");
   }
+  shared_->sender.calls = 0;
   notes_ = below_.notes();
   notes_.push_back("live frames from the kernel, " + std::to_string(batch_) + " to a batch");
   struct sigaction nothing {};
@@ -122,7 +126,9 @@ void XdpLiveIo::send() {
     changed_.wait(lock, [this] { return stage_.load() != Stage::wait; });
   }
   while (stage_.load() == Stage::send) {
-    if (int error = run_program(REPEAT); error != 0 && error != EINTR) {
+    // Only whole batches: the program counts them.
+    if (int error = run_program(INT32_MAX / static_cast<int>(batch_) * static_cast<int>(batch_));
+        error != 0 && error != EINTR) {
       failure_.store(error);
       break;
     }
@@ -168,6 +174,7 @@ void XdpLiveIo::rest() noexcept {
 
 void XdpLiveIo::settle() noexcept {
   below_.settle();
+  counters_.tx_invalid.set(shared_->sender.failed);
   counters_.xdp_tx_errors.set(__atomic_load_n(&shared_->refused, __ATOMIC_RELAXED));
   std::array<uint64_t, 2> sums{};
   if (!below_.program()->sum_cpus("owns", sums)) return;

@@ -178,7 +178,7 @@ class GenerateLoop {
     }
     if (measured) {
       if (transmission.counts()) counters_.sent.add(ticks.size());
-      counters_.measured_ns.set(sent_ns - warmup_end_ns_ - counters_.moved_ns.get());
+      note_measured(sent_ns);
       if (!transmission.lost) note_lateness(transmission.planned_ns, sent_ns);
     }
     feed_->release(transmission);
@@ -204,7 +204,10 @@ class GenerateLoop {
     bool back = passed_ns > uint64_t{1} << 63;
     if (back) role_.stalls.forget(last_ns + passed_ns);
     ++(back ? counters_.clock_back : counters_.pauses);
-    if (!back) counters_.paused_ns.add(passed_ns);
+    if (!back) {
+      counters_.paused_ns.add(passed_ns);
+      ledger_.paused(pauses_.last_ns(), passed_ns);
+    }
     move_schedule(passed_ns);
     allowed_ns_ += passed_ns;
     if (end_ns_ != UINT64_MAX) end_ns_ += passed_ns;
@@ -369,9 +372,15 @@ class GenerateLoop {
     }
     if (!measured) return;
     ++counters_.sent;
-    counters_.measured_ns.set(sent_ns - warmup_end_ns_ - counters_.moved_ns.get());
+    note_measured(sent_ns);
     note_lateness(planned_ns, sent_ns);
     check_count();
+  }
+
+  // From the first of the measured ticks on; pauses left out.
+  void note_measured(uint64_t sent_ns) noexcept {
+    if (first_sent_ns_ == 0) first_sent_ns_ = sent_ns - counters_.moved_ns.get();
+    counters_.measured_ns.set(sent_ns - first_sent_ns_ - counters_.moved_ns.get());
   }
 
   void note_lateness(uint64_t planned_ns, uint64_t sent_ns) noexcept {
@@ -500,6 +509,7 @@ class GenerateLoop {
   uint64_t number_ = 0;  // ticks taken from the schedule
   uint64_t start_ns_ = 0;
   uint64_t warmup_end_ns_ = 0;
+  uint64_t first_sent_ns_ = 0;  // of the measured ticks, moved as the schedule is
   uint64_t end_ns_ = 0;
   int64_t epoch_offset_ns_ = 0;
   uint64_t allowed_ns_ = 0;  // closed loop: when the window had room, or the pause was over

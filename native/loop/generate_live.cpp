@@ -12,6 +12,7 @@ namespace carom {
 namespace {
 
 constexpr uint64_t START_DELAY_NS = 1'000'000;
+constexpr uint64_t PROMPT_NS = 50'000'000;   // the sending program looks at the clock far more often
 constexpr uint64_t SETTLE_NS = 10'000'000;   // for answers that must not come
 constexpr uint64_t OPEN_NS = 2'000'000'000;  // for the kernel to begin
 constexpr uint64_t SHIFT_NS = 100'000'000;   // how often the two clocks are tied together anew
@@ -112,6 +113,8 @@ class LiveLoop {
     write(shared_.plan.running, 0);
     io_.end_sending();
     follow();
+    if (io_.failure() != 0)
+      role_.notes.push_back("the sending program ended early: " + errno_text(io_.failure()));
     count_unsent(now_ns);
     drain();
     ledger_.close();
@@ -138,6 +141,8 @@ class LiveLoop {
     shared_.sender.allowed_ns = start_ns;
     schedule_.start(start_ns);
     role_.stalls.begin(to_timeline(start_ns));
+    pauses_.begin(monotonic_ns());
+    ahead_.since_ns = start_ns;
     if (role_.on_measured_from) role_.on_measured_from(warmup_end_ns_ + static_cast<uint64_t>(epoch));
     fill();
     write(shared_.plan.running, 1);
@@ -148,6 +153,7 @@ class LiveLoop {
     fill();
     uint64_t now_ns = monotonic_ns();
     if (now_ns > shifted_ns_ + SHIFT_NS) shift();
+    if (uint64_t paused_ns = pauses_.turn(now_ns); paused_ns != 0) ledger_.paused(now_ns, paused_ns);
     receive();
     follow();
     if (config_.io.receives) settled_ += ledger_.expire(now_ns);
@@ -161,7 +167,10 @@ class LiveLoop {
     if (io_.failure() != 0) return true;
     uint64_t measured = read(shared_.sender.measured) + read(shared_.sender.skipped);
     if (config_.count != 0 && measured >= config_.count) return true;
-    uint64_t now_ns = monotonic_ns() - read(shared_.sender.paused_ns);
+    uint64_t now_ns = monotonic_ns();
+    // After a pause the sending program has to have seen it first.
+    if (now_ns > read(shared_.sender.last_ns) + PROMPT_NS) return false;
+    now_ns -= read(shared_.sender.paused_ns);
     if (config_.closed) return now_ns >= end_ns_;
     return now_ns >= end_ns_ && (all_sent() || now_ns - end_ns_ > config_.ledger.timeout_ns);
   }
@@ -209,7 +218,6 @@ class LiveLoop {
 
   // What the programs have done since the last time.
   void follow() noexcept {
-    take_stalls();
     Ledger::Below now{};
     now.answered = read(shared_.judge.answered);
     now.warmup_answered = read(shared_.judge.warmup_answered);
@@ -229,13 +237,16 @@ class LiveLoop {
     role_.counters.paused_ns.set(read(shared_.sender.paused_ns));
     role_.counters.moved_ns.set(read(shared_.sender.moved_ns));
     take_sends(now.taken);
+    take_stalls(read(shared_.sender.last_ns));
   }
 
-  void take_stalls() noexcept {
+  // Those that had ended by then.
+  void take_stalls(uint64_t until_ns) noexcept {
     uint64_t end = read(shared_.sender.stalls);
     if (end - stalls_ > GENERATE_STALLS) stalls_ = end - GENERATE_STALLS;
     for (; stalls_ < end; stalls_++) {
       generate_interval found = shared_.sender.log[stalls_ % GENERATE_STALLS];
+      if (found.end_ns > until_ns) return;
       role_.stalls.note({to_timeline(found.start_ns), to_timeline(found.end_ns)});
     }
   }
@@ -243,33 +254,52 @@ class LiveLoop {
   void take_sends(uint64_t end) noexcept {
     for (; sent_ < end; sent_++) {
       const ledger_entry& tick = entry(sent_);
-      if (tick.status.measured && tick.status.state != LEDGER_WITHHELD)
-        account_send(tick.planned_ns, tick.sent_ns);
+      take_stalls(tick.sent_ns);
+      if (!tick.status.measured) {
+        if (tick.sent_ns - tick.planned_ns <= config_.late_threshold_ns) ahead_of(tick);
+      } else if (tick.status.state == LEDGER_WITHHELD) {
+        count_cause(tick);
+      } else {
+        account_send(tick);
+      }
     }
   }
 
-  void account_send(uint64_t planned_ns, uint64_t sent_ns) noexcept {
-    uint64_t late_ns = sent_ns - planned_ns;
-    role_.counters.measured_ns.set(sent_ns - warmup_end_ns_ - read(shared_.sender.moved_ns));
+  void account_send(const ledger_entry& tick) noexcept {
+    uint64_t late_ns = tick.sent_ns - tick.planned_ns;
+    uint64_t moved_ns = read(shared_.sender.moved_ns);
+    if (first_sent_ns_ == 0) first_sent_ns_ = tick.sent_ns - moved_ns;
+    role_.counters.measured_ns.set(tick.sent_ns - first_sent_ns_ - moved_ns);
     role_.lateness.record(late_ns);
     if (!config_.closed) role_.pacing.sent(late_ns);
-    if (late_ns <= config_.late_threshold_ns) {
-      catching_up_ = false;
-      return;
-    }
+    if ((tick.stamp_ns & 1) != 0) count_cause(tick);  // the schedule slipped at it
+    if (late_ns <= config_.late_threshold_ns) return ahead_of(tick);
     ++role_.counters.late_sends;
-    if (role_.stalls.last_end_ns() > to_timeline(planned_ns)) catching_up_ = true;
-    uint64_t starved = read(shared_.sender.starved);
-    if (catching_up_) {
-      ++role_.counters.late_in_stall;
+    if (count_cause(tick) == DelayCauses::Cause::machine) ++role_.counters.late_in_stall;
+    role_.latest.offer(to_timeline(tick.planned_ns), to_timeline(tick.sent_ns));
+  }
+
+  void ahead_of(const ledger_entry& tick) noexcept {
+    ahead_ = {tick.sent_ns, role_.stalls.total_ns(), tick.stamp_ns >> 1};
+  }
+
+  // Where most of the time went since the sender was last ahead: it was stopped, no tick was ready, or it was
+  // busy with making frames and with the driver below.
+  DelayCauses::Cause count_cause(const ledger_entry& tick) noexcept {
+    uint64_t stalled_ns = role_.stalls.total_ns() - ahead_.stalled_ns;
+    uint64_t starved_ns = (tick.stamp_ns >> 1) - ahead_.starved_ns;
+    uint64_t whole_ns = tick.sent_ns - ahead_.since_ns;
+    uint64_t busy_ns = whole_ns - std::min(whole_ns, stalled_ns + starved_ns);
+    if (stalled_ns >= std::max(starved_ns, busy_ns)) {
       ++role_.counters.late_machine;
-    } else if (starved != starved_) {
-      ++role_.counters.late_carom;  // ticks were not planned in time
-    } else {
-      ++role_.counters.late_link;
+      return DelayCauses::Cause::machine;
     }
-    starved_ = starved;
-    role_.latest.offer(to_timeline(planned_ns), to_timeline(sent_ns));
+    if (starved_ns > busy_ns) {
+      ++role_.counters.late_carom;
+      return DelayCauses::Cause::carom;
+    }
+    ++role_.counters.late_link;
+    return DelayCauses::Cause::link;
   }
 
   void count_unsent(uint64_t now_ns) noexcept {
@@ -340,9 +370,14 @@ class LiveLoop {
   uint64_t warmup_end_ns_ = 0;
   uint64_t end_ns_ = 0;
   uint64_t shifted_ns_ = 0;
-  int64_t shift_ns_ = 0;  // from CLOCK_MONOTONIC to the timeline
-  uint64_t starved_ = 0;
-  bool catching_up_ = false;
+  int64_t shift_ns_ = 0;        // from CLOCK_MONOTONIC to the timeline
+  uint64_t first_sent_ns_ = 0;  // of the measured ticks
+  PauseWatch pauses_;
+  struct {
+    uint64_t since_ns = 0;
+    uint64_t stalled_ns = 0;
+    uint64_t starved_ns = 0;
+  } ahead_;  // when the sender was so last, and what there had been of the others
 };
 
 }  // namespace

@@ -40,7 +40,7 @@ struct GeneratorConfig {
 struct GeneratorCounters {
   Counter sent;           // measured ticks handed to the wire
   Counter unsent;         // measured ticks whose time came and that were not sent
-  Counter measured_ns;    // from the end of the warm-up to the last send, pauses left out
+  Counter measured_ns;    // from the first measured send to the last, pauses left out
   Counter late_sends;     // frames, later than the threshold
   Counter late_in_stall;  // of those, because of stalls of this core
   Counter skipped;        // measured ticks that were not sent because they were late

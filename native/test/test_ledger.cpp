@@ -346,6 +346,30 @@ void in_steps(Chance& chance) {
           200'000, true);
 }
 
+// What was on its way in a pause has that much longer; what was sent after it has not.
+void pause(Chance&) {
+  Ledger ledger({CAPACITY, TIMEOUT_NS, Match::clordid, false, DEFAULT});
+  ledger.use_own_memory();
+  auto send = [&](uint64_t timestamp, uint64_t now_ns) {
+    ledger.sent(Tick{{symbol_word("AAPL"), 9000, 100, timestamp}}, now_ns, now_ns, true);
+  };
+  auto answer = [&](uint64_t timestamp, uint64_t now_ns) {
+    uint8_t order[TRADING_ORDER_SIZE];
+    write_order(order, symbol_word("AAPL"), 9001, 100, 0, 0, timestamp);
+    ledger.received(order, sizeof order, now_ns, 0);
+  };
+  send(1, 1000);
+  send(2, 1001);
+  ledger.paused(1100 + 50'000, 50'000);
+  send(3, 52'000);
+  expect_equal(ledger.expire(1001 + TIMEOUT_NS + 49'000), 0, "expired in the pause");
+  answer(1, 1000 + TIMEOUT_NS + 50'000);
+  expect_equal(ledger.counters().correct.get(), 1, "in time, but for the pause");
+  expect_equal(ledger.expire(1002 + TIMEOUT_NS + 50'000), 1, "expired after it");
+  answer(3, 52'001 + TIMEOUT_NS);
+  expect_equal(ledger.counters().late.get(), 1, "late, as ever");
+}
+
 // A closed loop counts on it: each tick that must be answered gives its place in the window back exactly
 // once.
 void window(Chance& chance) {
@@ -368,6 +392,7 @@ void window(Chance& chance) {
 
 const Tests TESTS{
     {"ledger: as a naive one, matched by clOrdId", clordid},
+    {"ledger: a pause", pause},
     {"ledger: as a naive one, matched by clOrdId, with timestamps", clordid_stamped},
     {"ledger: as a naive one, matched by price", price},
     {"ledger: as a naive one, first in first out", fifo},
