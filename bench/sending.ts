@@ -14,7 +14,7 @@ import { createLab, type Lab, namespaceArguments } from "../lab/lab.js";
 import { CaromError } from "../native/error.js";
 import type { Report } from "../run/report.js";
 import { twoCores } from "./far_end.js";
-import { carom, execute } from "./program.js";
+import { carom, compile, compileBpf, execute } from "./program.js";
 import { type Arrivals, buildReceiver, type Receiver } from "./receiver.js";
 import { atLeast, type Goal, type SuiteResult, spread, spreadText } from "./spread.js";
 import { THRESHOLD, tickFrame, tickTable } from "./ticks.js";
@@ -24,6 +24,7 @@ const POLL_MS = 50;
 const WARM_MS = 500;
 const WINDOW = 512; // ticks in flight
 const LIVE = "carom xdp_live";
+const BARE = "bare live frames"; // the floor: from a table, without schedule, ledger or timestamps
 const TRAFGEN = "trafgen";
 const TCPREPLAY = "tcpreplay";
 const TESTPMD = "testpmd af_xdp";
@@ -34,6 +35,7 @@ interface Tool {
   readonly name: string;
   readonly executable: string; // "" for carom's own
   readonly command: readonly string[];
+  readonly input?: Buffer;
 }
 
 interface Sending {
@@ -49,10 +51,11 @@ export async function sending(
 ): Promise<SuiteResult> {
   const { near } = twoCores();
   const withReceiver = buildReceiver();
+  const bare = [compile("flood", ["core/thread.cpp"], ["-lbpf"]), compileBpf("flood")] as const;
   const directory = mkdtempSync(join(tmpdir(), "carom-bench-"));
   const lab = createLab();
   try {
-    const tools = toolsOf(lab, near, directory).filter(({ name, executable }) => {
+    const tools = toolsOf(lab, near, directory, bare).filter(({ name, executable }) => {
       const isThere = executable === "" || findTool(executable) !== undefined;
       if (!isThere) say(`  ${executable} is not installed: no comparison with ${name}`);
       return isThere;
@@ -75,7 +78,12 @@ export async function sending(
   }
 }
 
-function toolsOf(lab: Lab, core: number, directory: string): Tool[] {
+function toolsOf(
+  lab: Lab,
+  core: number,
+  directory: string,
+  [flood, object]: readonly [program: string, object: string],
+): Tool[] {
   const { generator, responder } = lab;
   const { frames } = tickTable(lab, 1);
   const size = tickFrame(lab, { symbol: "AAPL", price: THRESHOLD, quantity: 0, timestamp: 0n }).length;
@@ -104,6 +112,12 @@ function toolsOf(lab: Lab, core: number, directory: string): Tool[] {
       executable: "",
       // All of carom's threads on that core, not only the one that sends.
       command: ["taskset", "-c", String(core), ...carom("generate", ...options, "--cpu", String(core))],
+    },
+    {
+      name: BARE,
+      executable: "",
+      command: [flood, generator.namespace, generator.interfaceName, String(core), object, "0", "3600", "0"],
+      input: frames,
     },
     tool(
       TRAFGEN,
@@ -181,7 +195,9 @@ const CAGE = ["setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "-
 /** Lets a tool send, and counts at the far end, once it is on its way, for some seconds. */
 async function measure(tool: Tool, receiver: Receiver, seconds: number): Promise<Sending> {
   const [file = "", ...args] = [...CAGE, ...tool.command];
-  const child = spawn(file, args, { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(file, args, { stdio: ["pipe", "pipe", "pipe"] });
+  child.stdin.on("error", () => {}); // it ended: its status says why
+  child.stdin.end(tool.input);
   let said = "";
   child.stdout.on("data", (data: Buffer) => (said += data.toString()));
   child.stderr.on("data", (data: Buffer) => (said += data.toString()));
