@@ -35,7 +35,8 @@ struct generate_constants {
   __u32 mask;              /* entries - 1 */
   __u32 header_length;     /* 42, 46, 62 or 66 */
   __u32 closed;
-  __u32 late; /* enum generate_late */
+  __u32 flat_out; /* a closed loop that waits for nothing */
+  __u32 late;     /* enum generate_late */
   __u32 window;
   __u32 receives;
   __u32 batch;   /* frames between two flushes to the driver */
@@ -73,12 +74,14 @@ struct generate_shared {
     __u64 running; /* 0: nothing is sent */
   } plan __attribute__((aligned(64)));
   struct {
-    __u64 next;     /* entries before this were sent */
-    __u64 due;      /* of them, those to be answered */
-    __u64 measured; /* of them, those after the warm-up */
-    __u64 quiet;    /* of these, those not to be answered */
-    __u64 calls;
+    __u64 next;       /* entries before this were sent */
+    __u64 due;        /* of them, those to be answered */
+    __u64 measured;   /* of them, those after the warm-up */
+    __u64 quiet;      /* of these, those not to be answered */
+    __u64 alive;      /* 1: the program runs */
+    __u64 at;         /* place in the batch; one before it at the start */
     __u64 pending;    /* frames since the last flush */
+    __u64 first_ns;   /* when the first measured tick was sent */
     __u64 doorbells;  /* flushes with measured frames */
     __u64 passed;     /* entries that were skipped */
     __u64 skipped;    /* of them, measured ticks */

@@ -99,7 +99,8 @@ XdpLiveIo::XdpLiveIo(const IoConfig& config, IoCounters& counters, const LivePro
     throw system_error(operation_text("xdp_live", config.link, "run a program with live frames"), error,
                        "live frames need Linux 5.18, CAP_BPF and CAP_NET_ADMIN");
   }
-  shared_->sender.calls = 0;
+  shared_->sender.alive = 0;
+  shared_->sender.at = batch_ - 1;
   notes_ = below_.notes();
   notes_.push_back("live frames from the kernel, " + std::to_string(batch_) + " to a batch");
   struct sigaction nothing {};

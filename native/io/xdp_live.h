@@ -42,7 +42,7 @@ class XdpLiveIo {
   void end_sending() noexcept;
 
   // Whether the sending program has run at all, and whether it ended by itself, which it never should.
-  bool sends() const noexcept { return __atomic_load_n(&shared_->sender.calls, __ATOMIC_RELAXED) > 0; }
+  bool sends() const noexcept { return __atomic_load_n(&shared_->sender.alive, __ATOMIC_RELAXED) != 0; }
   int failure() const noexcept { return failure_.load(std::memory_order_relaxed); }  // errno, 0 for none
 
   // Orders that were handed up. Their stamps are of CLOCK_MONOTONIC.

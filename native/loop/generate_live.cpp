@@ -74,6 +74,7 @@ LivePrograms programs_of(const GeneratorConfig& config) {
   constants.queue = config.io.queue;
   constants.mask = config.ledger.capacity - 1;
   constants.closed = config.closed;
+  constants.flat_out = config.flat_out;
   constants.window = config.window;
   constants.receives = config.io.receives;
   constants.batch = batch_of(config);
@@ -252,6 +253,10 @@ class LiveLoop {
   }
 
   void take_sends(uint64_t end) noexcept {
+    if (config_.flat_out) {  // there is no schedule to be late for
+      sent_ = end;
+      return note_measured(read(shared_.sender.last_ns));
+    }
     for (; sent_ < end; sent_++) {
       const ledger_entry& tick = entry(sent_);
       take_stalls(tick.sent_ns);
@@ -267,9 +272,7 @@ class LiveLoop {
 
   void account_send(const ledger_entry& tick) noexcept {
     uint64_t late_ns = tick.sent_ns - tick.planned_ns;
-    uint64_t moved_ns = read(shared_.sender.moved_ns);
-    if (first_sent_ns_ == 0) first_sent_ns_ = tick.sent_ns - moved_ns;
-    role_.counters.measured_ns.set(tick.sent_ns - first_sent_ns_ - moved_ns);
+    note_measured(tick.sent_ns);
     role_.lateness.record(late_ns);
     if (!config_.closed) role_.pacing.sent(late_ns);
     if ((tick.stamp_ns & 1) != 0) count_cause(tick);  // the schedule slipped at it
@@ -277,6 +280,13 @@ class LiveLoop {
     ++role_.counters.late_sends;
     if (count_cause(tick) == DelayCauses::Cause::machine) ++role_.counters.late_in_stall;
     role_.latest.offer(to_timeline(tick.planned_ns), to_timeline(tick.sent_ns));
+  }
+
+  // From the first of the measured ticks on; pauses left out.
+  void note_measured(uint64_t sent_ns) noexcept {
+    uint64_t first_ns = read(shared_.sender.first_ns);
+    if (first_ns == 0 || sent_ns < first_ns) return;
+    role_.counters.measured_ns.set(sent_ns - first_ns - read(shared_.sender.moved_ns));
   }
 
   void ahead_of(const ledger_entry& tick) noexcept {
@@ -370,8 +380,7 @@ class LiveLoop {
   uint64_t warmup_end_ns_ = 0;
   uint64_t end_ns_ = 0;
   uint64_t shifted_ns_ = 0;
-  int64_t shift_ns_ = 0;        // from CLOCK_MONOTONIC to the timeline
-  uint64_t first_sent_ns_ = 0;  // of the measured ticks
+  int64_t shift_ns_ = 0;  // from CLOCK_MONOTONIC to the timeline
   PauseWatch pauses_;
   struct {
     uint64_t since_ns = 0;
