@@ -24,6 +24,7 @@ const POLL_MS = 50;
 const WARM_MS = 500;
 const WINDOW = 512; // ticks in flight
 const LIVE = "carom xdp_live";
+const PLANNED_ELSEWHERE = "the same, planned on another core";
 const BARE = "bare live frames"; // the floor: from a table, without schedule, ledger or timestamps
 const TRAFGEN = "trafgen";
 const TCPREPLAY = "tcpreplay";
@@ -112,6 +113,11 @@ function toolsOf(
       executable: "",
       // All of carom's threads on that core, not only the one that sends.
       command: ["taskset", "-c", String(core), ...carom("generate", ...options, "--cpu", String(core))],
+    },
+    {
+      name: PLANNED_ELSEWHERE,
+      executable: "",
+      command: carom("generate", ...options, "--cpu", String(core)),
     },
     {
       name: BARE,

@@ -51,7 +51,7 @@
         "core/clock.cpp", "core/stall.cpp", "core/thread.cpp",
         "filter/packet_filter.cpp",
         "generate/arrival.cpp", "generate/feed.cpp", "generate/ledger.cpp",
-        "io/af_packet.cpp", "io/af_xdp.cpp", "io/arrivals.cpp", "io/driver_counters.cpp", "io/launch_time.cpp", "io/socket.cpp", "io/timestamping.cpp", "io/udp.cpp", "io/xdp.cpp", "io/xdp_features.cpp", "io/xdp_holder.cpp", "io/xdp_live.cpp", "io/xdp_pass.cpp", "io/xdp_program.cpp",
+        "io/af_packet.cpp", "io/af_xdp.cpp", "io/arrivals.cpp", "io/driver_counters.cpp", "io/netdev.cpp", "io/socket.cpp", "io/timestamping.cpp", "io/udp.cpp", "io/xdp.cpp", "io/xdp_holder.cpp", "io/xdp_live.cpp", "io/xdp_pass.cpp", "io/xdp_program.cpp",
         "loop/backends.cpp", "loop/generate_live.cpp", "loop/respond.cpp", "loop/role.cpp"
       ],
       "cflags_cc": ["-isystem", "<!(node -p \"require('path').resolve(require('node-addon-api').include_dir)\")"],

@@ -12,7 +12,7 @@
 #include "addon/roles.h"
 #include "core/clock.h"
 #include "core/thread.h"
-#include "io/launch_time.h"
+#include "io/netdev.h"
 #include "io/timestamping.h"
 #include "io/xdp_pass.h"
 #include "loop/backends.h"

@@ -14,7 +14,7 @@
 #include "core/error.h"
 #include "core/thread.h"
 #include "generate.bpf.h"
-#include "io/xdp_features.h"
+#include "io/netdev.h"
 
 namespace carom {
 namespace {

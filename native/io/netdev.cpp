@@ -1,7 +1,8 @@
-#include "io/xdp_features.h"
+#include "io/netdev.h"
 
 #include <linux/genetlink.h>
 #include <linux/netlink.h>
+#include <net/if.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -18,7 +19,9 @@ namespace {
 constexpr uint8_t DEV_GET = 1;                 // NETDEV_CMD_DEV_GET
 constexpr uint16_t DEV_IFINDEX = 1;            // NETDEV_A_DEV_IFINDEX
 constexpr uint16_t DEV_XDP_FEATURES = 3;       // NETDEV_A_DEV_XDP_FEATURES
+constexpr uint16_t DEV_XSK_FEATURES = 6;       // NETDEV_A_DEV_XSK_FEATURES
 constexpr uint64_t TAKES_REDIRECTED = 1 << 2;  // NETDEV_XDP_ACT_NDO_XMIT
+constexpr uint64_t HAS_LAUNCH_TIME = 1 << 2;   // NETDEV_XSK_FLAGS_TX_LAUNCH_TIME_FIFO
 
 // The attributes of a generic netlink answer; everything in it is checked for its bounds.
 class Attributes {
@@ -74,7 +77,8 @@ std::span<const uint8_t> bytes_of(const T& value) {
   return {reinterpret_cast<const uint8_t*>(&value), sizeof value};
 }
 
-std::optional<uint64_t> xdp_features(uint32_t interface) {
+// One of the numbers that the kernel knows of an interface; nothing where it does not.
+std::optional<uint64_t> device_number(uint32_t interface, uint16_t attribute) {
   Fd fd(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC));
   if (!fd.open()) return std::nullopt;
   timeval patience{1, 0};
@@ -86,18 +90,25 @@ std::optional<uint64_t> xdp_features(uint32_t interface) {
                     .find<uint16_t>(CTRL_ATTR_FAMILY_ID);
   if (!family) return std::nullopt;
   return Attributes(ask(fd.get(), *family, DEV_GET, DEV_IFINDEX, bytes_of(interface), answer))
-      .find<uint64_t>(DEV_XDP_FEATURES);
+      .find<uint64_t>(attribute);
 }
 
 }  // namespace
 
 std::string redirect_lack(const Link& link) {
-  auto features = xdp_features(static_cast<uint32_t>(interface_index("xdp_live", link)));
+  auto interface = static_cast<uint32_t>(interface_index("xdp_live", link));
+  auto features = device_number(interface, DEV_XDP_FEATURES);
   if (!features || (*features & TAKES_REDIRECTED) != 0) return "";
   return "the driver of " + link.interface_name +
          " takes no redirected frames (ndo_xdp_xmit), or not while it is as it is: a veth does only while "
          "its "
          "other end has an XDP program or GRO on";
+}
+
+bool has_launch_time(const Link& link) {
+  uint32_t interface = if_nametoindex(link.interface_name.c_str());
+  if (interface == 0) return false;
+  return (device_number(interface, DEV_XSK_FEATURES).value_or(0) & HAS_LAUNCH_TIME) != 0;
 }
 
 }  // namespace carom
