@@ -95,7 +95,8 @@ for (const backend of backendsOf("generator")) {
     assertAllRight(report);
     assert.is(report.ticks.sent, 2000);
     assert.is(report.certificate, null, "there is no schedule");
-    assert.ok(report.rates.sent_pps > 10_000, `${report.rates.sent_pps} a second`);
+    const { sent_pps } = report.rates;
+    assert.ok(sent_pps > 10_000 && sent_pps < 1e9, `${sent_pps} a second`);
   });
 }
 

@@ -228,7 +228,9 @@ static __always_inline void look_at_clock(__u64 now_ns, int begins) {
   if (passed_ns > GENERATE_PAUSE_NS) note_pause(passed_ns);
 }
 
-static __always_inline int send_next(struct xdp_md* context, __u64 now_ns) {
+// `now` is brought up to date where the clock is read again.
+static __always_inline int send_next(struct xdp_md* context, __u64* now) {
+  __u64 now_ns = *now;
   __u64 number = shared.sender.next;
   if (constants.late == GENERATE_SKIP) number = skip_late(number, now_ns);
   if (number == *(volatile __u64*)&shared.plan.ready) {
@@ -240,9 +242,9 @@ static __always_inline int send_next(struct xdp_md* context, __u64 now_ns) {
   if (!entry) return XDP_ABORTED;
   __u8 order = 0;
   if (constants.receives) {
-    struct ledger_due* due = bpf_map_lookup_elem(&dues, &place);
-    if (!due) return XDP_ABORTED;
-    order = due->decision.order;
+    struct ledger_due* must = bpf_map_lookup_elem(&dues, &place);
+    if (!must) return XDP_ABORTED;
+    order = must->decision.order;
   }
   if (constants.flat_out) {
     entry->planned_ns = now_ns;
@@ -259,7 +261,9 @@ static __always_inline int send_next(struct xdp_md* context, __u64 now_ns) {
   __u64 scheduled_ns = entry->planned_ns + shared.sender.slid_ns;
   __u64 planned_ns = constants.closed ? entry->planned_ns : scheduled_ns + shared.sender.paused_ns;
   if (planned_ns - shared.sender.paused_ns >= shared.plan.end_ns) return XDP_DROP;
-  if (!is_time(planned_ns, &now_ns)) return XDP_DROP;
+  int due = is_time(planned_ns, &now_ns);
+  *now = now_ns;
+  if (!due) return XDP_DROP;
   struct ledger_status status = {};
   status.measured = is_measured(planned_ns);
   if (status.measured && shared.sender.measured + shared.sender.skipped >= constants.count) return XDP_DROP;
@@ -287,6 +291,7 @@ static __always_inline int send_next(struct xdp_md* context, __u64 now_ns) {
   shared.sender.next = number + 1;
   shared.sender.pending++;
   if (status.measured && shared.sender.measured == 0) shared.sender.first_ns = now_ns;
+  shared.sender.sent_ns = now_ns;
   shared.sender.due += order;
   shared.sender.measured += status.measured;
   shared.sender.quiet += status.measured && !order;
@@ -310,11 +315,11 @@ int send(struct xdp_md* context) {
   __u64 now_ns = shared.sender.last_ns;
   // Nobody waits for what is sent without a schedule, and without answers: one reading of the clock does for
   // a batch.
-  if (at == 0 || !constants.flat_out || constants.receives) {
+  if (at == 0 || now_ns == 0 || !constants.flat_out || constants.receives) {
     now_ns = bpf_ktime_get_ns();
     look_at_clock(now_ns, at == 0);
   }
-  int verdict = send_next(context, now_ns);
+  int verdict = send_next(context, &now_ns);
   shared.sender.last_ns = now_ns;
   return verdict;
 }

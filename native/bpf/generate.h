@@ -82,6 +82,7 @@ struct generate_shared {
     __u64 at;         /* place in the batch; one before it at the start */
     __u64 pending;    /* frames since the last flush */
     __u64 first_ns;   /* when the first measured tick was sent */
+    __u64 sent_ns;    /* when the last tick was */
     __u64 doorbells;  /* flushes with measured frames */
     __u64 passed;     /* entries that were skipped */
     __u64 skipped;    /* of them, measured ticks */

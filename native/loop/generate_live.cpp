@@ -238,7 +238,8 @@ class LiveLoop {
     role_.counters.paused_ns.set(read(shared_.sender.paused_ns));
     role_.counters.moved_ns.set(read(shared_.sender.moved_ns));
     take_sends(now.taken);
-    take_stalls(read(shared_.sender.last_ns));
+    uint64_t until_ns = read(shared_.sender.last_ns);
+    take_stalls(until_ns == 0 ? UINT64_MAX : until_ns);  // 0: it has ended
   }
 
   // Those that had ended by then.
@@ -255,7 +256,7 @@ class LiveLoop {
   void take_sends(uint64_t end) noexcept {
     if (config_.flat_out) {  // there is no schedule to be late for
       sent_ = end;
-      return note_measured(read(shared_.sender.last_ns));
+      return note_measured(read(shared_.sender.sent_ns));
     }
     for (; sent_ < end; sent_++) {
       const ledger_entry& tick = entry(sent_);
