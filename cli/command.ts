@@ -1,5 +1,6 @@
 /** What a command is, and how its table of options becomes flags, a configuration file and help. */
 
+import { writeFileSync } from "node:fs";
 import { Command } from "commander";
 import { readConfigFile, resolveValues, type Texts } from "../config/file.js";
 import { flagName, keyName, type OptionTable, type Values } from "../config/option.js";
@@ -128,4 +129,14 @@ function makeContext(args: readonly string[], json: boolean): Context {
 /** Two options that exclude each other. @throws CaromError (usage) */
 export function refuseTogether(first: string, second: string, why: string): never {
   throw new CaromError("usage", `--${flagName(first)} with --${flagName(second)}`, why, "give one of them");
+}
+
+/** Writes a file that was asked for. @throws CaromError (environment) */
+export function writeAsked(path: string, content: string): void {
+  try {
+    writeFileSync(path, content);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new CaromError("environment", `write ${path}`, code ?? message, "choose another path");
+  }
 }

@@ -1,13 +1,11 @@
 /** carom limit: the highest rate that a device takes, and its latency below it. */
 
-import { writeFileSync } from "node:fs";
-import { CaromError } from "../native/error.js";
 import { measureLimit } from "../run/limit.js";
 import { limitOptions } from "../run/limit_options.js";
 import type { LimitReport } from "../run/limit_report.js";
 import { limitSvg } from "../run/limit_svg.js";
 import { beginLine, limitLines, trialLine } from "../run/limit_text.js";
-import { type Context, defineCommand } from "./command.js";
+import { type Context, defineCommand, writeAsked } from "./command.js";
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
@@ -48,7 +46,7 @@ export const command = defineCommand({
       });
       for (const line of limitLines(report)) context.say(line);
       context.result(report);
-      if (values.svg !== undefined) write(values.svg, limitSvg(report));
+      if (values.svg !== undefined) writeAsked(values.svg, limitSvg(report));
       return statusOf(report);
     } finally {
       for (const signal of SIGNALS) process.off(signal, onSignal);
@@ -69,13 +67,4 @@ function progress({ json }: Context) {
     onBegin: (begun: Parameters<typeof beginLine>[0]) => write(`${beginLine(begun)}\r`),
     onEnd: (...ended: Parameters<typeof trialLine>) => write(`${trialLine(...ended)}\n`),
   };
-}
-
-function write(path: string, content: string): void {
-  try {
-    writeFileSync(path, content);
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw new CaromError("environment", `write ${path}`, code ?? message, "choose another path");
-  }
 }

@@ -1,6 +1,5 @@
 /** carom profile: what a profile looks like, without sending it. */
 
-import { writeFileSync } from "node:fs";
 import pc from "picocolors";
 import { optionGroup } from "../config/option.js";
 import { strategyOptions } from "../config/strategy.js";
@@ -11,9 +10,8 @@ import { type FeedSampled, sampleFigures } from "../generator/figures.js";
 import { type FrameShape, linkRate, shapeLines } from "../generator/frames.js";
 import { loadProfile, readyProfiles } from "../generator/profile.js";
 import { feedSvg } from "../generator/svg.js";
-import { CaromError } from "../native/error.js";
 import { bar } from "../run/text.js";
-import { type Context, defineCommand } from "./command.js";
+import { type Context, defineCommand, writeAsked } from "./command.js";
 import { formatTable } from "./table.js";
 
 const sample = optionGroup("Sample");
@@ -65,7 +63,7 @@ export const command = defineCommand({
       ceiling_pps: profile!.ceiling,
       ...figures,
     });
-    if (values.svg !== undefined) write(values.svg, feedSvg(profile!.name, found));
+    if (values.svg !== undefined) writeAsked(values.svg, feedSvg(profile!.name, found));
     return 0;
   },
 });
@@ -78,15 +76,6 @@ function listProfiles(linkSpeed: number, context: Context): number {
   }
   context.result({ profiles: profiles.map(({ name, description }) => ({ name, description })) });
   return 0;
-}
-
-function write(path: string, content: string): void {
-  try {
-    writeFileSync(path, content);
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw new CaromError("environment", `write ${path}`, code ?? message, "choose another path");
-  }
 }
 
 function profileLines(feed: Feed, found: FeedSampled): string[] {

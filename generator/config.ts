@@ -29,7 +29,7 @@ const what = optionGroup("What is sent");
 const when = optionGroup("When");
 const where = optionGroup("Where to");
 
-const MAX_RATE = 1e9; // a second
+export const MAX_RATE = 1e9; // a second
 const MAX_TIMEOUT_NS = 59e9; // the histogram ends at 60 s
 
 /** What is sent, when and where to: without anything about answers. */

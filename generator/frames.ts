@@ -11,7 +11,7 @@ const FRAME_MIN = 64; // IEEE 802.3 §4.4.2, FCS included
 export const BETWEEN_FRAMES = 20; // preamble and start 8, gap 12: IEEE 802.3 §3.1.1, §4.4.2
 const LONGEST_NS = 10e9; // that anything may be held back
 const REORDER_MAX = 0.5;
-const HELD_BACK = 64; // datagrams that may be held back at a time (native/generate/feed.cpp)
+const REORDER_BY_MAX = 64; // what is held back meanwhile has room in native/generate/feed.cpp
 const MOST = 2048;
 export const SIZE_MAX = 9234; // bytes: an MTU of 9,216, and the frame around it
 
@@ -41,7 +41,7 @@ const bytes = text(`a range of the ${marketData.size} bytes of a tick, such as 8
 const impairmentShape = {
   loss: part().optional(),
   duplicate: part().optional(),
-  reorder: map("reorder", { ratio: part(REORDER_MAX), by: whole(1, HELD_BACK).optional() }).optional(),
+  reorder: map("reorder", { ratio: part(REORDER_MAX), by: whole(1, REORDER_BY_MAX).optional() }).optional(),
   delay: duration(0, LONGEST_NS).optional(),
   jitter: duration(0, LONGEST_NS).optional(),
   corrupt: map("corrupt", { ratio: part(), bytes: bytes.optional() }).optional(),

@@ -4,9 +4,9 @@ import { dirname, join } from "node:path";
 import { type Document, readBounded, readDocument } from "../config/document.js";
 import { ioOptions } from "../config/io.js";
 import { line, list, map, validateDocument, whole } from "../config/shape.js";
-import { ipAddress } from "../config/values.js";
+import { ipAddress, rate } from "../config/values.js";
 import { asCaromError, CaromError } from "../native/error.js";
-import { sendOptions } from "./config.js";
+import { MAX_RATE, sendOptions } from "./config.js";
 import { readyProfiles } from "./profile.js";
 
 export const STREAMS_MAX = 64; // of a run
@@ -18,7 +18,7 @@ const streamSchema = map("a stream", {
   name: line("a name").optional(),
   thread: whole(0, THREADS_MAX - 1).optional(),
   profile: sendOptions.profile.type.optional(),
-  rate: sendOptions.rate.type.optional(),
+  rate: rate(MAX_RATE).optional(), // of several streams none can have all that goes
   scale: sendOptions.scale.type.optional(),
   scale_by: sendOptions.scaleBy.type.optional(),
   seed: sendOptions.seed.type.optional(),

@@ -168,7 +168,7 @@ async function complete(
   const responder = withResponder
     ? responderPlan(lab.responder, values, generator, cores, generator.breakdownEvery)
     : null;
-  const certificate = isOpen(values) ? planCertificate(values, generator, lab, responder) : null;
+  const certificate = isOpen(values) ? planCertificate(values, generator, streams, lab, responder) : null;
   const passing = [
     ...(takesXdpBack(lab, generator, responder) ? [link] : []),
     ...(takesXdpSent(lab, generator, responder, certificate) ? [lab!.responder] : []),
@@ -216,11 +216,11 @@ function totalFeed(feeds: readonly Feed[]): Feed {
 }
 
 /** The responder's queues: in the lab those by which the threads' ticks come, too. */
-function servedQueues({ queues, queue, backend, responderBackend }: RunValues, threads: number): number[] {
-  const other = responderBackend ?? backend;
-  if (threads === 1 || backend !== "af_xdp" || (other !== "af_xdp" && other !== "xdp")) return queues;
-  const needed = Array.from({ length: threads }, (_, thread) => queue + thread);
-  return [...new Set([...queues, ...needed])];
+function servedQueues(values: RunValues, threads: number): number[] {
+  const isQueued = values.backend === "af_xdp" && hasProgram(responderBackend(values));
+  if (threads === 1 || !isQueued) return values.queues;
+  const needed = Array.from({ length: threads }, (_, thread) => values.queue + thread);
+  return [...new Set([...values.queues, ...needed])];
 }
 
 /** With several threads, --cpu names the core of the first one, and the others have the next. */

@@ -1,6 +1,9 @@
 /** Who stamps the ticks that arrive at the far end, for the certificate; or why nobody does. */
 
+import { hasProgram } from "../config/io.js";
 import type { Tolerance } from "../config/values.js";
+import type { PlannedStream } from "../generator/config.js";
+import { isPlain } from "../generator/frames.js";
 import type { Lab } from "../lab/lab.js";
 import { launchTimeText } from "../lab/launch_time.js";
 import { CaromError } from "../native/error.js";
@@ -26,10 +29,16 @@ interface Wanted {
   readonly tolerance?: readonly Tolerance[] | undefined;
 }
 
+/** Whether there is one stream, each tick of it in a frame of its own, and at its time. */
+function isAlone(streams: readonly PlannedStream[]): boolean {
+  return streams.length === 1 && isPlain(streams[0]!.feed.shape);
+}
+
 /** @throws CaromError (environment) when arrivals have to be stamped and can't be */
 function planReceiver(
   { arrivals = "auto", tolerance }: Wanted,
   generator: GeneratorConfig,
+  streams: readonly PlannedStream[],
   lab: Lab | null,
   responder: ResponderPlan | null,
 ): ReceiverPlan {
@@ -39,16 +48,16 @@ function planReceiver(
   const isWanted = arrivals === "on" || !generator.io.receives || tolerance !== undefined;
   if (!isWanted) return nobody("not asked for, as it would be part of each round trip (--arrivals on)");
   const name = lab.responder.interfaceName;
-  if (!isPlain(generator)) {
+  if (!isAlone(streams)) {
     const detail =
-      generator.streams.length > 1
+      streams.length > 1
         ? "of several streams the far end can't tell which one a tick is of"
         : "not every tick arrives alone and at its planned time, as it was asked for";
     if (arrivals === "on")
       throw new CaromError("usage", "--arrivals on", detail, "leave out packing, lines and impairment");
     return nobody(detail);
   }
-  if (responder !== null && ["af_xdp", "xdp"].includes(responder.io.backend))
+  if (responder !== null && hasProgram(responder.io.backend))
     return { by: "responder", reason: `stamped on ${name} by the responder's XDP program, kernel clock` };
   if (!hasXdpProgram(lab.responder))
     return { by: "program", reason: `stamped on ${name} by an XDP program of its own, kernel clock` };
@@ -58,29 +67,22 @@ function planReceiver(
   return nobody(detail);
 }
 
-/** Whether every tick goes out alone, on one line, at its planned time, and nothing is done to it. */
-function isPlain({ streams }: GeneratorConfig): boolean {
-  const [stream] = streams;
-  const [line] = stream!.lines;
-  const isAlone = streams.length === 1 && stream!.lines.length === 1 && stream!.packing.most === 1;
-  return isAlone && line!.skewNs === 0 && line!.impairment === null;
-}
-
 /** @throws CaromError (usage, environment) */
 export function planCertificate(
   values: Wanted,
   generator: GeneratorConfig,
+  streams: readonly PlannedStream[],
   lab: Lab | null,
   responder: ResponderPlan | null,
 ): CertificatePlan {
-  if (generator.late === "skip" && !isPlain(generator)) {
+  if (generator.late === "skip" && !isAlone(streams)) {
     const detail =
       "a datagram of several ticks, on several lines or with impairment is not left out for being late";
     throw new CaromError("usage", "--late skip", detail, "use --late catch-up or slip");
   }
   return {
     tolerances: values.tolerance ?? [],
-    receiver: planReceiver(values, generator, lab, responder),
+    receiver: planReceiver(values, generator, streams, lab, responder),
     pacing:
       generator.io.backend === "xdp_live"
         ? "spinning on CLOCK_MONOTONIC, in the kernel"

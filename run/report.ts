@@ -128,7 +128,7 @@ export function makeReport(command: "run" | "generate", plan: Plan, found: Measu
   const n = (name: string) => c[name] ?? 0;
   const answered = n("correct") + n("wrong") + n("late");
   const expectsAnswers = plan.generator.io.receives;
-  const measured_s = Math.max(1e-9, n("measured_ns") / 1e9);
+  const sent_pps = Math.max(0, n("sent") - 1) / Math.max(1e-9, n("measured_ns") / 1e9);
   const logs = [...generator.threads, ...(responder?.threads ?? [])].map(({ stalls }) => stalls);
   const balances = balancesOf(n, answered, plan, found);
   const certificate = certificateOf(plan, found);
@@ -149,8 +149,8 @@ export function makeReport(command: "run" | "generate", plan: Plan, found: Measu
       unstamped: n("unstamped"),
     },
     rates: {
-      sent_pps: Math.max(0, n("sent") - 1) / measured_s, // so many gaps lie between the first and the last
-      answered_pps: answered / measured_s,
+      sent_pps, // so many gaps lie between the first and the last
+      answered_pps: n("sent") === 0 ? 0 : (sent_pps * answered) / n("sent"),
     },
     verdicts: {
       correct: n("correct"),

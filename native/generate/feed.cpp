@@ -8,7 +8,8 @@ namespace {
 
 constexpr uint32_t NONE = UINT32_MAX;
 constexpr uint32_t SMALLEST = 4096;  // datagrams on their way
-constexpr uint32_t HELD_BACK = 64;   // of a line at a time, to be overtaken
+constexpr uint32_t HELD_BACK = 256;  // of a line at a time, to be overtaken: four times the mean of the most
+                                     // that can be asked for, half of them by 64
 constexpr double MARGIN = 2;         // the peak of a feed is what 50 ms hardly ever exceed
 constexpr double ALWAYS = 0x1p64;
 

@@ -374,7 +374,7 @@ class GenerateLoop {
     if (!measured) return;
     ++counters_.sent;
     note_measured(sent_ns);
-    note_lateness(planned_ns, sent_ns);
+    if (!config_.flat_out) note_lateness(planned_ns, sent_ns);
     check_count();
   }
 
