@@ -171,6 +171,20 @@ test("what was withheld or copied on purpose is a term of its own, and no fault"
   assert.match(text, "3 ticks: lost or spoilt on purpose");
 });
 
+test("rates are between the first and the last tick, and one tick has none", () => {
+  const { rates } = measured({
+    sent: 5,
+    measured_ns: 2e9,
+    missing: 0,
+    quiet: 1,
+    correct: 4,
+    received: 4,
+  }).report;
+  assert.equal(rates, { sent_pps: 2, answered_pps: 1.6 });
+  const one = measured({ sent: 1, measured_ns: 0, missing: 0, quiet: 0, correct: 1, received: 1 }).report;
+  assert.equal(one.rates, { sent_pps: 0, answered_pps: 0 });
+});
+
 test("two orders in one frame are no fault", () => {
   assert.equal(measured({}, [], { rx_packets: 1 }).report.faults, ["1 missing"]);
 });

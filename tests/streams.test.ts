@@ -335,6 +335,7 @@ test("a mistake in the file is told with line and column", () =>
 /** What contradicts a file of streams, or several threads. */
 const REFUSED: readonly (readonly [content: string, args: string, complaint: RegExp])[] = [
   [A, "--rate 1k", /--rate with --streams/],
+  ["- rate: max\n", "", /:1:9: "max" is not a rate a second/],
   [A, "--profile steady", /--profile with --streams/],
   [A, "--window 2", /--window with --streams/],
   [A, "--scale 2x", /--scale with --streams/],
