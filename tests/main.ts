@@ -1,6 +1,7 @@
 /**
  * Runs the tests: the lint step, then each test file in a process of its own, one after the other, because some
- * of them measure; and at the end, that nothing is left behind.
+ * of them measure; those that need no network meanwhile take what time the others leave; and at the end, that
+ * nothing is left behind.
  *
  * node dist/tests/main.js [TEXT…]   only those with one of the texts in their names
  *
@@ -20,8 +21,24 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const COMPILED = fileURLToPath(new URL(".", import.meta.url));
 const TIMEOUT_MS = 15 * 60_000; // for one file
 const GRACE_MS = 5000; // between the signal that asks a program to end and the one that ends it
-const MARK = `CAROM_TEST_RUN=${process.pid}-${Date.now()}`;
+const MARK = "CAROM_TEST_RUN";
+const RUN = `${process.pid}-${Date.now()}`;
 const NAME_WIDTH = 24;
+/** They make no lab and measure nothing. Where a core has something else to do, it does that (SCHED_IDLE). */
+const ASIDE = [
+  "cli",
+  "cli_profile",
+  "config",
+  "frame",
+  "histogram",
+  "limit_search",
+  "merge",
+  "native",
+  "profile",
+  "report",
+  "wire",
+];
+const IDLE = ["chrt", "--idle", "0"];
 
 interface Counts {
   readonly passed: number;
@@ -47,17 +64,21 @@ async function main(wanted: readonly string[]): Promise<number> {
   if (jobs.length === 0) process.stdout.write(`no test has ${wanted.join(" or ")} in its name\n`);
   const all: Counts[] = jobs.length === 0 ? [{ passed: 0, failed: 1, skipped: 0 }] : [];
   const left: string[] = [];
-  for (const job of jobs) {
-    process.stdout.write(`${job.name.padEnd(NAME_WIDTH)} `);
-    const began = performance.now();
-    const { counts, output } = await job.run();
-    const time_s = (performance.now() - began) / 1000;
-    process.stdout.write(`${countsText(counts)}  ${pc.dim(`${time_s.toFixed(1)} s`)}\n`);
-    if (counts.failed > 0) process.stdout.write(`${indent(output)}\n`);
-    else for (const line of skipLines(output)) process.stdout.write(`    ${pc.yellow(line)}\n`);
-    for (const what of await endProcesses(MARK)) left.push(`${what}, by ${job.name}`);
-    all.push(counts);
-  }
+  const inTurn = async (lane: readonly Job[]) => {
+    for (const job of lane) {
+      const began = performance.now();
+      const { counts, output } = await job.run();
+      const time_s = (performance.now() - began) / 1000;
+      const name = job.name.padEnd(NAME_WIDTH);
+      process.stdout.write(`${name} ${countsText(counts)}  ${pc.dim(`${time_s.toFixed(1)} s`)}\n`);
+      if (counts.failed > 0) process.stdout.write(`${indent(output)}\n`);
+      else for (const line of skipLines(output)) process.stdout.write(`    ${pc.yellow(line)}\n`);
+      for (const what of await endProcesses(markOf(job.name))) left.push(`${what}, by ${job.name}`);
+      all.push(counts);
+    }
+  };
+  const isAside = ({ name }: Job) => ASIDE.includes(name);
+  await Promise.all([inTurn(jobs.filter((job) => !isAside(job))), inTurn(jobs.filter(isAside))]);
   left.push(...(await newTraces(before)));
   process.stdout.write(`${"nothing is left behind".padEnd(NAME_WIDTH)} `);
   process.stdout.write(left.length === 0 ? "passed\n" : `${pc.red("failed")}\n${indent(left.join("\n"))}\n`);
@@ -72,7 +93,7 @@ function lintJob(): Job {
   return {
     name: "lint",
     async run() {
-      const { output, end } = await runProgram([join(ROOT, "deploy/lint.js")]);
+      const { output, end } = await runProgram("lint", [join(ROOT, "deploy/lint.js")]);
       return { counts: { passed: end === "" ? 1 : 0, failed: end === "" ? 0 : 1, skipped: 0 }, output };
     },
   };
@@ -81,10 +102,10 @@ function lintJob(): Job {
 function fileJobs(): Job[] {
   const files = readdirSync(COMPILED).filter((name) => name.endsWith(".test.js"));
   const skips = pathToFileURL(join(COMPILED, "show_skips.js")).href;
-  return files.sort().map((file) => ({
-    name: file.replace(/\.test\.js$/, ""),
-    async run() {
-      const { output, end } = await runProgram(["--import", skips, join(COMPILED, file)]);
+  return files.sort().map((file) => {
+    const name = file.replace(/\.test\.js$/, "");
+    const run = async () => {
+      const { output, end } = await runProgram(name, ["--import", skips, join(COMPILED, file)]);
       const counts = countsOf(output);
       const isEmpty = counts.passed + counts.failed + counts.skipped === 0;
       const isBad = end !== "" || isEmpty;
@@ -92,8 +113,9 @@ function fileJobs(): Job[] {
       const failed = isBad && counts.failed === 0 ? 1 : counts.failed;
       const why = end || (isEmpty ? "it has no test" : "");
       return { counts: { ...counts, failed }, output: isBad ? `${output}\n${why}` : output };
-    },
-  }));
+    };
+    return { name, run };
+  });
 }
 
 /** What uvu says at the end of a file. */
@@ -103,21 +125,26 @@ function countsOf(text: string): Counts {
   return { passed, failed: total - passed, skipped: count("Skipped") };
 }
 
-let current: ChildProcess | undefined;
+/** What is in the environment of everything that a job starts. */
+function markOf(job: string): string {
+  return `${MARK}=${RUN}-${job}`;
+}
+
+const running = new Set<ChildProcess>();
 
 /** Runs a script of Node's to its end, or to the end of its time. */
-async function runProgram(args: readonly string[]): Promise<Ended> {
-  const [name = "", value = ""] = MARK.split("=");
+async function runProgram(job: string, args: readonly string[]): Promise<Ended> {
   const { FORCE_COLOR: _, ...rest } = process.env;
-  const environment = { ...rest, [name]: value, NO_COLOR: "1" };
+  const environment = { ...rest, [MARK]: `${RUN}-${job}`, NO_COLOR: "1" };
+  const [program, ...before] = [...(ASIDE.includes(job) ? IDLE : []), process.execPath];
   // In a group of its own, so that all of it can be ended.
-  const child = spawn(process.execPath, args, {
+  const child = spawn(program!, [...before, ...args], {
     cwd: ROOT,
     detached: true,
     env: environment,
     stdio: ["ignore", "pipe", "pipe"],
   });
-  current = child;
+  running.add(child);
   let output = "";
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding("utf8");
@@ -142,7 +169,7 @@ async function runProgram(args: readonly string[]): Promise<Ended> {
     child.on("exit", (status, signal) => setTimeout(() => tell(status, signal), GRACE_MS).unref());
   });
   timers.forEach(clearTimeout);
-  current = undefined;
+  running.delete(child);
   const text = stripVTControlCharacters(output);
   return { output: text, end: isTooLong ? `it took more than ${TIMEOUT_MS / 60_000} minutes` : end };
 }
@@ -183,7 +210,7 @@ function indent(text: string): string {
 
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   process.on(signal, () => {
-    if (current !== undefined) signalGroup(current, "SIGTERM");
+    for (const child of running) signalGroup(child, "SIGTERM");
     process.stdout.write("\n");
     process.exit(130);
   });
