@@ -4,7 +4,7 @@
 #include <napi.h>
 
 #include "loop/generate.h"
-#include "loop/respond.h"
+#include "loop/responder.h"
 
 namespace carom {
 

@@ -1,4 +1,4 @@
-#include "loop/respond.h"
+#include "loop/responder.h"
 
 namespace carom {
 

@@ -1,0 +1,70 @@
+/** What the tests of control share: a responder in a lab of its own, and runs against it. */
+
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { rmSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import * as assert from "uvu/assert";
+import { createLab, type Lab } from "../lab/lab.js";
+import { isAnswered, socketPath } from "../responder/control.js";
+import { MAIN } from "./lab_support.js";
+
+const START_MS = 5000;
+
+let number = 0;
+
+interface Fixture {
+  readonly lab: Lab;
+  readonly name: string;
+  readonly process: ChildProcess;
+}
+
+export function carom(...args: string[]) {
+  return spawnSync(process.execPath, [MAIN, ...args], { encoding: "utf8" });
+}
+
+export async function withResponder(
+  backend: string,
+  action: (fixture: Fixture) => Promise<void>,
+  extra: string[] = [],
+) {
+  const name = `t${process.pid}-${++number}`;
+  const lab = createLab({ name });
+  const args = [
+    "respond",
+    "--namespace",
+    lab.responder.namespace,
+    "--interface",
+    "dut0",
+    "--backend",
+    backend,
+    "--name",
+    name,
+  ];
+  const child = spawn(process.execPath, [MAIN, ...args, ...extra], { stdio: "ignore" });
+  try {
+    for (const end = performance.now() + START_MS; !(await isAnswered(name)); await sleep(10)) {
+      assert.ok(performance.now() < end && child.exitCode === null, "the responder answers on its socket");
+    }
+    await action({ lab, name, process: child });
+  } finally {
+    child.kill("SIGKILL");
+    lab.down();
+    rmSync(socketPath(name), { force: true }); // what a killed responder leaves for the next of its name
+  }
+}
+
+/** A run against the responder; what its report says. */
+export function run(
+  lab: Lab,
+  ...args: string[]
+): {
+  status: number | null;
+  verdicts: Record<string, number>;
+  ticks: { sent: number };
+  notes: string[];
+} {
+  const where = ["--namespace", lab.generator.namespace, "--interface", "gen0"];
+  const { status, stdout, stderr } = carom("run", ...where, "--warmup", "0", "--json", ...args);
+  assert.is.not(stdout, "", stderr);
+  return { status, ...JSON.parse(stdout) };
+}
