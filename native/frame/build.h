@@ -46,6 +46,8 @@ class FrameTemplate {
     ipv6_ = ipv6;
     header_length_ = static_cast<uint32_t>(at + UDP_SIZE - bytes_);
     payload_length_ = payload_length;
+    ip_sum_ = ipv6 ? 0 : checksum_fold(checksum_add(0, at - IPV4_SIZE, 10));
+    if (!ipv6) ip_sum_ += checksum_fold(checksum_add(0, at - IPV4_SIZE + 12, 8));
     sum_ = checksum_add_word(0, __builtin_bswap16(static_cast<uint16_t>(udp_length)));
     sum_ = checksum_add_word(sum_, static_cast<uint64_t>(PROTOCOL_UDP) << 8);
     uint32_t address_size = ipv6 ? 16 : 4;
@@ -76,18 +78,18 @@ class FrameTemplate {
   // The same for a payload of any size, which the headers do not know yet. Returns the length of the frame.
   uint32_t finish(uint8_t* frame, uint32_t payload_length) const noexcept {
     uint8_t* udp = frame + header_length_ - UDP_SIZE;
+    uint64_t length = __builtin_bswap16(static_cast<uint16_t>(payload_length));
     store_be16(udp + 4, static_cast<uint16_t>(UDP_SIZE + payload_length));
     if (ipv6_) {
       store_be16(udp - IPV6_SIZE + 4, static_cast<uint16_t>(UDP_SIZE + payload_length));
     } else {
       uint8_t* ip = udp - IPV4_SIZE;
       store_be16(ip + 2, static_cast<uint16_t>(IPV4_SIZE + UDP_SIZE + payload_length));
-      store_be16(ip + 10, 0);
-      uint16_t checksum = static_cast<uint16_t>(~checksum_fold(checksum_add(0, ip, IPV4_SIZE)));
+      // What was just written is not read again: that would wait for the stores.
+      uint16_t checksum = static_cast<uint16_t>(~checksum_fold(ip_sum_ + length));
       memcpy(ip + 10, &checksum, 2);
     }
     // The length is in the pseudo header and in the UDP header.
-    uint64_t length = __builtin_bswap16(static_cast<uint16_t>(payload_length));
     uint64_t sum = checksum_add_word(checksum_add_word(sum_, length), length);
     sum = checksum_add(sum, frame + header_length_, payload_length);
     uint16_t checksum = static_cast<uint16_t>(~checksum_fold(sum));
@@ -96,7 +98,11 @@ class FrameTemplate {
     return header_length_ + payload_length;
   }
 
-  // A frame buffer must hold this many bytes at least: begin() writes past short headers.
+  // begin() writes this much, past short headers.
+  static constexpr uint32_t HEADER_SPACE = 72;
+  static_assert(MAX_HEADER_SIZE <= HEADER_SPACE);
+
+  // So a frame buffer must hold this many bytes at least.
   static constexpr uint32_t MIN_BUFFER = 128;
 
  private:
@@ -128,14 +134,13 @@ class FrameTemplate {
     return ip + IPV6_SIZE;
   }
 
-  uint8_t bytes_[72] = {};  // MAX_HEADER_SIZE, rounded up
+  uint8_t bytes_[HEADER_SPACE] = {};  // MAX_HEADER_SIZE, rounded up
   uint32_t header_length_ = 0;
   uint32_t payload_length_ = 0;
   bool ipv6_ = false;
-  uint64_t sum_ = 0;  // pseudo header and UDP header
+  uint64_t sum_ = 0;     // pseudo header and UDP header
+  uint64_t ip_sum_ = 0;  // IPv4 header without its checksum, for a payload of 0
 };
-
-static_assert(MAX_HEADER_SIZE <= 72);
 
 // Bytes behind the IP packet, up to a length: an Ethernet trailer, which no receiver looks at (RFC
 // 1122, 2.3.3: the IP length says where the packet ends). Returns the length of the frame.
