@@ -167,7 +167,6 @@ export function generatorConfig(
 ): GeneratorConfig {
   const isStamped = found.timestamps !== "tsc" && found.expectAnswers;
   const configs = streams.map((stream) => streamConfig(link, stream));
-  if (values.backend === "xdp_live") refuseForPrograms(configs, streams);
   return {
     io: ioConfig(link, values, -1, {
       localPort: values.responsePort,
@@ -247,26 +246,6 @@ export function closedLoopRing(window: number): number {
 export function openLoopRing(rate_pps: number): number {
   const wanted = 2 ** Math.ceil(Math.log2(rate_pps * BRIDGED_S));
   return Math.min(LARGEST_RING, Math.max(SMALLEST_RING, wanted));
-}
-
-/** What the program that sends in the kernel does not do: it takes planned ticks, one for each frame. */
-function refuseForPrograms(configs: readonly StreamConfig[], planned: readonly PlannedStream[]): void {
-  const [first] = configs;
-  const line = first!.lines[0]!;
-  const lack =
-    configs.length > 1 || planned.some(({ thread }) => thread > 0)
-      ? "several streams"
-      : first!.packing.most > 1
-        ? "packing"
-        : first!.lines.length > 1 || line.skewNs > 0
-          ? "lines"
-          : line.impairment !== null
-            ? "impairment"
-            : undefined;
-  if (lack === undefined) return;
-  const detail =
-    "the program in the kernel sends one stream, each tick in a frame of its own, as it was planned";
-  throw new CaromError("usage", `${lack} with xdp_live`, detail, "use --backend af_xdp, af_packet or udp");
 }
 
 function refuseContradictions(values: GeneratorValues, feed: Feed): void {

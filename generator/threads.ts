@@ -89,6 +89,10 @@ function refuseThreads(
     refuse(`--match ${values.match} with --streams`, detail, "use --match clordid");
   }
   if (count === 1) return;
+  if (all.io.backend === "xdp_live") {
+    const detail = "one program sends all streams, from one core";
+    refuse("several threads with xdp_live", detail, "leave thread out, or use --backend af_xdp");
+  }
   if (values.responsePort + count > 65_536) {
     refuse("--response-port", `${count} threads need as many ports from it on`, "lower it");
   }

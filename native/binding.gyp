@@ -35,7 +35,7 @@
         },
         {
           "action_name": "generate",
-          "inputs": ["bpf/generate.bpf.c", "bpf/generate.h", "bpf/generate_maps.h", "bpf/send_tick.h", "bpf/settle_order.h", "bpf/link_rules.h", "bpf/match.h", "bpf/packet.h", "bpf/compile.js",
+          "inputs": ["bpf/generate.bpf.c", "bpf/generate.h", "bpf/generate_maps.h", "bpf/send_frame.h", "bpf/send_tick.h", "bpf/send_time.h", "bpf/settle_order.h", "bpf/link_rules.h", "bpf/match.h", "bpf/packet.h", "bpf/compile.js",
                      "generate/ledger_entry.h", "wire.gen.h", "strategy/strategy.h"],
           "outputs": ["<(SHARED_INTERMEDIATE_DIR)/generate.bpf.h"],
           "action": ["node", "bpf/compile.js", "bpf/generate.bpf.c", "<(SHARED_INTERMEDIATE_DIR)/generate.bpf.h", "v3"],

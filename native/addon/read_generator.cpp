@@ -2,6 +2,7 @@
 
 #include "addon/convert.h"
 #include "addon/read.h"
+#include "loop/generate_live.h"
 
 namespace carom {
 namespace {
@@ -323,6 +324,10 @@ GeneratorConfig read_generator(const Napi::Object& object) {
   bool planned_ahead = text(nested(object, "io"), "backend") == "xdp_live";
   config.ledger.capacity = ledger_capacity(config, config.feed.peak_pps, planned_ahead);
   if (!config.ledger.in_steps) return config;
+  if (planned_ahead) {
+    config.feed.ahead = frames_ahead(config);
+    config.ledger.stamped = false;  // all times are of one clock as it is
+  }
   if (config.closed) refuse("mode", "open: only one plain stream goes by a window");
   if (config.ledger.match != Match::clordid) refuse("match", "clordid, with anything but one plain stream");
   uint32_t most = 1;

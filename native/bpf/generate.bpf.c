@@ -1,31 +1,53 @@
-// The generator in the kernel. `send` is run over and over with live frames (BPF_PROG_TEST_RUN): it takes the
-// next planned tick from the ledger's memory, makes the whole frame and sends it out. `judge` is in the
-// interface's driver: an order that is right to the last bit, in time, and the one that had to come, is
-// settled here; every other one goes up to user space, which judges it by the same rules as every backend. So
-// no rule is here twice. What the driver did not take is counted by `count_refused`.
+// The generator in the kernel. `send_ticks` is run over and over with live frames (BPF_PROG_TEST_RUN): it
+// takes the next planned tick from the ledger's memory, makes the whole frame and sends it out. `send_frames`
+// takes its place where more is asked for than one tick a frame, on one line: it sends frames that user space
+// made. `judge` is in the interface's driver: an order that is right to the last bit, in time, and the one
+// that had to come, is settled here; every other one goes up to user space, which judges it by the same rules
+// as every backend. So no rule is here twice. What the driver did not take is counted by `count_refused`.
 #include <linux/bpf.h>
 
+#include "send_frame.h"
 #include "send_tick.h"
 #include "settle_order.h"
 
-SEC("xdp")
-int send(struct xdp_md* context) {
-  // Counted up to the batch, as a division takes longer than all the rest.
+// Frames are counted up to the batch, as a division takes longer than all the rest. Returns whether one
+// begins.
+static __always_inline int count_turn(void) {
   __u64 at = shared.sender.at + 1 == constants.batch ? 0 : shared.sender.at + 1;
   shared.sender.at = at;
-  if (!*(volatile __u64*)&shared.plan.running) {
-    shared.sender.last_ns = 0;
-    shared.sender.alive = 1;
-    return XDP_DROP;
-  }
+  return at == 0;
+}
+
+static __always_inline int is_running(void) {
+  if (*(volatile __u64*)&shared.plan.running) return 1;
+  shared.sender.last_ns = 0;
+  shared.sender.alive = 1;
+  return 0;
+}
+
+SEC("xdp")
+int send_ticks(struct xdp_md* context) {
+  int begins = count_turn();
+  if (!is_running()) return XDP_DROP;
   __u64 now_ns = shared.sender.last_ns;
   // Nobody waits for what is sent without a schedule, and without answers: one reading of the clock does for
   // a batch.
-  if (at == 0 || now_ns == 0 || !constants.flat_out || constants.receives) {
+  if (begins || now_ns == 0 || !constants.flat_out || constants.receives) {
     now_ns = bpf_ktime_get_ns();
-    look_at_clock(now_ns, at == 0);
+    look_at_clock(now_ns, begins);
   }
   int verdict = send_next(context, &now_ns);
+  shared.sender.last_ns = now_ns;
+  return verdict;
+}
+
+SEC("xdp")
+int send_frames(struct xdp_md* context) {
+  int begins = count_turn();
+  if (!is_running()) return XDP_DROP;
+  __u64 now_ns = bpf_ktime_get_ns();
+  look_at_clock(now_ns, begins);
+  int verdict = send_next_frame(context, &now_ns);
   shared.sender.last_ns = now_ns;
   return verdict;
 }
@@ -43,7 +65,7 @@ int judge(struct xdp_md* context) {
   }
   if (context->rx_queue_index == constants.queue) {
     shared.judge.received++;
-    int verdict = dispatch(context, now_ns);
+    int verdict = constants.frames ? HAND_UP : dispatch(context, now_ns);
     if (verdict != HAND_UP) return verdict;
   }
   // User space judges it by the time at which it came here: without that it gets none.

@@ -39,9 +39,11 @@ struct generate_constants {
   __u32 late;     /* enum generate_late */
   __u32 window;
   __u32 receives;
-  __u32 batch;   /* frames between two flushes to the driver */
-  __u32 padded;  /* 1: frames may be longer than what is in them */
-  __u32 longest; /* frame, in bytes */
+  __u32 batch;      /* frames between two flushes to the driver */
+  __u32 padded;     /* 1: frames may be longer than what is in them */
+  __u32 longest;    /* frame, in bytes */
+  __u32 frames;     /* 1: whole frames are sent, from a ring, and user space judges */
+  __u32 frame_mask; /* of them: the ring's size - 1 */
 };
 
 /* Headers of a flow, complete but for the UDP checksum. */
@@ -49,6 +51,23 @@ struct generate_headers {
   __u64 words[GENERATE_HEADER_SPACE / 8];
   __u64 sum; /* of the pseudo header and the UDP header */
 };
+
+/* A frame that is sent as it is: a place of a ring. The first four are set, or brought up to date, when it is
+ * sent. */
+struct generate_frame {
+  __u64 planned_ns;
+  __u64 sent_ns;    /* 0: it was left out, as the run is over */
+  __u64 starved_ns; /* times two, and one more if the schedule slipped */
+  __u32 measured;
+  __u32 ticks; /* that are counted with it */
+  __u64 ticks_before;
+  __u64 moved_ns; /* by how much the schedule had moved when it was planned */
+  __u32 size;     /* in bytes */
+  __u32 pad;
+  __u8 bytes[];
+};
+
+#define GENERATE_FRAME_STRIDE(longest) ((sizeof(struct generate_frame) + (longest) + 63) / 64 * 64)
 
 struct generate_interval {
   __u64 start_ns;
@@ -71,7 +90,8 @@ struct generate_shared {
     __u64 warmup_end_ns;
     __u64 end_ns; /* nothing planned at or after it is sent */
     __u64 epoch_offset_ns;
-    __u64 running; /* 0: nothing is sent */
+    __u64 running;  /* 0: nothing is sent */
+    __u64 lacks_ns; /* whole frames: when the first that is not ready is due */
   } plan __attribute__((aligned(64)));
   struct {
     __u64 next;       /* entries before this were sent */
@@ -98,7 +118,8 @@ struct generate_shared {
     __u64 starved_ns; /* time in which no tick was ready */
     __u64 full;       /* closed loop: the last tick filled the window */
     __u64 stalls;
-    __u64 failed; /* frames that could not be made */
+    __u64 failed;        /* frames that could not be made */
+    __u64 measured_from; /* whole frames: ticks before the first measured ones */
     struct generate_interval log[GENERATE_STALLS];
   } sender __attribute__((aligned(64)));
   struct {

@@ -161,7 +161,7 @@ struct Feed::Stream {
 uint32_t Feed::capacity(const FeedConfig& config) noexcept {
   double wanted = MARGIN * config.peak_pps * static_cast<double>(config.hold_ns) / 1e9;
   uint64_t capped = static_cast<uint64_t>(std::min(wanted, 0x1p26));
-  return static_cast<uint32_t>(std::bit_ceil(std::max<uint64_t>(capped, SMALLEST)));
+  return static_cast<uint32_t>(std::bit_ceil(std::max<uint64_t>(capped, SMALLEST) + config.ahead));
 }
 
 Feed::Feed(const std::vector<StreamConfig>& streams, const FeedConfig& config, const Link& link, uint8_t ttl,

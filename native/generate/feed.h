@@ -64,6 +64,7 @@ struct FeedConfig {
   bool arbitrates;      // the device takes the first copy of a tick and ignores the others
   uint32_t thread = 0;  // that plans it
   uint32_t threads = 1;
+  uint32_t ahead = 0;  // datagrams that are taken before they are due
 };
 
 class Feed {

@@ -138,6 +138,9 @@ class Ledger {
     unsent_++;
   }
 
+  // Leads from the clock of what is sent and received to the one of intervals, where they are two.
+  void set_shift(int64_t shift_ns) noexcept { shift_ns_ = shift_ns; }
+
   // Takes over what the program has done since the last call. `shift_ns` leads from the program's clock to
   // the one of intervals.
   void follow(const Below& now, int64_t shift_ns) noexcept;

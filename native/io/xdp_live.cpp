@@ -23,7 +23,6 @@ constexpr XdpObject OBJECT{generate_object, sizeof generate_object, "judge"};
 // A page, less what the kernel keeps before and behind the data (bpf_prog_test_run_xdp() in
 // net/bpf/test_run.c).
 constexpr uint32_t LARGEST_FRAME = 4096 - 256 - 320 - 2;
-constexpr int REST_MS = 1;
 constexpr useconds_t END_PAUSE_US = 200;
 constexpr uint32_t FLAG_LIVE_FRAMES = 1u << 1;  // BPF_F_TEST_XDP_LIVE_FRAMES
 
@@ -66,13 +65,20 @@ XdpLiveIo::XdpLiveIo(const IoConfig& config, IoCounters& counters, const LivePro
                program.set_constants(&constants, sizeof constants);
                program.resize("entries", size_t{constants.mask} + 1);
                program.resize("dues", size_t{constants.mask} + 1);
-               program.resize("headers", wanted.headers.size());
+               program.resize("headers", std::max<size_t>(1, wanted.headers.size()));
+               if (constants.frames)
+                 program.resize("frames", size_t{constants.frame_mask} + 1,
+                                GENERATE_FRAME_STRIDE(constants.longest));
+               program.leave_out(constants.frames ? "send_ticks" : "send_frames");
              }),
       counters_(counters),
       cpu_(config.cpu),
       batch_(wanted.constants.batch),
       shortest_(wanted.constants.header_length + MARKET_DATA_SIZE),
-      longest_(wanted.constants.longest) {
+      longest_(wanted.constants.longest),
+      program_(wanted.constants.frames ? "send_frames" : "send_ticks"),
+      frame_mask_(wanted.constants.frame_mask),
+      frame_stride_(GENERATE_FRAME_STRIDE(wanted.constants.longest)) {
   if (std::string lack = redirect_lack(config.link); !lack.empty()) {
     throw Error(ErrorCode::environment, operation_text("xdp_live", config.link, "send live frames"), lack,
                 "use --backend af_xdp, which needs no such driver");
@@ -85,6 +91,8 @@ XdpLiveIo::XdpLiveIo(const IoConfig& config, IoCounters& counters, const LivePro
   dues_ = static_cast<ledger_due*>(program.memory("dues", entries * sizeof(ledger_due)));
   histograms_ = static_cast<const uint64_t*>(
       program.memory("histograms", size_t{GENERATE_HISTOGRAMS} * GENERATE_HISTOGRAM_SIZE * sizeof(uint64_t)));
+  if (wanted.constants.frames)
+    frames_ = static_cast<uint8_t*>(program.memory("frames", (frame_mask_ + 1) * frame_stride_));
   for (uint32_t flow = 0; flow < wanted.headers.size(); flow++) {
     program.update("headers", &flow, &wanted.headers[flow]);
   }
@@ -142,7 +150,7 @@ int XdpLiveIo::run_program(int times) noexcept {
   std::array<uint8_t, LARGEST_FRAME + 2> blank{};  // longer than what is sent: bpf/generate.bpf.c says why
   LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = blank.data(), .data_size_in = longest_ + 2,
               .repeat = times, .flags = FLAG_LIVE_FRAMES, .batch_size = batch_);
-  return bpf_prog_test_run_opts(below_.program()->program("send"), &options) == 0 ? 0 : errno;
+  return bpf_prog_test_run_opts(below_.program()->program(program_), &options) == 0 ? 0 : errno;
 }
 
 void XdpLiveIo::begin_sending() noexcept {
@@ -168,9 +176,10 @@ void XdpLiveIo::end_sending() noexcept {
   sender_.join();
 }
 
-void XdpLiveIo::rest() noexcept {
+void XdpLiveIo::rest(uint32_t most_ns) noexcept {
   pollfd wanted{below_.descriptor(), POLLIN, 0};
-  poll(&wanted, 1, REST_MS);
+  timespec most{0, static_cast<long>(most_ns)};
+  ppoll(&wanted, 1, &most, nullptr);
 }
 
 void XdpLiveIo::settle() noexcept {

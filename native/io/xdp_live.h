@@ -1,6 +1,6 @@
-// Backend `xdp_live`: the generator in the kernel (bpf/generate.bpf.c). One program makes whole frames from
-// the planned ticks and sends them as BPF live frames, another settles the orders that are right; what it
-// hands up comes here as from af_xdp. Source: Documentation/bpf/bpf_prog_run.rst of the Linux kernel.
+// Backend `xdp_live`: the generator in the kernel (bpf/generate.bpf.c). One program sends BPF live frames,
+// which it makes from planned ticks or finds ready in a ring; another settles the orders that are right; what
+// it hands up comes here as from af_xdp. Source: Documentation/bpf/bpf_prog_run.rst of the Linux kernel.
 #pragma once
 
 #include <atomic>
@@ -17,7 +17,7 @@ namespace carom {
 struct LivePrograms {
   generate_constants constants;
   link_rules link;
-  std::vector<generate_headers> headers;  // of each flow
+  std::vector<generate_headers> headers;  // of each flow; none where whole frames are sent
 };
 
 class XdpLiveIo {
@@ -32,6 +32,12 @@ class XdpLiveIo {
   ledger_entry* entries() noexcept { return entries_; }
   ledger_due* dues() noexcept { return dues_; }
   uint32_t shortest() const noexcept { return shortest_; }  // frame, in bytes: the headers and a tick
+
+  // Where whole frames are sent: the place of one of them in the ring.
+  generate_frame& frame(uint64_t number) noexcept {
+    return *reinterpret_cast<generate_frame*>(frames_ + (number & frame_mask_) * frame_stride_);
+  }
+  uint64_t frame_count() const noexcept { return frame_mask_ + 1; }
   std::span<const uint64_t> counts(generate_histogram which) const noexcept {
     return {histograms_ + size_t{which} * GENERATE_HISTOGRAM_SIZE, GENERATE_HISTOGRAM_SIZE};
   }
@@ -49,8 +55,8 @@ class XdpLiveIo {
   uint32_t rx_peek(std::span<Frame> frames) noexcept { return below_.rx_peek(frames); }
   void rx_release(uint32_t count) noexcept { below_.rx_release(count); }
 
-  // Sleeps until there are some, a millisecond at the most.
-  void rest() noexcept;
+  // Sleeps until there are some, no longer than this.
+  void rest(uint32_t most_ns = 1'000'000) noexcept;
   void settle() noexcept;
   const std::vector<std::string>& notes() const { return notes_; }
 
@@ -66,6 +72,10 @@ class XdpLiveIo {
   uint32_t batch_;
   uint32_t shortest_;  // frame
   uint32_t longest_;
+  const char* program_;  // that sends
+  uint64_t frame_mask_;
+  size_t frame_stride_;
+  uint8_t* frames_ = nullptr;
   generate_shared* shared_ = nullptr;
   ledger_entry* entries_ = nullptr;
   ledger_due* dues_ = nullptr;

@@ -165,8 +165,14 @@ bool XdpProgram::sum_cpus(const char* name, std::span<uint64_t> sums) const noex
   return true;
 }
 
-void XdpProgram::resize(const char* name, size_t entries) {
-  bpf_map__set_max_entries(bpf_object__find_map_by_name(object_.get(), name), static_cast<uint32_t>(entries));
+void XdpProgram::resize(const char* name, size_t entries, size_t value_size) {
+  bpf_map* found = bpf_object__find_map_by_name(object_.get(), name);
+  bpf_map__set_max_entries(found, static_cast<uint32_t>(entries));
+  if (value_size != 0) bpf_map__set_value_size(found, static_cast<uint32_t>(value_size));
+}
+
+void XdpProgram::leave_out(const char* name) {
+  bpf_program__set_autoload(bpf_object__find_program_by_name(object_.get(), name), false);
 }
 
 void XdpProgram::withdraw(uint32_t queue) noexcept { bpf_map_delete_elem(map("sockets"), &queue); }

@@ -58,8 +58,11 @@ class XdpProgram {
   // False when they can't be read.
   bool sum_cpus(const char* map, std::span<uint64_t> sums) const noexcept;
 
-  // Changes how many entries a map has; in Prepare only.
-  void resize(const char* map, size_t entries);
+  // Changes how many entries a map has, and how many bytes each of them; in Prepare only.
+  void resize(const char* map, size_t entries, size_t value_size = 0);  // 0: as it is
+
+  // Leaves out a program of the object that is not needed; in Prepare only.
+  void leave_out(const char* name);
 
   // Gives the frames of a queue to an AF_XDP socket. Throws Error.
   void direct(uint32_t queue, int socket);
