@@ -2,6 +2,7 @@
 
 import { hasProgram, ioOptions, RESPONDER_BACKENDS } from "../config/io.js";
 import { flagName, optionGroup, type Values } from "../config/option.js";
+import { keepsState } from "../config/strategy.js";
 import { choice, filePath, flag, interfaceName, isMulticast, name } from "../config/values.js";
 import {
   closedLoopRing,
@@ -242,6 +243,11 @@ function responderPlan(
   breakdownEvery: number,
 ): ResponderPlan {
   const { groups, port, vlan } = listening(generator);
+  const isPacked = generator.streams.some(({ packing }) => packing.most > 1);
+  if (isPacked && keepsState(values.strategy) && responderBackend(values) === "xdp") {
+    const detail = `what ${values.strategy} remembers is in the kernel, where only single ticks are decided`;
+    throw new CaromError("usage", "packing", detail, "leave it out, or add --responder-backend af_xdp");
+  }
   const own = {
     ...values,
     backend: responderBackend(values),

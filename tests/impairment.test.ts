@@ -341,6 +341,11 @@ const REFUSED: readonly (readonly [args: string[], lines: string[], says: RegExp
     /duplicate: book remembers each tick, and would take a copy for another one/,
   ],
   [
+    ["--strategy", "crossover", "--backend", "xdp_live"],
+    ["packing: { within: 1ms }"],
+    /packing: what crossover remembers is in the kernel, where only single ticks are decided/,
+  ],
+  [
     ["--backend", "udp"],
     ["impairment: { corrupt: { ratio: 1% } }"],
     /corrupt: with udp the kernel makes the checksum/,
