@@ -399,6 +399,26 @@ void bounded(Chance&) {
   expect(once <= 4096 + 64, "what was drawn went out on both lines, but for what is held back");
 }
 
+// Those that are taken before they are due stay until they were sent: there is room for them, too.
+void ahead(Chance&) {
+  FeedConfig config{1'000'000, 1e5, false};
+  config.ahead = 8192;
+  StreamConfig stream = stream_of({line_to(1), line_to(2)});
+  stream.lines[1].skew_ns = 500'000;
+  const std::vector<StreamConfig> streams{stream};
+  IoConfig io = io_config(false, false);
+  std::vector<LineCounters> counters(2);
+  Feed feed(streams, config, io.link, io.ttl, counters, nullptr);
+  feed.start(START_NS, EPOCH_NS);
+  uint64_t last_ns = 0;
+  for (uint32_t taken = 0; taken < 2 * config.ahead; taken++) {
+    expect(feed.planned_ns() != Feed::NONE_NS, "there is a next one");
+    expect(feed.planned_ns() >= last_ns, "in the order of time");
+    last_ns = feed.planned_ns();
+    feed.take();
+  }
+}
+
 void finish(Chance&) {
   Impairment done{0.1, 0.3, 0.1, 2, 0, 0, 0, 0, 0};
   StreamConfig stream = stream_of({line_to(1, done), line_to(2, done)});
@@ -472,6 +492,7 @@ const Tests TESTS{
     {"feed: what counts, and what is withheld", truth},
     {"feed: the same again", again},
     {"feed: memory is bounded", bounded},
+    {"feed: room for what is taken ahead", ahead},
     {"feed: at the end, only what was begun", finish},
 };
 
