@@ -48,6 +48,7 @@
       "dependencies": ["bpf"],
       "sources": [
         "addon/addon.cpp", "addon/arrivals.cpp", "addon/frame_socket.cpp", "addon/read.cpp", "addon/read_generator.cpp", "addon/roles.cpp", "addon/write.cpp",
+        "capture/bytes.cpp", "capture/ethernet.cpp", "capture/reader.cpp",
         "core/clock.cpp", "core/stall.cpp", "core/thread.cpp",
         "filter/packet_filter.cpp",
         "generate/arrival.cpp", "generate/feed.cpp", "generate/ledger.cpp",
@@ -57,7 +58,7 @@
       "cflags_cc": ["-isystem", "<!(node -p \"require('path').resolve(require('node-addon-api').include_dir)\")"],
       "include_dirs": ["<(SHARED_INTERMEDIATE_DIR)"],
       "defines": ["NAPI_CPP_EXCEPTIONS", "NAPI_VERSION=8"],
-      "libraries": ["-lbpf", "-lpcap"]
+      "libraries": ["-lbpf", "-lpcap", "-lz", "-lzstd"]
     }
   ]
 }

@@ -10,13 +10,14 @@ const ALWAYS = {
   iproute2: "makes the lab",
   "libbpf-dev": "loads the eBPF programs",
   "libelf-dev": "is needed by libbpf",
-  "libpcap-dev": "compiles filters",
+  "libpcap-dev": "reads captures, and compiles filters",
+  "libzstd-dev": "reads captures that are compressed with it",
   "linux-libc-dev": "the kernel's headers",
   make: "builds the native core",
   python3: "runs node-gyp's generator",
   "systemtap-sdt-dev": "static probes, for bpftrace and others",
   "util-linux": "nsenter, flock, setpriv and unshare, for the lab",
-  "zlib1g-dev": "is needed by libbpf",
+  "zlib1g-dev": "reads captures that are compressed with it, and is needed by libbpf",
 };
 const FOR_TESTS = {
   bpftrace: "lists and reads the static probes",

@@ -1,0 +1,76 @@
+// For libFuzzer: the reader of captures and what makes Ethernet of them, on whatever it comes up with.
+//   make -C native/test fuzz SECONDS=60
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+
+#include "capture/ethernet.h"
+#include "core/error.h"
+#include "test/capture_support.h"
+
+namespace carom::test {
+
+void fail(const std::string& what, const char* file, int line) {
+  fprintf(stderr, "%s:%d: %s\n", file, line, what.c_str());
+  abort();
+}
+
+namespace {
+
+void touch(const uint8_t* bytes, uint32_t length) {
+  static volatile uint8_t sink;
+  uint8_t all = 0;
+  for (uint32_t i = 0; i < length; i++) all ^= bytes[i];
+  sink = all;
+}
+
+void read_all(const std::string& bytes) {
+  MemoryFile file(bytes);
+  try {
+    CaptureReader reader(file.path());
+    ToEthernet to(reader.link_type(), "fuzz", {{2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 2}});
+    CapturedFrame frame{};
+    CapturedFrame ethernet{};
+    while (reader.next(frame)) {
+      touch(frame.data, frame.captured);
+      if (frame.length < frame.captured) __builtin_trap();
+      if (to.convert(frame, ethernet)) touch(ethernet.data, ethernet.captured);
+    }
+    if (reader.end().cancelled) __builtin_trap();
+    if (reader.end().bytes == 0) __builtin_trap();
+  } catch (const Error& error) {
+    if (error.code != ErrorCode::usage || error.detail.empty()) __builtin_trap();
+  }
+}
+
+// Input: a byte of settings, a link type, then the capture. Bits of the byte: 1 gzip, 2 zstd, 12 a good
+// beginning in front of it, as no fuzzer gets past libpcap's look at it by itself: of pcap, or pcapng with
+// one or two interfaces.
+void feed(const uint8_t* data, size_t size) {
+  if (size < 2) return;
+  const uint32_t type = data[1] == 0 ? 1 : data[1] == 1 ? 113 : data[1] == 2 ? 276 : data[1];
+  const Interface one{9, 100, static_cast<uint16_t>(type)};
+  std::string begin;
+  switch (data[0] >> 2 & 3) {
+    case 1:
+      begin = pcap({}, true, false, type);
+      break;
+    case 2:
+      begin = pcapng({}, {one}, false);
+      break;
+    case 3:
+      begin = pcapng({{1, "frame", 7}}, {one, {6, 0, one.link_type}}, true);
+  }
+  std::string bytes = begin + std::string(reinterpret_cast<const char*>(data + 2), size - 2);
+  if ((data[0] & 1) != 0) bytes = gzip(bytes);
+  if ((data[0] & 2) != 0) bytes = zstd(bytes);
+  read_all(bytes);
+}
+
+}  // namespace
+}  // namespace carom::test
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  carom::test::feed(data, size);
+  return 0;
+}
