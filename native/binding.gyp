@@ -47,8 +47,8 @@
       "target_name": "carom",
       "dependencies": ["bpf"],
       "sources": [
-        "addon/addon.cpp", "addon/arrivals.cpp", "addon/frame_socket.cpp", "addon/read.cpp", "addon/read_generator.cpp", "addon/roles.cpp", "addon/write.cpp",
-        "capture/bytes.cpp", "capture/ethernet.cpp", "capture/reader.cpp",
+        "addon/addon.cpp", "addon/arrivals.cpp", "addon/frame_socket.cpp", "addon/inspect.cpp", "addon/read.cpp", "addon/read_generator.cpp", "addon/roles.cpp", "addon/write.cpp",
+        "capture/bursts.cpp", "capture/bytes.cpp", "capture/compare.cpp", "capture/ethernet.cpp", "capture/fingerprint.cpp", "capture/inspect.cpp", "capture/reader.cpp", "capture/trading.cpp",
         "core/clock.cpp", "core/stall.cpp", "core/thread.cpp",
         "filter/packet_filter.cpp",
         "generate/arrival.cpp", "generate/feed.cpp", "generate/ledger.cpp",

@@ -9,6 +9,7 @@
 #include "addon/arrivals.h"
 #include "addon/convert.h"
 #include "addon/frame_socket.h"
+#include "addon/inspect.h"
 #include "addon/roles.h"
 #include "core/clock.h"
 #include "core/thread.h"
@@ -247,6 +248,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   export_arrivals(env, exports);
   export_roles(env, exports);
   export_frame_socket(env, exports);
+  export_inspect(env, exports);
   return exports;
 }
 
