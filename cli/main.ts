@@ -33,6 +33,11 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "what a profile of market data looks like: rate, gaps, symbols",
     load: async () => [(await import("./profile.js")).command],
   },
+  inspect: {
+    group: "Captures:",
+    summary: "what is in a capture: rates, gaps, bursts, ticks and orders; how two differ",
+    load: async () => [(await import("./inspect.js")).command],
+  },
   check: {
     summary: "the scripted functional test: what is sent, and what must come back",
     load: async () => [(await import("./check.js")).command],

@@ -10,13 +10,11 @@ import { type FeedSampled, sampleFigures } from "../generator/figures.js";
 import { type FrameShape, linkRate, shapeLines } from "../generator/frames.js";
 import { loadProfile, readyProfiles } from "../generator/profile.js";
 import { feedSvg } from "../generator/svg.js";
-import { bar } from "../run/text.js";
+import { overTimeLines, shareLines } from "../run/picture.js";
 import { type Context, defineCommand, writeAsked } from "./command.js";
 import { formatTable } from "./table.js";
 
 const sample = optionGroup("Sample");
-const ROWS = 8; // of the rate over time
-const BLOCKS = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
 
 const options = {
   duration: sample(duration(1e6, 24 * 3600e9), "how much of it to plan", "time", "10s"),
@@ -109,39 +107,16 @@ function profileLines(feed: Feed, found: FeedSampled): string[] {
     row("symbols", [...tops, seen].join("   ")),
     row("triggering", `${(100 * found.below_threshold).toFixed(1)} % are below the threshold`),
     "",
-    ...rateLines(found),
+    ...overTimeLines(
+      "ticks a second",
+      found.rate_over_time.map(({ rate_pps: rate }) => rate),
+      found.duration_s * 1e9,
+    ),
     "",
-    ...gapLines(found),
+    ...shareLines("time between neighbours", found.gapBins),
   ];
 }
 
 function row(name: string, text: string): string {
   return `  ${pc.dim(name.padEnd(12))}${text}`;
-}
-
-/** Rate over time: a column for each part of it, in eighths of a line. */
-function rateLines({ rate_over_time, duration_s }: FeedSampled): string[] {
-  const most = Math.max(...rate_over_time.map(({ rate_pps }) => rate_pps), 1);
-  const heights = rate_over_time.map(({ rate_pps }) => Math.round((rate_pps / most) * ROWS * 8));
-  const edge = Math.round(most).toLocaleString("en-US");
-  const lines = Array.from({ length: ROWS }, (_, index) => {
-    const below = (ROWS - 1 - index) * 8;
-    const cells = heights.map((height) => BLOCKS[Math.min(8, Math.max(0, height - below))]);
-    const name = index === 0 ? edge : index === ROWS - 1 ? "0" : "";
-    return `  ${name.padStart(12)} ${pc.cyan(cells.join(""))}`.trimEnd();
-  });
-  const end = formatNs(duration_s * 1e9);
-  const axis = `  ${"".padStart(12)} 0${end.padStart(heights.length - 1)}`;
-  return [pc.dim("  ticks a second, over time"), ...lines, pc.dim(axis)];
-}
-
-function gapLines({ gapBins }: FeedSampled): string[] {
-  const total = gapBins.reduce((sum, { count }) => sum + count, 0);
-  const most = Math.max(...gapBins.map(({ count }) => count), 1);
-  const lines = gapBins.map(({ from_ns, count }) => {
-    const share = total === 0 ? 0 : (100 * count) / total;
-    const text = share >= 0.1 || count === 0 ? `${share.toFixed(1)} %` : "<0.1 %";
-    return `  ≥ ${formatNs(from_ns).padStart(9)} ${pc.cyan(bar(count / most).padEnd(48))} ${text.padStart(7)}`;
-  });
-  return [pc.dim("  time between neighbours, logarithmic scale"), ...lines];
 }

@@ -50,7 +50,7 @@ export class TraceLines {
 
   line(entry: TraceEntry): string {
     const frame = decodeFrame(Buffer.from(entry.frame, "hex"));
-    const [source, destination] = [endpoint(frame, "source"), endpoint(frame, "destination")];
+    const [source, destination] = [frameEndpoint(frame, "source"), frameEndpoint(frame, "destination")];
     this.widths.source = Math.max(this.widths.source, source.length);
     this.widths.destination = Math.max(this.widths.destination, destination.length);
     const outcome = COLORS[entry.outcome](entry.outcome.padEnd(OUTCOME_WIDTH));
@@ -108,7 +108,7 @@ function endJson(frame: DecodedFrame, end: End) {
 }
 
 /** "198.18.0.1:9999", "[2001:2::1]:9999"; of a frame that is neither, the MAC address. */
-function endpoint(frame: DecodedFrame, end: End): string {
+export function frameEndpoint(frame: DecodedFrame, end: End): string {
   const { mac, address, port } = endJson(frame, end);
   if (address === null) return mac ?? "?";
   if (port === null) return address;

@@ -161,6 +161,15 @@ export function choice<const T extends readonly string[]>(...allowed: T) {
   );
 }
 
+/** Different ones of these, separated by commas. */
+export function choices<const T extends readonly string[]>(...allowed: T) {
+  return fromText(`different ones of ${allowed.join(", ")}, separated by commas`, (text) => {
+    const parts = text.split(",").map((part) => part.trim());
+    const isKnown = parts.every((part) => allowed.includes(part)) && new Set(parts).size === parts.length;
+    return isKnown ? (parts as T[number][]) : undefined;
+  });
+}
+
 /** A list of FIRST or FIRST:SECOND, each from what is allowed there; no pair twice. */
 export function pairs<const T extends readonly string[], const U extends readonly string[]>(
   first: T,

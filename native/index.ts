@@ -8,6 +8,14 @@
 import { createRequire } from "node:module";
 import { layoutHash } from "../wire/schema.js";
 import type {
+  CaptureProgress,
+  CompareConfig,
+  CompareFound,
+  FrameBatch,
+  InspectConfig,
+  InspectFound,
+} from "./capture.js";
+import type {
   GeneratorConfig,
   Link,
   ResponderConfig,
@@ -25,6 +33,7 @@ import type {
   StallLog,
 } from "./result.js";
 
+export type * from "./capture.js";
 export type * from "./config.js";
 export type * from "./result.js";
 
@@ -166,9 +175,14 @@ interface Addon {
   arrivalFindings(arrivals: Arrivals): ArrivalFindings;
   measureArrivalsFrom(arrivals: Arrivals, timestamp: bigint): void;
   closeArrivals(arrivals: Arrivals): void;
+  inspectCapture(config: InspectConfig, onEnd: OnEnd<InspectFound>): () => [number, number, number];
+  compareCaptures(config: CompareConfig, onEnd: OnEnd<CompareFound>): () => [number, number, number];
+  listFrames(config: InspectConfig): (most: number) => FrameBatch;
   enterNamespace(path: string): void;
   leaveNamespace(): void;
 }
+
+type OnEnd<Result> = (error: Error | null, result: Result) => void;
 
 let loaded: Addon | undefined;
 
@@ -312,6 +326,53 @@ export function measureArrivalsFrom(arrivals: Arrivals, timestamp: bigint): void
 /** May be called more than once. */
 export function closeArrivals(arrivals: Arrivals): void {
   addon().closeArrivals(arrivals);
+}
+
+/** Called now and then while captures are read. */
+type OnProgress = (progress: CaptureProgress) => void;
+
+const PROGRESS_MS = 200;
+
+/** Reads a capture to its end, beside this thread. @throws CaromError */
+export function inspectCapture(config: InspectConfig, onProgress?: OnProgress): Promise<InspectFound> {
+  return readBeside("inspect a capture", (onEnd) => addon().inspectCapture(config, onEnd), onProgress);
+}
+
+/** Reads two captures to their ends, beside this thread. @throws CaromError */
+export function compareCaptures(config: CompareConfig, onProgress?: OnProgress): Promise<CompareFound> {
+  return readBeside("compare captures", (onEnd) => addon().compareCaptures(config, onEnd), onProgress);
+}
+
+function readBeside<Result>(
+  operation: string,
+  start: (onEnd: OnEnd<Result>) => () => [number, number, number],
+  onProgress: OnProgress | undefined,
+): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      const look = start((error, result) => {
+        clearInterval(timer);
+        if (error !== null) reject(asCaromError(error, operation));
+        else resolve(result);
+      });
+      if (onProgress === undefined) return;
+      timer = setInterval(() => {
+        const [frames, bytesRead, bytesTotal] = look();
+        onProgress({ frames, bytesRead, bytesTotal });
+      }, PROGRESS_MS);
+    } catch (error) {
+      reject(asCaromError(error, operation));
+    }
+  });
+}
+
+/**
+ * The frames of a capture: each call of the function returned gives the next ones, up to so many.
+ * @throws CaromError
+ */
+export function listFrames(config: InspectConfig): (most: number) => FrameBatch {
+  return call("read a capture", () => addon().listFrames(config));
 }
 
 /** Runs an action with the calling thread in another network namespace: what it opens stays there. */

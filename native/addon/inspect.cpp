@@ -21,9 +21,10 @@ Napi::Value number(Napi::Env env, Count value) {
 Napi::Value big(Napi::Env env, uint64_t value) { return Napi::BigInt::New(env, value); }
 
 template <size_t N>
-Napi::Object named(Napi::Env env, const std::array<uint64_t, N>& values, const char* const* names) {
+Napi::Object named(Napi::Env env, const std::array<uint64_t, N>& values, const char* const* names,
+                   size_t from = 0) {
   Napi::Object object = Napi::Object::New(env);
-  for (size_t i = 0; i < N; i++) object.Set(names[i], number(env, values[i]));
+  for (size_t i = from; i < N; i++) object.Set(names[i], number(env, values[i]));
   return object;
 }
 
@@ -106,7 +107,7 @@ Napi::Object write_trading(Napi::Env env, const Trading& trading) {
   object.Set("badIds", number(env, counters.bad_ids));
   object.Set("early", number(env, counters.early));
   object.Set("unfinished", number(env, counters.unfinished));
-  object.Set("refused", named(env, counters.refused, PARSE_RESULT_NAMES));
+  object.Set("refused", named(env, counters.refused, PARSE_RESULT_NAMES, 1));
   object.Set("roundTrips", write_histogram(env, trading.round_trips()));
   object.Set(
       "symbols",

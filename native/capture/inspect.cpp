@@ -72,11 +72,11 @@ void Inspection::time(uint64_t time_ns, uint32_t length) {
 void Inspection::classify(const Dissected& found) noexcept {
   if (found.tags != 0) count(FrameKind::vlan);
   if (found.ip == nullptr) {
-    if (found.ethertype == 0) {
-      count(FrameKind::runt);
-    } else {
-      count(found.ethertype == ETHERTYPE_ARP ? FrameKind::arp : FrameKind::other_ethertype);
-    }
+    bool ip = found.ethertype == ETHERTYPE_IPV4 || found.ethertype == ETHERTYPE_IPV6;
+    count(found.ethertype == 0               ? FrameKind::runt
+          : ip                               ? FrameKind::bad_ip
+          : found.ethertype == ETHERTYPE_ARP ? FrameKind::arp
+                                             : FrameKind::other_ethertype);
     return;
   }
   count(found.ipv6 ? FrameKind::ipv6 : FrameKind::ipv4);

@@ -41,7 +41,8 @@ enum class FrameKind : uint8_t {
   ipv6,
   arp,
   other_ethertype,
-  runt,  // shorter than an Ethernet header
+  bad_ip,  // an IP header that ends early or has another version or length
+  runt,    // shorter than an Ethernet header
   udp,
   tcp,
   icmp,
@@ -52,8 +53,8 @@ enum class FrameKind : uint8_t {
   COUNT
 };
 constexpr const char* FRAME_KIND_NAMES[] = {
-    "vlan", "ipv4", "ipv6",           "arp",      "other_ethertype", "runt", "udp", "tcp",
-    "icmp", "igmp", "other_protocol", "fragment", "ip_options"};
+    "vlan", "ipv4", "ipv6", "arp",  "other_ethertype", "bad_ip",   "runt",
+    "udp",  "tcp",  "icmp", "igmp", "other_protocol",  "fragment", "ip_options"};
 static_assert(sizeof FRAME_KIND_NAMES / sizeof *FRAME_KIND_NAMES == static_cast<size_t>(FrameKind::COUNT));
 
 enum class BadChecksum : uint8_t { ip, udp, tcp, unfinished, COUNT };
