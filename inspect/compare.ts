@@ -137,7 +137,7 @@ export function compareLines(report: CompareReport): string[] {
     ? tolerances.length > 0
       ? "  the same frames in the same order, in time"
       : "  the same frames in the same order"
-    : `  not the same: ${report.faults.join("; ")}`;
+    : `  not as expected: ${report.faults.join("; ")}`;
   return [
     ...lines,
     ...footnote(gap_error),

@@ -15,10 +15,10 @@ uint64_t fold(uint64_t a, uint64_t b) noexcept {
   return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
 }
 
-uint64_t hash_bytes(const uint8_t* bytes, uint32_t length) noexcept {
+uint64_t hash_bytes(uint64_t seed, const uint8_t* bytes, uint32_t length) noexcept {
   constexpr uint64_t FIRST = 0xa0761d6478bd642full;
   constexpr uint64_t SECOND = 0xe7037ed1a0b428dbull;
-  uint64_t hash = FIRST ^ length;
+  uint64_t hash = seed ^ length;
   uint64_t word;
   while (length > 8) {
     memcpy(&word, bytes, 8);
@@ -27,7 +27,7 @@ uint64_t hash_bytes(const uint8_t* bytes, uint32_t length) noexcept {
     length -= 8;
   }
   word = 0;
-  memcpy(&word, bytes, length);
+  if (length != 0) memcpy(&word, bytes, length);  // of a frame without a byte there may be no address
   return fold(fold(word ^ SECOND, hash ^ FIRST) ^ SECOND, FIRST);
 }
 
@@ -50,10 +50,10 @@ void wipe_stamps(uint8_t* frame, uint32_t captured, uint32_t from, uint32_t end,
 }  // namespace
 
 uint64_t Fingerprint::of(const uint8_t* frame, uint32_t captured) {
-  if (!ignored_.any()) return hash_bytes(frame, captured);
+  if (!ignored_.any()) return hash_bytes(seed_, frame, captured);
   if (copy_.size() < captured) copy_.resize(captured);
   if (captured != 0) memcpy(copy_.data(), frame, captured);
-  return hash_bytes(copy_.data(), blank(copy_.data(), captured));
+  return hash_bytes(seed_, copy_.data(), blank(copy_.data(), captured));
 }
 
 // Returns how many bytes of it count.

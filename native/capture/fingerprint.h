@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <random>
 #include <vector>
 
 namespace carom {
@@ -28,7 +29,7 @@ class Fingerprint {
   Fingerprint(const IgnoredFields& ignored, uint16_t tick_port, uint16_t order_port)
       : ignored_(ignored), tick_port_(tick_port), order_port_(order_port) {}
 
-  // Of an Ethernet frame.
+  // Of an Ethernet frame. Another object has other values.
   uint64_t of(const uint8_t* frame, uint32_t captured);
 
  private:
@@ -38,6 +39,8 @@ class Fingerprint {
   uint16_t tick_port_;
   uint16_t order_port_;
   std::vector<uint8_t> copy_;
+  // By chance, so that no capture can be made whose frames all fall on one slot.
+  uint64_t seed_ = uint64_t{std::random_device{}()} << 32 | std::random_device{}();
 };
 
 }  // namespace carom

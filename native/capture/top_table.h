@@ -34,11 +34,15 @@ class TopTable {
 
   // The value of a key; a new one is added. Good until the next call.
   Value& at(const Key& key) {
-    if (slots_.empty()) slots_.resize(2 * size_t{capacity_});
+    if (slots_.empty()) rebuild({}, std::min(SMALLEST, capacity_));
     Entry* entry = find(key);
     if (entry->used) return entry->value;
-    if (count_ == capacity_) {
-      prune();
+    if (2 * size_t{count_} == slots_.size()) {
+      if (count_ == capacity_) {
+        prune();
+      } else {
+        rebuild(used(), 2 * count_);
+      }
       entry = find(key);
     }
     count_++;
@@ -69,6 +73,8 @@ class TopTable {
   }
 
  private:
+  static constexpr uint32_t SMALLEST = 64;
+
   static bool precedes(const Entry& a, const Entry& b) noexcept {
     if (a.value.frames != b.value.frames) return a.value.frames > b.value.frames;
     return memcmp(&a.key, &b.key, sizeof(Key)) < 0;
@@ -110,9 +116,14 @@ class TopTable {
     for (auto entry = middle; entry != all.end(); ++entry) others_.add(entry->value);
     dropped_ += static_cast<uint64_t>(all.end() - middle);
     all.erase(middle, all.end());
-    std::fill(slots_.begin(), slots_.end(), Entry{});
-    for (const Entry& entry : all) *find(entry.key) = entry;
-    count_ = static_cast<uint32_t>(all.size());
+    rebuild(all, capacity_);
+  }
+
+  // With room for so many.
+  void rebuild(const std::vector<Entry>& entries, uint32_t room) {
+    slots_.assign(2 * size_t{room}, Entry{});
+    for (const Entry& entry : entries) *find(entry.key) = entry;
+    count_ = static_cast<uint32_t>(entries.size());
   }
 
   uint32_t capacity_;

@@ -42,12 +42,10 @@ void Trading::tick(const market_data& tick, uint64_t time_ns) {
   std::array<char, 8> symbol;
   memcpy(symbol.data(), tick.symbol, sizeof symbol);
   symbols_.at(symbol).add({1, 1, 0});
-  if (ticks_.empty()) ticks_.resize(REMEMBERED);
-  Remembered* oldest = nullptr;
-  if (find(tick.timestamp, oldest) != nullptr) {
+  if (ticks_.find(tick.timestamp) != nullptr) {
     counters_.tick_copies++;
   } else {
-    *oldest = {tick.timestamp, time_ns, counters_.ticks, false};
+    ticks_.add(tick.timestamp, time_ns);
   }
 }
 
@@ -64,14 +62,13 @@ void Trading::order(const trading_order& order, uint64_t time_ns) {
     counters_.bad_ids++;
     return;
   }
-  Remembered* oldest = nullptr;
-  Remembered* tick = ticks_.empty() ? nullptr : find(timestamp, oldest);
+  TickMemory::Tick* tick = ticks_.find(timestamp);
   if (tick == nullptr) {
     counters_.unmatched++;
   } else if (tick->answered) {
     counters_.repeated++;
   } else {
-    tick->answered = true;
+    tick->answered = 1;
     counters_.matched++;
     if (time_ns >= tick->time_ns) {
       round_trips_.record(time_ns - tick->time_ns);
@@ -79,17 +76,6 @@ void Trading::order(const trading_order& order, uint64_t time_ns) {
       counters_.early++;
     }
   }
-}
-
-Trading::Remembered* Trading::find(uint64_t timestamp, Remembered*& oldest) noexcept {
-  uint64_t mixed = timestamp * 0x9e3779b97f4a7c15ull;
-  Remembered* set = &ticks_[(mixed >> 44) / WAYS * WAYS];
-  oldest = set;
-  for (Remembered* slot = set; slot < set + WAYS; slot++) {
-    if (slot->order != 0 && slot->timestamp == timestamp) return slot;
-    if (slot->order < oldest->order) oldest = slot;
-  }
-  return nullptr;
 }
 
 }  // namespace carom

@@ -4,8 +4,8 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
-#include <vector>
 
+#include "capture/tick_memory.h"
 #include "capture/top_table.h"
 #include "core/histogram.h"
 #include "frame/parse.h"
@@ -59,26 +59,15 @@ class Trading {
   const Histogram& round_trips() const noexcept { return round_trips_; }
 
  private:
-  // Where a tick's timestamp may be: one of so many slots; what is oldest in the capture makes room.
-  static constexpr uint32_t REMEMBERED = 1 << 20;
-  static constexpr uint32_t WAYS = 8;
-  struct Remembered {
-    uint64_t timestamp;
-    uint64_t time_ns;
-    uint64_t order;  // of its coming, from 1; 0: free
-    bool answered;
-  };
-
   void tick(const market_data& tick, uint64_t time_ns);
   void order(const trading_order& order, uint64_t time_ns);
-  Remembered* find(uint64_t timestamp, Remembered*& oldest) noexcept;
 
   uint16_t tick_port_;
   uint16_t order_port_;
   TradingCounters counters_;
   Symbols symbols_{1 << 16};
   Histogram round_trips_;
-  std::vector<Remembered> ticks_;
+  TickMemory ticks_;
 };
 
 }  // namespace carom

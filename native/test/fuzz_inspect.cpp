@@ -64,7 +64,7 @@ void feed(const uint8_t* data, size_t size) {
   std::string records(reinterpret_cast<const char*>(data + 3), size - 3);
   MemoryFile whole(begin + records);
   MemoryFile part(begin + records.substr(records.size() / 3));
-  uint32_t settings = data[0] & 1u | static_cast<uint32_t>(data[1]) << 1;
+  uint32_t settings = (data[0] & 1u) | static_cast<uint32_t>(data[1]) << 1;
   try {
     inspect(whole.path());
     compare(whole.path(), whole.path(), settings);

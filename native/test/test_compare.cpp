@@ -116,6 +116,9 @@ void numbers_of_lone_frames(Chance&) {
   }
   expect_equal(is->added, 1, "added");
   expect_equal(is->first_added[0].number, 46, "number of the added one");
+  // Frames without a byte are all alike.
+  auto empty = compare({{BEGIN_NS, "", 0}, {BEGIN_NS, "", 0}}, {{BEGIN_NS, "", 0}});
+  expect(empty->matched == 1 && empty->missing == 1, "frames without a byte");
   auto filtered = compare(a, b, {}, "greater 50");
   expect_equal(filtered->added, 0, "left out by the filter");
   expect_equal(filtered->b.filtered, 1, "and counted");

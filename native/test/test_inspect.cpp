@@ -236,17 +236,19 @@ void ticks_and_orders(Chance&) {
   expect_equal(exchange.trading.symbols().count(), 2, "symbols");
 }
 
-// Of ticks without end the latest million are known.
+// Of ticks without end the latest 1,048,576 are known, and no other.
 void remembered_ticks(Chance& chance) {
-  Exchange exchange;
+  TickMemory memory;
   constexpr uint64_t COUNT = 1'500'000;
-  std::vector<uint64_t> timestamps;
+  uint64_t step = 1 + 2 * chance.below(1000);
   for (uint64_t i = 0; i < COUNT; i++) {
-    timestamps.push_back(BEGIN_NS + i * 1000 + chance.below(1000));
-    exchange.tick(i * 1000, timestamps.back());
+    memory.add(BEGIN_NS + i * step, i);
+    uint64_t asked = i - std::min<uint64_t>(i, chance.below(2 * TickMemory::MOST));
+    TickMemory::Tick* tick = memory.find(BEGIN_NS + asked * step);
+    expect((tick != nullptr) == (i - asked < TickMemory::MOST), "whether it is among the latest");
+    expect(tick == nullptr || tick->time_ns == asked, "and its time");
+    expect(memory.find(BEGIN_NS + (i + 1) * step) == nullptr, "the next one is not there yet");
   }
-  for (uint64_t i = COUNT - 200'000; i < COUNT; i++) exchange.order(COUNT * 1000, timestamps[i]);
-  expect(exchange.trading.counters().matched > 199'900, "the latest are known");
 }
 
 Tests tests{{"the busiest windows are those of a naive count", busiest_windows},
