@@ -52,6 +52,7 @@ void busiest_windows(Chance& chance) {
         latest_ns = 0;
       }
       latest_ns = std::max(latest_ns, time_ns);
+      if (round % 2 == 0) time_ns -= time_ns % 1000;  // so that frames lie on the edges of windows
       uint32_t bytes = 60 + chance.below(1400);
       parts.back().push_back({time_ns, bytes});
       bursts.add(time_ns, bytes);
@@ -239,7 +240,7 @@ void ticks_and_orders(Chance&) {
 // Of ticks without end the latest 1,048,576 are known, and no other.
 void remembered_ticks(Chance& chance) {
   TickMemory memory;
-  constexpr uint64_t COUNT = 1'500'000;
+  constexpr uint64_t COUNT = 2'300'000;  // more than there are slots: none may stay taken
   uint64_t step = 1 + 2 * chance.below(1000);
   for (uint64_t i = 0; i < COUNT; i++) {
     memory.add(BEGIN_NS + i * step, i);
