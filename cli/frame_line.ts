@@ -5,6 +5,7 @@ import { printable } from "../run/text.js";
 import { hex16 } from "../wire/address.js";
 import { decodeOrder, decodeTick } from "../wire/codec.js";
 import { type DecodedFrame, decodeFrame } from "../wire/decode.js";
+import { PROTOCOL_UDP } from "../wire/frame.js";
 import { marketData, tradingOrder } from "../wire/schema.js";
 import { frameEndpoint } from "./trace_line.js";
 
@@ -98,7 +99,8 @@ function kindText({ ethernet, ip, udp, payload }: DecodedFrame): string {
   const names: Readonly<Record<number, string>> = { 1: "ICMP", 2: "IGMP", 6: "TCP", 17: "UDP", 58: "ICMPv6" };
   const name = names[ip.protocol] ?? `protocol ${ip.protocol}`;
   const part = isFragment ? `, a fragment at ${8 * ip.fragmentOffset}` : "";
-  return `${name}${part}, ${payload.length} bytes${udp === undefined && ip.protocol === 17 ? " that are no datagram" : ""}`;
+  const isNone = udp === undefined && ip.protocol === PROTOCOL_UDP && !isFragment;
+  return `${name}${part}, ${payload.length} bytes${isNone ? " that are no datagram" : ""}`;
 }
 
 /** What is wrong; of a frame that is not all there, only that. */

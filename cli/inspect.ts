@@ -60,10 +60,10 @@ export const command = defineCommand({
   name: "inspect",
   summary: "what is in a capture: rates, gaps, bursts, ticks and orders; how two differ",
   description:
-    "Reads pcap and pcapng, plain, gzip or zstd, or - for standard input, in one pass and bounded memory: frames, " +
-    "rate over time, gaps, sizes, conversations, groups, ticks and orders with their round trips, and the busiest " +
-    "1 ms, 100 µs and 10 µs. With --compare A B: what B lacks, adds or has in another order, and how its timing " +
-    "differs. With --decode: a line for each frame.",
+    "Reads pcap and pcapng, plain, gzip or zstd, or - for standard input, in one pass and bounded memory: " +
+    "frames, rate over time, gaps, sizes, conversations, groups, ticks and orders with their round trips, and " +
+    "the busiest 1 ms, 100 µs and 10 µs. With --compare A B: what B lacks, adds or has in another order, and " +
+    "how its timing differs. With --decode: a line for each frame.",
   arguments: "<file...>",
   options,
   examples: [

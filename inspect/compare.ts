@@ -41,7 +41,7 @@ export interface CompareReport {
     readonly gap_error: Gaps;
     readonly longer: number; // gaps
     readonly shorter: number;
-    readonly offset_ns: number | null; // of B's clock: the median of the first 1,000 frames (or the first half)
+    readonly offset_ns: number | null; // how much later in B: median of the first 1,000, or the first half
     readonly drift_ns: number | null; // the same of the last ones, less that
     readonly rate_a_pps: number;
     readonly rate_b_pps: number;
@@ -117,6 +117,10 @@ export function compareLines(report: CompareReport): string[] {
   lines.push(loneLine("missing", report.missing, report.first_missing, a));
   lines.push(loneLine("added", report.added, report.first_added, b));
   lines.push(row("reordered", marked(report.reordered)));
+  if (report.matched === 0 && report.missing > 0 && report.added > 0)
+    lines.push(
+      row("hint", "no frame is in both: --ignore leaves out what changes on the way, such as mac,ttl"),
+    );
   if (gap_error.count > 0) {
     lines.push(row("gap error", distributionText(gap_error)));
     const same = gap_error.count - longer - shorter;
@@ -187,8 +191,8 @@ function loneLine(name: string, total: number, first: readonly Lone[], { first_n
   const [example] = first;
   if (example === undefined) return row(name, marked(total));
   const after_s = Number(BigInt(example.time_ns) - BigInt(first_ns!)) / 1e9;
-  const where = `the first is frame ${count(example.frame)}, ${after_s.toFixed(9)} s, ${utc(example.time_ns)}`;
-  return row(name, `${marked(total)}; ${where}`);
+  const when = `${after_s.toFixed(9)} s, ${utc(example.time_ns)}`;
+  return row(name, `${marked(total)}; the first is frame ${count(example.frame)}, ${when}`);
 }
 
 function marked(total: number): string {

@@ -1,4 +1,4 @@
-/** What is in a capture, as it is reported: figures from what the native core counted. docs/inspect.md has each field. */
+/** What is in a capture, as it is reported: figures from the native counts. docs/inspect.md has each field. */
 
 import { bucketRange, type Distribution, summarize } from "../native/histogram.js";
 import type {

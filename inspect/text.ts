@@ -113,7 +113,8 @@ function frameLines(found: InspectedFile): string[] {
 
 function sizeText({ from, below, frames }: InspectedFile["sizes"]["ranges"][number], all: number): string {
   const range = below === null ? `${count(from)} and more` : `${count(from)} to ${count(below - 1)}`;
-  return `${range.padEnd(16)} ${count(frames).padStart(11)}  ${((100 * frames) / all).toFixed(1).padStart(5)} %`;
+  const share = ((100 * frames) / all).toFixed(1);
+  return `${range.padEnd(16)} ${count(frames).padStart(11)}  ${share.padStart(5)} %`;
 }
 
 function unwantedLines({ filtered, outside, undecoded }: InspectedFile): string[] {
@@ -198,7 +199,8 @@ function tradingLines({ ticks, orders, symbols, round_trips }: InspectedFile): s
 function burstLines({ bursts }: InspectedFile): string[] {
   return bursts.map(({ width_ns, frames, bits_per_s, after_ns, span_ns }, index) => {
     const where = `from ${(after_ns / 1e9).toFixed(9)} s, within ${formatNs(span_ns)}`;
-    const text = `${formatNs(width_ns).padEnd(7)} ${counted(frames, "frame")}, ${bitRate(bits_per_s)}, ${where}`;
+    const amount = `${counted(frames, "frame")}, ${bitRate(bits_per_s)}`;
+    const text = `${formatNs(width_ns).padEnd(7)} ${amount}, ${where}`;
     return row(index === 0 ? "busiest" : "", text);
   });
 }

@@ -1,6 +1,6 @@
 /**
- * Captures as bytes: pcap in its four kinds (draft-ietf-opsawg-pcap) and pcapng (draft-ietf-opsawg-pcapng), each in
- * both byte orders. For the samples of this folder and for tests, where plain code matters more than speed.
+ * Captures as bytes: pcap in its four kinds (draft-ietf-opsawg-pcap) and pcapng (draft-ietf-opsawg-pcapng),
+ * each in both byte orders. For the samples of this folder and for tests, where plain code matters more than speed.
  */
 
 export type ByteOrder = "little" | "big";

@@ -1,4 +1,4 @@
-/** The frames of the samples: ticks of carom's own profiles, orders that answer them, and what is wrong on purpose. */
+/** The frames of the samples: ticks of carom's own profiles, orders that answer them, lines that lose some. */
 
 import { feedOf } from "../generator/feed.js";
 import { sampleFeed } from "../native/index.js";
@@ -24,7 +24,7 @@ export interface TimedTick extends Tick {
   readonly time_ns: bigint;
 }
 
-/** The first ticks of a profile, as a run with this seed would send them. Each is stamped with its own time. */
+/** The first ticks of a profile, as a run with this seed would send them, each stamped with its own time. */
 export function profileTicks(profile: string, seed: bigint, count: number): TimedTick[] {
   const values = { profile, seed, scale: undefined, scaleBy: undefined, linkSpeed: 10e9, threshold: 10_000 };
   const feed = feedOf(values, "", undefined);
@@ -76,7 +76,7 @@ export function tickCapture(ticks: readonly TimedTick[]): CapturedFrame[] {
   return ticks.map((tick) => ({ time_ns: tick.time_ns, bytes: tickFrame(tick) }));
 }
 
-/** Ticks and the orders that answer those below the threshold, 3 to 9 µs later; every 20th order is missing. */
+/** Ticks, and orders for those below the threshold 3 to 9 µs later; every 20th order is missing. */
 export function answeredCapture(ticks: readonly TimedTick[], seed: number): CapturedFrame[] {
   const chance = seeded(seed);
   const answered = ticks.filter(({ price }) => price < 10_000);

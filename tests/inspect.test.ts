@@ -1,4 +1,4 @@
-/** carom inspect on the samples: exactly what is known to be in them, and clear words about what is broken. */
+/** carom inspect on the samples: exactly what is known to be in them, clear words about what is broken. */
 
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";

@@ -3,6 +3,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { type CompareReport, compareReport } from "../inspect/compare.js";
@@ -12,6 +13,7 @@ import { profileTicks, tickCapture } from "../pcaps/frames.js";
 import { carom, jsonOf } from "./cli_support.js";
 
 const SENT = tickCapture(profileTicks("opening", 5n, 3000));
+const SAMPLE = fileURLToPath(new URL("../../pcaps/format-ns-big.pcap", import.meta.url));
 const NOTHING: IgnoredFields = {
   mac: false,
   vlan: false,
@@ -130,6 +132,10 @@ test("the command line: tolerances decide the status", () =>
       const report = jsonOf(bad);
       assert.equal([report.schema, report.version], ["carom.compare", 1]);
       assert.equal(report.faults, ["the gap error is 500 ns, over 400 ns at p50"]);
+      const strange = await carom("inspect", "--compare", pathA, SAMPLE);
+      assert.is(strange.status, 1);
+      assert.match(strange.stdout, /300 frames of A missing in B; 8 frames of B not in A/);
+      assert.match(strange.stdout, /no frame is in both: --ignore/);
       const part = await carom("inspect", "--compare", pathA, pathB, "--filter", "not udp", "--json");
       assert.equal([part.status, (jsonOf(part).a as { filtered: number }).filtered], [0, 300]);
     },

@@ -1,4 +1,4 @@
-/** The samples in pcaps/: made again they are the same, and other programs find in them what is meant to be there. */
+/** The samples in pcaps/: made again they are the same, and other programs find in them what they should. */
 
 import { execFile, spawnSync } from "node:child_process";
 import { once } from "node:events";

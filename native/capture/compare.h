@@ -1,6 +1,6 @@
 // Two captures of what should be the same traffic: what is missing, added or out of order in the second, and
 // how its timing differs. Frames are matched by their contents, the n-th of those that are alike to the n-th.
-// Of each frame of the first capture 26 to 32 bytes are kept (4 more with a filter), of the second one
+// Of each frame of the first capture 26 to 32 bytes are kept (8 more with a filter), of the second one
 // nothing.
 #pragma once
 
