@@ -7,7 +7,7 @@ import { isFlatOut, isOpen, sendOptions } from "../generator/config.js";
 import { CaromError } from "../native/error.js";
 import { certificateOptions } from "../run/certificate.js";
 import { outputOptions, runAndReport } from "../run/command.js";
-import { linkOptions, runOptions } from "../run/plan.js";
+import { captureOptions, linkOptions, runOptions } from "../run/plan.js";
 import { defineCommand } from "./command.js";
 import { present, progress } from "./run.js";
 
@@ -22,6 +22,7 @@ const options = {
   ...certificateOptions,
   ...ioOptions,
   ...outputOptions,
+  ...captureOptions,
 } as const;
 
 export const command = defineCommand({

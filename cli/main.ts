@@ -42,6 +42,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "the scripted functional test: what is sent, and what must come back",
     load: async () => [(await import("./check.js")).command],
   },
+  capture: {
+    summary: "what goes in and out of an interface, into a pcapng file, with nothing dropped uncounted",
+    load: async () => [(await import("./capture.js")).command],
+  },
   lab: {
     group: "This machine:",
     summary: "a network on this machine that stays: up, down, exec, list",

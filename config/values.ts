@@ -350,6 +350,38 @@ function scaled(text: string): number | undefined {
   return Number((Number(match[1]) * (SCALE[match[2] ?? ""] ?? Number.NaN)).toPrecision(15));
 }
 
+const BYTES: Readonly<Record<string, number>> = {
+  "": 1,
+  B: 1,
+  kB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  KiB: 2 ** 10,
+  MiB: 2 ** 20,
+  GiB: 2 ** 30,
+};
+
+/** A number of bytes: "100MB", "64MiB", "1500". */
+export function byteSize(min: number, max: number) {
+  const allowed = `a size such as 1500, 100MB or 64MiB, from ${min} to ${max} bytes`;
+  return fromText(allowed, (text) => {
+    const match = /^(\d+(?:\.\d+)?) ?([kKMG]?i?B|)$/.exec(text);
+    const value = Math.round(Number(match?.[1]) * (BYTES[match?.[2] ?? ""] ?? Number.NaN));
+    return value >= min && value <= max ? value : undefined;
+  });
+}
+
+/** One end of a lab: its name, and the generator's end or, with :responder, the other one. */
+export function labEnd() {
+  const allowed = "a lab's name, or that with :generator or :responder";
+  return fromText(allowed, (text) => {
+    const [lab = "", end = "generator", ...more] = text.split(":");
+    const known = name().safeParse(lab);
+    if (!known.success || more.length > 0 || (end !== "generator" && end !== "responder")) return undefined;
+    return { lab: known.data, end } as const;
+  });
+}
+
 /** A seed: a whole number of up to 64 bits. */
 export function seed() {
   return fromText("a whole number from 0 to 18446744073709551615", (text) => {

@@ -19,7 +19,13 @@ import {
   symbolList,
 } from "../config/values.js";
 import { CaromError } from "../native/error.js";
-import type { GeneratorConfig, Link, Provenance, StreamConfig } from "../native/index.js";
+import type {
+  CaptureOutputConfig,
+  GeneratorConfig,
+  Link,
+  Provenance,
+  StreamConfig,
+} from "../native/index.js";
 import { isIp6 } from "../wire/address.js";
 import { type Feed, namedProfile, profileOptions } from "./feed.js";
 import { FCS_SIZE, holdNs, packingOf, SIZE_MAX } from "./frames.js";
@@ -147,6 +153,7 @@ export interface Circumstances {
   readonly timestamps: Provenance;
   readonly expectAnswers: boolean;
   readonly breakdownEvery: number;
+  readonly capture: CaptureOutputConfig | null;
 }
 
 export const DEFAULT_DURATION_NS = 5e9;
@@ -196,6 +203,7 @@ export function generatorConfig(
     thread: 0,
     threads: 1,
     vlans: [],
+    capture: found.capture,
   };
 }
 

@@ -64,6 +64,7 @@ export function mergeResults(
     answers: concatenated(results.map(({ answers }) => answers)),
     lines: inOrder(results.map(({ lines }, thread) => byStream(lines, streams[thread]!))).flat(),
     streams: inOrder(results.map(streamsOf)),
+    capture: results[0]!.capture,
     notes: [...new Set(results.flatMap(({ notes }) => notes))],
     threads: results.map(({ counters, stalls }, index) => ({ ...threads[index]!, counters, stalls })),
   };

@@ -103,6 +103,10 @@ function refuseThreads(
   if (values.late === "slip") {
     refuse("--late slip", "each thread would move its own schedule, and they would part", "use one thread");
   }
+  if (all.capture !== null) {
+    const detail = "an order may come to another thread than the one that has its tick, and so its verdict";
+    refuse("--capture", detail, "use one thread");
+  }
   if (values.count !== undefined) {
     refuse("--count", "threads do not count together", "use --duration, or one thread");
   }

@@ -51,6 +51,34 @@ export interface StrategyConfig {
   readonly symbolLimit: number; // how many symbols a strategy that keeps state has room for
 }
 
+/** A capture's file, or files. */
+export interface CaptureOutputConfig {
+  readonly path: string; // "-": standard output
+  readonly keep: number; // of a series, so many files, the newest; 0: all
+  readonly fileBytes: number; // the next file of a series begins after so many; 0: no limit
+  readonly fileNs: number; // or after so long; 0: no limit
+  readonly bufferBytes: number; // between the thread that has a frame and the one that writes it; a power of two
+  readonly hardware: string; // what the file says of who wrote it; "" for nothing
+  readonly os: string;
+  readonly application: string;
+  readonly comment: string;
+  readonly interfaceComment: string;
+}
+
+export interface CaptureConfig {
+  readonly link: Link;
+  readonly cpu: number; // -1 leaves it to the scheduler
+  readonly filter: string; // of libpcap's language; "" for all
+  readonly snapLength: number; // bytes kept of each frame
+  readonly direction: "both" | "in" | "out";
+  readonly promiscuous: boolean;
+  readonly ringBytes: number; // of the kernel's ring; a power of two
+  readonly timestamps: "kernel" | "hardware";
+  readonly count: number; // frames, 0 for no limit
+  readonly durationNs: number; // 0 for no limit
+  readonly output: CaptureOutputConfig;
+}
+
 export interface ResponderConfig {
   readonly io: IoConfig;
   readonly strategy: StrategyConfig;
@@ -186,5 +214,6 @@ export interface GeneratorConfig {
   readonly thread: number; // the number of this one, from 0
   readonly threads: number; // of the run; more than one only with match clordid
   readonly vlans: readonly number[]; // of other threads' streams: their orders may come to this one; -1: untagged
+  readonly capture: CaptureOutputConfig | null; // where what is sent and received is written; of one thread
   readonly breakdownEvery: number; // one tick of so many, a power of two, is followed; 0 for none
 }

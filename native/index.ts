@@ -16,6 +16,7 @@ import type {
   InspectFound,
 } from "./capture.js";
 import type {
+  CaptureConfig,
   GeneratorConfig,
   Link,
   ResponderConfig,
@@ -26,6 +27,7 @@ import type {
 import { asCaromError, CaromError } from "./error.js";
 import type {
   ArrivalFindings,
+  CaptureResult,
   Counters,
   GeneratorResult,
   HistogramData,
@@ -105,6 +107,9 @@ export interface Responder extends Role<ResponderResult> {
   threadId(): number;
 }
 
+/** Frames of an interface on their way to a file. */
+export type Capture = Role<CaptureResult>;
+
 /** Frames in and out of an interface one by one, for the scripted test: not a hot path. */
 export interface FrameSocket {
   /** @throws CaromError when the kernel refuses the frame (EMSGSIZE: longer than the interface's MTU allows) */
@@ -155,6 +160,7 @@ interface Addon {
   readonly layoutHash: string;
   readonly Generator: new (config: GeneratorConfig, other?: Generator) => Generator;
   readonly Responder: new (config: ResponderConfig, other?: Responder) => Responder;
+  readonly Capture: new (config: CaptureConfig) => Capture;
   readonly FrameSocket: new (config: FrameSocketConfig) => FrameSocket;
   clock(): ClockInfo;
   backendNames(): string[];
@@ -233,6 +239,14 @@ export function openGenerator(config: GeneratorConfig, other?: Generator): Gener
  */
 export function openResponder(config: ResponderConfig, other?: Responder): Responder {
   return call("open the responder", () => new (addon().Responder)(config, other));
+}
+
+/**
+ * Opens a tap on an interface, and the file. What comes from then on is taken; it is written from start on.
+ * @throws CaromError
+ */
+export function openCapture(config: CaptureConfig): Capture {
+  return call("open the capture", () => new (addon().Capture)(config));
 }
 
 /** @throws CaromError */

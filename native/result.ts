@@ -37,6 +37,25 @@ export interface Example {
   readonly received: Uint8Array | null; // the 41 bytes that came
 }
 
+/** What a capture has written. */
+export interface Captured {
+  readonly frames: number;
+  readonly bytes: number; // of the files
+  readonly files: number;
+  readonly lastFile: string;
+  readonly dropped: number; // frames that are missing: the writer was behind, or could not write
+  readonly failure: unknown; // why not all could be written, as an error of the core; null
+}
+
+export interface CaptureResult {
+  readonly counters: Counters;
+  readonly captured: Captured;
+  readonly first_ns: bigint; // since the epoch, 0 for none
+  readonly last_ns: bigint;
+  readonly failure: unknown; // what ended it early, as an error of the core; null
+  readonly notes: readonly string[];
+}
+
 export interface GeneratorResult {
   readonly counters: Counters;
   readonly latencyPlanned: HistogramData;
@@ -54,6 +73,7 @@ export interface GeneratorResult {
   readonly answers: BigUint64Array; // rows of tick timestamp, the order's timestamp, received, received
   readonly lines: readonly LineCounts[]; // of each stream its lines; of a plain one nothing is counted here
   readonly streams: readonly StreamCounts[]; // empty where there is one: it has all
+  readonly capture: Captured | null;
   readonly notes: readonly string[]; // what the backend found out at open: mode, queue, stamps
 }
 

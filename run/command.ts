@@ -45,11 +45,18 @@ export async function runAndReport(
       },
     });
     const report = makeReport(command, plan, found);
-    return { report, plan, found, failure: writeHlog(values.hlog, report, found) };
+    const failure = captureFailure(found) ?? writeHlog(values.hlog, report, found);
+    return { report, plan, found, failure };
   } finally {
     for (const signal of signals) process.off(signal, onSignal);
     plan.release();
   }
+}
+
+/** Why the capture is not whole. */
+function captureFailure({ generator: { capture } }: Measurement): CaromError | undefined {
+  if (capture === null || capture.failure === null) return undefined;
+  return asCaromError(capture.failure, `write ${capture.lastFile}`);
 }
 
 function writeHlog(path: string | undefined, report: Report, found: Measurement): CaromError | undefined {

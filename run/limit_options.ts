@@ -33,6 +33,8 @@ const {
   tolerance: _tolerance,
   arrivals: _arrivals,
   streams: _streams,
+  capture: _capture,
+  captureBuffer: _captureBuffer,
   ...shared
 } = runOptions;
 

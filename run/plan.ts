@@ -1,5 +1,6 @@
 /** A plan: everything a run needs, validated and complete, before anything starts. */
 
+import { bufferSize, captureOutput } from "../config/capture.js";
 import { hasProgram, ioOptions, RESPONDER_BACKENDS } from "../config/io.js";
 import { flagName, optionGroup, type Values } from "../config/option.js";
 import { keepsState } from "../config/strategy.js";
@@ -22,7 +23,14 @@ import { type GeneratorPlan, generatorPlan } from "../generator/threads.js";
 import { createLab, type Lab, openLab, resolveLink } from "../lab/lab.js";
 import { resolveMac } from "../lab/neighbor.js";
 import { CaromError } from "../native/error.js";
-import { attachXdpPass, type GeneratorConfig, type Link, openFrameSocket } from "../native/index.js";
+import {
+  attachXdpPass,
+  type CaptureOutputConfig,
+  clockInfo,
+  type GeneratorConfig,
+  type Link,
+  openFrameSocket,
+} from "../native/index.js";
 import { GROUPS_MAX, type ResponderPlan, responderConfig, responderOptions } from "../responder/config.js";
 import { isIp6, multicastMac } from "../wire/address.js";
 import { certificateOptions } from "./certificate.js";
@@ -43,8 +51,19 @@ export const linkOptions = {
 
 const shown = optionGroup("Output");
 
+/** For run and generate alike. */
+export const captureOptions = {
+  capture: shown(
+    filePath(),
+    "write what is sent and what comes back as pcapng, each order with its verdict",
+    "file",
+  ),
+  captureBuffer: shown(bufferSize(), "what may wait to be written", "bytes", "64MiB"),
+} as const;
+
 export const runOptions = {
   ...linkOptions,
+  ...captureOptions,
   breakdown: shown(flag(), "split the round trip into its parts, with the lab's responder", "", "false"),
   responder: far(
     flag(),
@@ -163,6 +182,7 @@ async function complete(
     timestamps: timestamps.provenance,
     expectAnswers,
     breakdownEvery: breakdownEvery(values, feed),
+    capture: captureOf(values),
   };
   const generator = generatorConfig(link, values, streams, circumstances);
   const sending = generatorPlan(generator, streams, values, generatorCores(values, cores));
@@ -313,6 +333,20 @@ function takesXdpSent(
   return responder === null ? !hasXdpProgram(lab.responder) : !hasProgram(responder.io.backend);
 }
 
+/** The capture of a run: the loop's own frames, by the loop's own clock. */
+function captureOf(values: RunValues): CaptureOutputConfig | null {
+  if (values.capture === undefined) return null;
+  const rebuilt = values.backend === "udp" ? "; the kernel's sockets show no headers: these are rebuilt" : "";
+  return captureOutput({
+    path: values.capture,
+    bufferBytes: values.captureBuffer,
+    comment: "what carom's generator sent and received",
+    interfaceComment:
+      `carom: timestamps by the TSC (${clockInfo().resolutionNs.toFixed(2)} ns), tied to CLOCK_REALTIME at the start: ` +
+      `sent when handed to ${values.backend}, received when the loop had it${rebuilt}`,
+  });
+}
+
 async function findDestination(
   values: RunValues,
   link: Link,
@@ -363,6 +397,14 @@ function refuseContradictions(values: RunValues): void {
       "a tick is not handed to a backend: it is made in the driver",
       "use af_xdp",
     );
+  }
+  if (values.capture !== undefined && values.backend === "xdp_live") {
+    const detail = "its frames are made in the driver, and no loop has them";
+    refuse("--capture with xdp_live", detail, "use af_xdp, af_packet or udp");
+  }
+  if (values.capture === "-") {
+    const detail = "standard output has the report";
+    refuse("--capture -", detail, "name a file, or a pipe that mkfifo made");
   }
   if (values.breakdown && (values.interface !== undefined || !values.responder)) {
     refuse(

@@ -49,6 +49,13 @@ export interface ImpairmentReport {
   })[];
 }
 
+export interface CaptureReport {
+  readonly file: string;
+  readonly frames: number;
+  readonly bytes: number; // of the file
+  readonly dropped: number; // frames that are not in it
+}
+
 export interface ReportExample {
   readonly verdict: string;
   readonly tick: Tick | null;
@@ -111,6 +118,7 @@ export interface Report {
   };
   readonly breakdown: Breakdown | null; // with --breakdown
   readonly certificate: Certificate | null; // of an open loop
+  readonly capture: CaptureReport | null; // with --capture
   readonly counters: { readonly generator: Counters; readonly responder: Counters | null };
   readonly threads: readonly ThreadCounters[]; // of the responder
   readonly interfaces: Measurement["interfaces"];
@@ -206,6 +214,7 @@ export function makeReport(command: "run" | "generate", plan: Plan, found: Measu
           )
         : null,
     certificate,
+    capture: captureReport(found),
     counters: { generator: generator.counters, responder: responder?.counters ?? null },
     threads: (responder?.threads ?? []).map(({ queue, cpu, counters: { frames, ticks, orders } }) => ({
       queue,
@@ -234,9 +243,18 @@ export function makeReport(command: "run" | "generate", plan: Plan, found: Measu
     faults: [
       ...faultsOf(draft.verdicts, draft.ticks, draft.warmup, balances, expectsAnswers, found.problems),
       ...(certificate === null ? [] : certificateFaults(certificate)),
+      ...(draft.capture !== null && draft.capture.dropped > 0
+        ? [`${draft.capture.dropped.toLocaleString("en-US")} frames are not in the capture`]
+        : []),
       ...(n("handed_lost") > 0 ? [`${n("handed_lost")} orders found no room between threads`] : []),
     ],
   };
+}
+
+function captureReport({ generator: { capture } }: Measurement): CaptureReport | null {
+  if (capture === null) return null;
+  const { lastFile: file, frames, bytes, dropped } = capture;
+  return { file, frames, bytes, dropped };
 }
 
 function impairmentOf(plan: Plan, found: Measurement): ImpairmentReport | null {

@@ -103,6 +103,11 @@ function trafficLines(report: Report): string[] {
     );
     lines.push(row("queues", `ticks → orders   ${shown.join("   ")}`));
   }
+  if (report.capture !== null) {
+    const { file, frames, dropped } = report.capture;
+    const missing = dropped === 0 ? "" : pc.red(`; ${count(dropped)} are missing: the writer was behind`);
+    lines.push(row("capture", `${count(frames)} frames in ${file}${missing}`));
+  }
   lines.push(...impairmentLines(report));
   for (const [index, { equation, holds }] of report.balances.entries()) {
     const mark = holds ? pc.green("✓") : pc.red("✗ does not hold");

@@ -45,6 +45,7 @@ const result = (own: Partial<GeneratorResult>): GeneratorResult => ({
   slowest: intervals(),
   latest: intervals(),
   examples: [],
+  capture: null,
   sends: new BigUint64Array(),
   answers: new BigUint64Array(),
   lines: [],

@@ -91,6 +91,7 @@ function measured(
       slowest: intervals(),
       latest: intervals(),
       examples,
+      capture: null,
       sends: new BigUint64Array(),
       answers: new BigUint64Array(),
       lines: [],

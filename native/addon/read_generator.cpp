@@ -1,5 +1,6 @@
 #include <bit>
 
+#include "addon/capture.h"
 #include "addon/convert.h"
 #include "addon/read.h"
 #include "loop/generate_live.h"
@@ -310,6 +311,10 @@ GeneratorConfig read_generator(const Napi::Object& object) {
   config.threads = integer<uint32_t>(object, "threads", 1, Siblings::MAX);
   config.thread = integer<uint32_t>(object, "thread", 0, config.threads - 1);
   config.vlans = read_vlans(object);
+  if (object.Get("capture").IsObject()) {
+    config.capture = read_capture_output(nested(object, "capture"));
+    if (config.threads > 1) refuse("capture", "of one thread");
+  }
   config.feed.thread = config.thread;
   config.feed.threads = config.threads;
   config.ledger.strategy = read_strategy(nested(object, "strategy"));

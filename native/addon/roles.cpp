@@ -3,17 +3,28 @@
 #include <memory>
 
 #include "addon/arrivals.h"
+#include "addon/capture.h"
 #include "addon/convert.h"
 #include "loop/backends.h"
 
 namespace carom {
 namespace {
 
+// What plays a role on the backend that the configuration names. Throws Error when that one can't.
+template <class RoleType>
+auto backend_body(const Napi::Object& object, void (*BackendEntry::*body)(RoleType&), const char* role) {
+  std::string name = object.Get("io").As<Napi::Object>().Get("backend").ToString().Utf8Value();
+  auto found = find_backend(name).*body;
+  if (found == nullptr)
+    throw Error(ErrorCode::usage, std::string("open the ") + role, name + " can't play that role");
+  return found;
+}
+
 struct GeneratorTraits {
   static constexpr const char* NAME = "Generator";
   using RoleType = GeneratorRole;
   static GeneratorConfig read(const Napi::Object& object) { return read_generator(object); }
-  static void (*body(const BackendEntry& backend))(GeneratorRole&) { return backend.generate; }
+  static auto body(const Napi::Object& object) { return backend_body(object, &BackendEntry::generate, NAME); }
   static void result(Napi::Env env, Napi::Object& object, const GeneratorRole& role) {
     object.Set("latencyPlanned", write_histogram(env, role.ledger.latency_planned()));
     object.Set("latencyActual", write_histogram(env, role.ledger.latency_actual()));
@@ -29,6 +40,7 @@ struct GeneratorTraits {
     object.Set("streams", write_streams(env, role.ledger.streams()));
     object.Set("sends", write_passages(env, role.sends));
     object.Set("answers", write_passages(env, role.answers));
+    object.Set("capture", role.capture ? write_captured(env, role.capture->writer()) : env.Null());
   }
 };
 
@@ -36,10 +48,23 @@ struct ResponderTraits {
   static constexpr const char* NAME = "Responder";
   using RoleType = ResponderRole;
   static ResponderConfig read(const Napi::Object& object) { return read_responder(object); }
-  static void (*body(const BackendEntry& backend))(ResponderRole&) { return backend.respond; }
+  static auto body(const Napi::Object& object) { return backend_body(object, &BackendEntry::respond, NAME); }
   static void result(Napi::Env env, Napi::Object& object, const ResponderRole& role) {
     object.Set("processing", write_histogram(env, role.processing));
     object.Set("passages", write_passages(env, role.passages));
+  }
+};
+
+struct CaptureTraits {
+  static constexpr const char* NAME = "Capture";
+  using RoleType = CaptureRole;
+  static CaptureConfig read(const Napi::Object& object) { return read_capture(object); }
+  static auto body(const Napi::Object&) { return &capture; }
+  static void result(Napi::Env env, Napi::Object& object, const CaptureRole& role) {
+    object.Set("captured", write_captured(env, *role.writer));
+    object.Set("first_ns", Napi::BigInt::New(env, role.counters.first_ns.get()));
+    object.Set("last_ns", Napi::BigInt::New(env, role.counters.last_ns.get()));
+    object.Set("failure", role.failure ? to_javascript(env, *role.failure).Value() : env.Null());
   }
 };
 
@@ -62,7 +87,7 @@ class RoleObject : public Napi::ObjectWrap<RoleObject<Traits>> {
       methods.push_back(RoleObject::InstanceMethod("takeTrace", &RoleObject::take_trace));
       methods.push_back(RoleObject::InstanceMethod("threadId", &RoleObject::thread_id));
       methods.push_back(RoleObject::InstanceMethod("arrivals", &RoleObject::arrivals));
-    } else {
+    } else if constexpr (std::is_same_v<Traits, GeneratorTraits>) {
       methods.push_back(RoleObject::InstanceMethod("stampedBy", &RoleObject::stamped_by));
     }
     exports.Set(Traits::NAME, RoleObject::DefineClass(env, Traits::NAME, methods));
@@ -76,13 +101,7 @@ class RoleObject : public Napi::ObjectWrap<RoleObject<Traits>> {
       }
       Napi::Object object = info[0].As<Napi::Object>();
       role_ = std::make_unique<typename Traits::RoleType>(Traits::read(object));
-      std::string name = object.Get("io").As<Napi::Object>().Get("backend").ToString().Utf8Value();
-      const BackendEntry& backend = find_backend(name);
-      auto body = Traits::body(backend);
-      if (body == nullptr) {
-        throw Error(ErrorCode::usage, std::string("open the ") + Traits::NAME,
-                    name + " can't play that role");
-      }
+      auto body = Traits::body(object);
       // The thread of another queue of the same interface: one XDP program serves both.
       if (info.Length() > 1 && info[1].IsObject()) {
         const auto& other = *RoleObject::Unwrap(info[1].As<Napi::Object>())->role_;
@@ -195,6 +214,7 @@ class RoleObject : public Napi::ObjectWrap<RoleObject<Traits>> {
 void export_roles(Napi::Env env, Napi::Object exports) {
   RoleObject<GeneratorTraits>::define(env, exports);
   RoleObject<ResponderTraits>::define(env, exports);
+  RoleObject<CaptureTraits>::define(env, exports);
 }
 
 }  // namespace carom

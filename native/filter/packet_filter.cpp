@@ -29,6 +29,11 @@ PacketFilter::PacketFilter(const std::string& expression) {
   }
 }
 
+std::span<const bpf_insn> PacketFilter::instructions() const noexcept {
+  if (!program_) return {};
+  return {program_->bf_insns, program_->bf_len};
+}
+
 bool PacketFilter::run(const uint8_t* frame, uint32_t captured, uint32_t length) const noexcept {
   return bpf_filter(program_->bf_insns, frame, length, captured) != 0;
 }

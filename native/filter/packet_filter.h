@@ -4,8 +4,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 
+struct bpf_insn;
 struct bpf_program;
 
 namespace carom {
@@ -19,6 +21,9 @@ class PacketFilter {
   bool matches(const uint8_t* frame, uint32_t captured, uint32_t length) const noexcept {
     return !program_ || run(frame, captured, length);
   }
+
+  // The program, for a kernel to run; empty when it takes every frame.
+  std::span<const bpf_insn> instructions() const noexcept;
 
  private:
   struct Free {

@@ -187,6 +187,8 @@ bool Ledger::judge(const Order& order, uint64_t now_ns, uint64_t stamp_ns) noexc
   auto fault = [&](Verdict verdict, Counter LedgerCounters::*counter) {
     add(measured ? counter : &LedgerCounters::warmup_faults);
     keep(verdict, found, order.bytes);
+    if (judgements_ != nullptr) [[unlikely]]
+      note(verdict, order, found, now_ns, false);
     CAROM_PROBE3(order_judged, static_cast<uint8_t>(verdict), found != nullptr ? now_ns - found->sent_ns : 0,
                  found != nullptr ? found->tick.timestamp : 0);
     return false;
@@ -199,6 +201,8 @@ bool Ledger::judge(const Order& order, uint64_t now_ns, uint64_t stamp_ns) noexc
     if (found->status.copies > 0 && is_right(order, *found)) {
       found->status.copies--;
       if (measured) add(&LedgerCounters::answered_copies);
+      if (judgements_ != nullptr) [[unlikely]]
+        note(Verdict::correct, order, found, now_ns, true);
       return false;
     }
     return fault(Verdict::duplicate, &LedgerCounters::duplicate);
@@ -218,6 +222,8 @@ bool Ledger::judge(const Order& order, uint64_t now_ns, uint64_t stamp_ns) noexc
     fault(Verdict::late, &LedgerCounters::late);
   } else {
     add(measured ? &LedgerCounters::correct : &LedgerCounters::warmup_answered);
+    if (judgements_ != nullptr) [[unlikely]]
+      note(Verdict::correct, order, found, now_ns, false);
     CAROM_PROBE3(order_judged, static_cast<uint8_t>(Verdict::correct), now_ns - found->sent_ns,
                  found->tick.timestamp);
   }
@@ -296,6 +302,36 @@ bool Ledger::is_right(const Order& order, const Entry& entry) const noexcept {
   const Decision& right = due(entry);
   return order.symbol == entry.tick.symbol && order.price == right.price &&
          order.quantity == right.quantity && order.side == right.side;
+}
+
+void Ledger::note(Verdict verdict, const Order& order, const Entry* entry, uint64_t now_ns,
+                  bool is_copy) noexcept {
+  if (judgements_->count == Judgements::MOST) {
+    judgements_->more++;
+    return;
+  }
+  Judgement& judgement = judgements_->list[judgements_->count++];
+  judgement = {};
+  judgement.verdict = verdict;
+  judgement.symbol = order.symbol;
+  judgement.price = order.price;
+  judgement.quantity = order.quantity;
+  judgement.side = order.side;
+  judgement.is_copy = is_copy;
+  judgement.has_tick = entry != nullptr;
+  if (entry == nullptr) return;
+  judgement.number = number_of(static_cast<uint64_t>(entry - entries_));
+  judgement.measured = entry->status.measured;
+  judgement.expected_symbol = entry->tick.symbol;
+  judgement.expected = due(*entry);
+  if (entry->sent_ns != 0 && now_ns > entry->sent_ns) judgement.latency_ns = now_ns - entry->sent_ns;
+}
+
+Ledger::Expectation Ledger::expectation(uint64_t timestamp) noexcept {
+  const Entry* found = find_timestamp(timestamp);
+  if (found == nullptr) return {};
+  return {number_of(static_cast<uint64_t>(found - entries_)), true, due(*found).order != 0,
+          found->status.state == LEDGER_WITHHELD, found->status.measured != 0};
 }
 
 void Ledger::answered(Entry& entry, uint64_t now_ns, uint64_t stamp_ns) noexcept {

@@ -2,6 +2,7 @@
 // that comes in is tied to its tick and judged, and gets exactly one verdict. Nothing leaves it uncounted.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <cstring>
 #include <span>
@@ -79,6 +80,31 @@ struct Example {
   uint8_t received[TRADING_ORDER_SIZE];
 };
 
+// What became of an order, for whoever follows them one by one.
+struct Judgement {
+  uint64_t number;      // of the tick
+  uint64_t latency_ns;  // since it was sent; 0 when it was not
+  uint64_t symbol;      // of the order, as price, quantity and side
+  uint64_t expected_symbol;
+  uint32_t price;
+  uint32_t quantity;
+  uint8_t side;
+  Verdict verdict;
+  bool has_tick;
+  bool measured;
+  bool is_copy;  // a right answer to a copy that was sent on purpose
+  Decision expected;
+};
+
+// Those of one datagram.
+struct Judgements {
+  static constexpr uint32_t MOST = 64;
+
+  std::array<Judgement, MOST> list;
+  uint32_t count;
+  uint32_t more;  // that found no room
+};
+
 class Ledger {
  public:
   static constexpr size_t EXAMPLES = 32;  // of each verdict, the first ones
@@ -94,6 +120,15 @@ class Ledger {
     uint64_t answered;
     uint64_t warmup_answered;
     uint64_t reordered;
+  };
+
+  // What the ledger has of a tick.
+  struct Expectation {
+    uint64_t number;
+    bool is_known;
+    bool is_due;  // an answer
+    bool is_withheld;
+    bool is_measured;
   };
 
   explicit Ledger(const LedgerConfig& config);
@@ -162,6 +197,11 @@ class Ledger {
   // A datagram of orders came in. Returns how many ticks have got their answer by it.
   uint32_t received(const uint8_t* payload, uint32_t length, uint64_t now_ns, uint64_t stamp_ns) noexcept;
 
+  // Each judgement from now on is added to these; null for none.
+  void tell(Judgements* judgements) noexcept { judgements_ = judgements; }
+
+  Expectation expectation(uint64_t timestamp) noexcept;
+
   // When an earlier tick left, by the kernel or the NIC.
   void left(const TxStamp& stamp) noexcept;
 
@@ -201,6 +241,8 @@ class Ledger {
   uint64_t extend(uint32_t low) const noexcept {
     return next_ - static_cast<uint32_t>(static_cast<uint32_t>(next_) - low);
   }
+  // Of the tick that is in an entry of the ring.
+  uint64_t number_of(uint64_t slot) const noexcept { return next_ - 1 - ((next_ - 1 - slot) & mask_); }
   // Until when an answer is in time.
   uint64_t deadline_ns(const Entry& entry) const noexcept {
     return entry.sent_ns + config_.timeout_ns + (entry.sent_ns < pause_end_ns_ ? pause_ns_ : 0);
@@ -210,6 +252,8 @@ class Ledger {
   Entry* take_waiting(const Order& order) noexcept;
   bool judge(const Order& order, uint64_t now_ns, uint64_t stamp_ns) noexcept;
   bool is_right(const Order& order, const Entry& entry) const noexcept;
+  [[gnu::noinline, gnu::cold]] void note(Verdict verdict, const Order& order, const Entry* entry,
+                                         uint64_t now_ns, bool is_copy) noexcept;
   const Decision& due(const Entry& entry) const noexcept {
     return due_[static_cast<size_t>(&entry - entries_)].decision;
   }
@@ -261,6 +305,7 @@ class Ledger {
   std::vector<StreamLedger> streams_;
   std::vector<Example> examples_;
   size_t examples_by_verdict_[6] = {};
+  Judgements* judgements_ = nullptr;
 };
 
 }  // namespace carom

@@ -29,10 +29,12 @@ template <PacketIo Io>
 void generate(GeneratorRole& role) {
   Io io = open_io<Io>(role);
   if constexpr (SharesProgram<Io>) role.program = io.program();
+  role.open_capture();
   auto loop = std::make_unique<GenerateLoop<Io>>(role, io);
   if (!role.opened(io.notes())) return;
   loop->run();
   io.settle();
+  role.finish_capture();
 }
 
 // The loop of the role's strategy.

@@ -58,6 +58,7 @@ class GenerateLoop {
     warmup_end_ns_ = start_ns_ + config_.warmup_ns;
     end_ns_ = config_.duration_ns == 0 ? UINT64_MAX : warmup_end_ns_ + config_.duration_ns;
     epoch_offset_ns_ = clock_.offset_to(CLOCK_REALTIME);
+    if (role_.capture) role_.capture->begin(epoch_offset_ns_);
     tell_measured_from();
     pauses_.begin(now_ns);
     causes_.ahead(now_ns, 0);
@@ -316,12 +317,20 @@ class GenerateLoop {
       uint64_t measured = role_.lateness.count();
       for (uint32_t i = done; i < done + taken; i++) account_one(i, sent_ns);
       if (role_.lateness.count() != measured) ++counters_.doorbells;
+      if (role_.capture) [[unlikely]]
+        capture_sent({tx_.data() + done, taken}, sent_ns);
       done += taken;
       if (done == used || role_.command() != Role::Command::run || given_up(sent_ns)) return done;
       sent_ns = clock_.now_ns();
       role_.stalls.forget(sent_ns);
       pauses_.begin(sent_ns);
     }
+  }
+
+  // The wire has them already: what a capture takes comes after. Their bytes stay until new ones are
+  // reserved.
+  [[gnu::noinline, gnu::cold]] void capture_sent(std::span<const Frame> frames, uint64_t sent_ns) noexcept {
+    for (const Frame& frame : frames) role_.capture->sent(frame, sent_ns);
   }
 
   void log_send(const Planned& planned, uint64_t sent_ns) noexcept {

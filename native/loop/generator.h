@@ -4,6 +4,7 @@
 #include <array>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "core/passages.h"
@@ -13,6 +14,7 @@
 #include "generate/pacing.h"
 #include "generate/stream.h"
 #include "loop/role.h"
+#include "loop/run_capture.h"
 #include "loop/siblings.h"
 
 namespace carom {
@@ -35,6 +37,7 @@ struct GeneratorConfig {
   uint32_t thread = 0;                     // this one's number
   uint32_t threads = 1;                    // of the run
   std::vector<int32_t> vlans = {};         // of the other threads' streams: their orders may come here, too
+  std::optional<CaptureOutput> capture = {};
 };
 
 struct GeneratorCounters {
@@ -75,6 +78,14 @@ struct GeneratorRole : Role {
   ~GeneratorRole() { close(); }  // before what the thread uses goes
   static constexpr size_t LATEST = 1000;
 
+  // Around the loop, by the thread. Throws Error.
+  void open_capture() {
+    if (config.capture) capture = std::make_unique<RunCapture>(*config.capture, config.io, ledger);
+  }
+  void finish_capture() noexcept {
+    if (capture) capture->writer().finish([this] { return command() == Command::abort; });
+  }
+
   const GeneratorConfig config;
   Ledger ledger;
   GeneratorCounters counters;
@@ -87,6 +98,7 @@ struct GeneratorRole : Role {
   LargestIntervals latest{LATEST};
   PassageLog sends;
   PassageLog answers;
+  std::unique_ptr<RunCapture> capture;  // behind the ledger, which it reads to the last
   // Of the threads of one run. Set before opening, but for the first one, which brings it.
   std::shared_ptr<Siblings> siblings = config.threads > 1 && config.thread == 0
                                            ? std::make_shared<Siblings>(config.threads)

@@ -21,31 +21,9 @@ class OrderTaker {
 
   // How many ticks of this thread have got their answer by it. `now_ns` is on the clock of the ledger.
   uint32_t take(const Frame& frame, uint64_t now_ns) noexcept {
-    Datagram datagram;
-    parse_options_.verify_checksums = !frame.checksums_verified;
-    parse_options_.stripped_vlan = frame.stripped_vlan;
-    ParseResult result = parse_frame(frame.data, frame.length, parse_options_, datagram);
-    if (result != ParseResult::ok) [[unlikely]] {
-      ++role_.counters.refused[static_cast<size_t>(result)];
-      return 0;
-    }
-    if (!vlans_.test(static_cast<size_t>(datagram.vlan + 1))) [[unlikely]] {
-      ++role_.counters.refused[static_cast<size_t>(ParseResult::wrong_vlan)];
-      return 0;
-    }
-    const Link& link = role_.config.io.link;
-    const uint8_t* own = datagram.ipv6 ? link.address6 : link.address4;
-    if (datagram.destination_port != role_.config.io.local_port ||
-        memcmp(datagram.destination_address(), own, datagram.address_size()) != 0) [[unlikely]] {
-      ++role_.counters.foreign;
-      return 0;
-    }
-    CAROM_PROBE2(orders_received, datagram.payload_length, now_ns);
-    if (role_.answers.on()) [[unlikely]]
-      log_answers(datagram, now_ns);
-    if (siblings_ != nullptr) [[unlikely]]
-      return share(datagram, now_ns, frame.stamp_ns);
-    return role_.ledger.received(datagram.payload, datagram.payload_length, now_ns, frame.stamp_ns);
+    if (!role_.capture) [[likely]]
+      return judge(frame, now_ns);
+    return take_captured(frame, now_ns);
   }
 
   // What others received for this thread.
@@ -59,6 +37,45 @@ class OrderTaker {
   }
 
  private:
+  [[gnu::noinline, gnu::cold]] uint32_t take_captured(const Frame& frame, uint64_t now_ns) noexcept {
+    refusal_ = nullptr;
+    role_.capture->receiving();
+    uint32_t answered = judge(frame, now_ns);
+    role_.capture->received(frame, now_ns, refusal_);
+    return answered;
+  }
+
+  [[gnu::always_inline]] uint32_t judge(const Frame& frame, uint64_t now_ns) noexcept {
+    Datagram datagram;
+    parse_options_.verify_checksums = !frame.checksums_verified;
+    parse_options_.stripped_vlan = frame.stripped_vlan;
+    ParseResult result = parse_frame(frame.data, frame.length, parse_options_, datagram);
+    if (result != ParseResult::ok) [[unlikely]] {
+      ++role_.counters.refused[static_cast<size_t>(result)];
+      refusal_ = PARSE_RESULT_NAMES[static_cast<size_t>(result)];
+      return 0;
+    }
+    if (!vlans_.test(static_cast<size_t>(datagram.vlan + 1))) [[unlikely]] {
+      ++role_.counters.refused[static_cast<size_t>(ParseResult::wrong_vlan)];
+      refusal_ = PARSE_RESULT_NAMES[static_cast<size_t>(ParseResult::wrong_vlan)];
+      return 0;
+    }
+    const Link& link = role_.config.io.link;
+    const uint8_t* own = datagram.ipv6 ? link.address6 : link.address4;
+    if (datagram.destination_port != role_.config.io.local_port ||
+        memcmp(datagram.destination_address(), own, datagram.address_size()) != 0) [[unlikely]] {
+      ++role_.counters.foreign;
+      refusal_ = "not for the order port of this host";
+      return 0;
+    }
+    CAROM_PROBE2(orders_received, datagram.payload_length, now_ns);
+    if (role_.answers.on()) [[unlikely]]
+      log_answers(datagram, now_ns);
+    if (siblings_ != nullptr) [[unlikely]]
+      return share(datagram, now_ns, frame.stamp_ns);
+    return role_.ledger.received(datagram.payload, datagram.payload_length, now_ns, frame.stamp_ns);
+  }
+
   // Each order to the thread whose tick it answers. Returns how many of this one's have got their answer.
   uint32_t share(const Datagram& datagram, uint64_t now_ns, uint64_t stamp_ns) noexcept {
     uint32_t settled = 0;
@@ -92,6 +109,7 @@ class OrderTaker {
   }
 
   GeneratorRole& role_;
+  const char* refusal_ = nullptr;  // of the frame: why it was not looked at
   ParseOptions parse_options_;
   std::bitset<4097> vlans_;  // that orders may come in; the first bit is for untagged ones
   Siblings* siblings_;       // null when there is one thread

@@ -1,0 +1,162 @@
+#include "capture/writer.h"
+
+#include <linux/capability.h>
+#include <pthread.h>
+#include <signal.h>
+
+#include <chrono>
+#include <ctime>
+#include <utility>
+
+#include "core/thread.h"
+
+namespace carom {
+namespace {
+
+constexpr size_t PIECE_BYTES = 1 << 20;              // written at once
+constexpr size_t BLOCK_BYTES_MAX = 1 << 19;          // a frame of 256 KiB, and all that is said of it
+constexpr uint64_t FLUSH_NS = 200'000'000;           // nothing waits longer than that
+constexpr uint32_t RECORDS_A_LOOK = 64;              // records between two looks at the clock
+constexpr auto REST = std::chrono::milliseconds(2);  // while the ring is empty: nobody wakes this thread
+
+uint64_t epoch_ns() noexcept {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+}  // namespace
+
+CaptureWriter::CaptureWriter(const CaptureOutput& output, CaptureSource source)
+    : output_(output),
+      source_(std::move(source)),
+      ring_(output.buffer_bytes),
+      file_(output.files, given_up_),
+      blocks_(PIECE_BYTES + BLOCK_BYTES_MAX),
+      start_ns_(epoch_ns()) {
+  // Signals are the control plane's; and a limit on a file's size is to be an error (EFBIG), not SIGXFSZ.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  thread_ = std::thread([this] { run(); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+CaptureWriter::~CaptureWriter() {
+  finish([] { return true; });
+  thread_.join();
+}
+
+std::string CaptureWriter::last_file() const { return file_.name(); }
+
+void CaptureWriter::rest() noexcept { std::this_thread::sleep_for(REST); }
+
+void CaptureWriter::run() noexcept {
+  keep_capabilities({CAP_DAC_OVERRIDE});  // the next file of a series may be in a folder of somebody else's
+  begin_file();
+  flush();
+  for (uint32_t taken = 0;;) {
+    bool is_last = finishing_.load(std::memory_order_acquire);  // before the look that finds nothing
+    const CaptureRecord* record = ring_.peek();
+    if (record != nullptr) {
+      take(*record);
+      ring_.release();
+      if (++taken % RECORDS_A_LOOK != 0 && blocks_.bytes().size() < PIECE_BYTES && !is_full(0)) continue;
+    } else if (is_last) {
+      break;
+    }
+    uint64_t now_ns = epoch_ns();
+    if (is_full(now_ns)) next_file();
+    if (blocks_.bytes().size() >= PIECE_BYTES || now_ns - flushed_ns_ > FLUSH_NS) flush();
+    if (record == nullptr) rest();
+  }
+  end_file();
+  files.set(file_.count());
+  ended_.store(true, std::memory_order_release);
+}
+
+void CaptureWriter::take(const CaptureRecord& record) {
+  if (has_failed_.load(std::memory_order_relaxed) || given_up_.load(std::memory_order_relaxed)) {
+    ++lost;
+    return;
+  }
+  comments_.clear();
+  if (source_.comment) source_.comment(record, comments_);
+  blocks_.packet({record.time_ns,
+                  record.length,
+                  {record.frame(), record.captured},
+                  record.direction,
+                  record.reception,
+                  record.dropped,
+                  comments_});
+  pending_++;
+}
+
+bool CaptureWriter::is_full(uint64_t now_ns) const noexcept {
+  const CaptureFiles& limits = output_.files;
+  if (limits.file_bytes != 0 && file_.size() + blocks_.bytes().size() >= limits.file_bytes) return true;
+  return limits.file_ns != 0 && now_ns > file_start_ns_ && now_ns - file_start_ns_ >= limits.file_ns;
+}
+
+void CaptureWriter::begin_file() {
+  file_start_ns_ = epoch_ns();
+  files.set(file_.count());
+  blocks_.section(output_.section);
+  blocks_.interface(source_.interface);
+}
+
+// With the interface's statistics, for which a failure has left some room.
+void CaptureWriter::end_file() {
+  flush();
+  PcapngStatistics statistics = source_.statistics(dropped());
+  statistics.time_ns = statistics.end_ns = epoch_ns();
+  statistics.start_ns = start_ns_;
+  statistics.delivered = written.get();
+  file_.resume();
+  blocks_.clear();
+  blocks_.statistics(statistics);
+  if (file_.append(blocks_.bytes())) bytes.add(blocks_.bytes().size());
+  blocks_.clear();
+}
+
+void CaptureWriter::next_file() {
+  if (has_failed_.load(std::memory_order_relaxed)) return;
+  end_file();
+  try {
+    file_.next();
+    begin_file();
+  } catch (const Error& error) {
+    failure_ = error;
+    has_failed_.store(true, std::memory_order_relaxed);
+  }
+}
+
+void CaptureWriter::flush() {
+  flushed_ns_ = epoch_ns();
+  uint64_t packets = std::exchange(pending_, 0);
+  size_t size = blocks_.bytes().size();
+  if (size == 0) return;
+  uint64_t before = file_.size();
+  bool is_written = file_.append(blocks_.bytes());
+  blocks_.clear();
+  // A failure may take some back that had been written.
+  uint64_t gone = file_.lost() - lost_seen_;
+  lost_seen_ = file_.lost();
+  lost.add(gone);
+  written.set(written.get() + packets - gone);
+  bytes.set(bytes.get() + file_.size() - before);
+  if (!is_written) fail(file_.failure());
+}
+
+void CaptureWriter::fail(int error) {
+  if (!failure_ && error != EPIPE && error != ECANCELED) {
+    const char* hint = error == ENOSPC || error == EDQUOT ? "free space, or keep less: --snap-length, --files"
+                       : error == EFBIG ? "the files of this process are limited (ulimit -f): use --file-size"
+                                        : "choose another path";
+    failure_ = system_error("write " + file_.name(), error, hint);
+  }
+  has_failed_.store(true, std::memory_order_relaxed);
+}
+
+}  // namespace carom
