@@ -1,6 +1,7 @@
 /** What a capture found: one object, the same for people and as JSON (docs/capture.md). */
 
 import pc from "picocolors";
+import { asCaromError } from "../native/error.js";
 import type { CaptureConfig, CaptureResult, Counters } from "../native/index.js";
 import { formatTable } from "./table.js";
 
@@ -49,9 +50,13 @@ export function captureReport(config: CaptureConfig, found: Found): CaptureRepor
   const { counters, captured, first_ns, last_ns, notes } = found.result;
   const n = (name: string) => counters[name] ?? 0;
   const drops = { ring: n("ring_drops"), writer: captured.dropped, interface: n("interface_drops") };
-  const faults = Object.entries(drops)
-    .filter(([, count]) => count > 0)
-    .map(([place, count]) => `${count.toLocaleString("en-US")} dropped by the ${place}`);
+  const failure = found.result.failure ?? captured.failure;
+  const faults = [
+    ...Object.entries(drops)
+      .filter(([, count]) => count > 0)
+      .map(([place, count]) => `${count.toLocaleString("en-US")} dropped by the ${place}`),
+    ...(failure === null ? [] : [asCaromError(failure, "capture").message]),
+  ];
   return {
     schema: "carom.capture",
     version: 1,

@@ -43,6 +43,9 @@ class CaptureFile {
   // The next file of the series. Throws Error.
   void next();
 
+  // A pipe's reader is waiting for this.
+  void close() noexcept { fd_ = Fd(); }
+
   uint64_t size() const noexcept { return size_; }  // bytes of the current file
   const std::string& name() const noexcept { return name_; }
   uint32_t count() const noexcept { return number_; }  // files so far

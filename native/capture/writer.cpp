@@ -72,6 +72,7 @@ void CaptureWriter::run() noexcept {
     if (record == nullptr) rest();
   }
   end_file();
+  file_.close();
   files.set(file_.count());
   ended_.store(true, std::memory_order_release);
 }

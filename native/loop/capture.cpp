@@ -173,7 +173,8 @@ void capture(CaptureRole& role) {
   // Only now: what can't be captured overwrites no file.
   role.writer = std::make_unique<CaptureWriter>(role.config.output, source_of(role));
   auto loop = std::make_unique<CaptureLoop>(role, tap);
-  if (!role.opened(tap.notes())) return;
+  // Stopped at once, it still has what came since it was opened.
+  if (!role.opened(tap.notes()) && role.command() != Role::Command::stop) return;
   loop->run();
   role.writer->finish([&] { return role.command() == Role::Command::abort; });
 }
