@@ -3,6 +3,7 @@
 import { cpus, release } from "node:os";
 import { Command, InvalidArgumentError } from "commander";
 import { asCaromError } from "../native/error.js";
+import { captured } from "./capture.js";
 import { flood } from "./flood.js";
 import { kernel } from "./kernel.js";
 import { openLoop } from "./openloop.js";
@@ -53,6 +54,10 @@ const SUITES: Readonly<
   sending: {
     title: "ticks a second from one core beside other tools, counted at the receiver, interleaved",
     run: (options, say) => sending(options.rounds, options.seconds, say),
+  },
+  capture: {
+    title: "500,000 packets a second into a file, beside dumpcap and tcpdump, interleaved",
+    run: (options, say) => captured(options.rounds, options.seconds, say),
   },
   trace: {
     title: "round trip with carom trace on and off, interleaved",
