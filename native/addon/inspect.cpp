@@ -28,7 +28,7 @@ Napi::Object named(Napi::Env env, const std::array<uint64_t, N>& values, const c
   return object;
 }
 
-Napi::Object write_file(Napi::Env env, const CaptureFile& file) {
+Napi::Object write_file(Napi::Env env, const FileFound& file) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("format", file.format);
   object.Set("compression", file.compression);

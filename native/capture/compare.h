@@ -33,7 +33,7 @@ struct LoneFrame {
 
 // What one of the two has, the filter's choice.
 struct ComparedSide {
-  CaptureFile file;
+  FileFound file;
   uint64_t frames = 0;
   uint64_t filtered = 0;
   uint64_t first_ns = 0;  // of all of them

@@ -166,7 +166,7 @@ class Inspection {
 };
 
 // What the file itself is.
-struct CaptureFile {
+struct FileFound {
   std::string format;
   std::string compression;
   std::string link_type;
@@ -175,7 +175,7 @@ struct CaptureFile {
 };
 
 struct InspectResult {
-  CaptureFile file;
+  FileFound file;
   Inspection inspection;
 };
 
@@ -185,13 +185,13 @@ std::unique_ptr<InspectResult> inspect_capture(const InspectConfig& config, Insp
 // Frames of a capture one by one: number in the file from 1, the frame, and the same with an Ethernet header
 // or null. `each` returns false to end. Throws Error.
 template <class Each>
-CaptureFile read_capture(const std::string& path, InspectProgress& progress, Each each);
+FileFound read_capture(const std::string& path, InspectProgress& progress, Each each);
 
 // Where a capture has no MAC addresses: those of carom's lab.
 constexpr GivenMacs LAB_MACS{{2, 0xca, 0x40, 0, 0, 1}, {2, 0xca, 0x40, 0, 0, 2}};
 
 template <class Each>
-CaptureFile read_capture(const std::string& path, InspectProgress& progress, Each each) {
+FileFound read_capture(const std::string& path, InspectProgress& progress, Each each) {
   CaptureReader reader(path);
   ToEthernet to_ethernet(reader.link_type(), path, LAB_MACS);
   progress.bytes_total.store(reader.file_size(), std::memory_order_relaxed);
