@@ -137,22 +137,13 @@ backendTest("wrong orders say what is wrong, and another program shows it", ["af
 labTest("a generator alone is captured, too; what can't be is refused by name", async () => {
   const path = join(folder, "generate.pcapng");
   const sent = ["generate", "--lab", NAME, "--backend", "af_packet", "--rate", "20k", "--count", "100"];
-  const [ended, live, standard, missing] = await Promise.all([
+  const [ended, live, standard] = await Promise.all([
     carom(...sent, "--warmup", "0", "--tolerance", "1s@max", "--capture", path, "--json"),
     carom("run", "--backend", "xdp_live", "--capture", path),
     carom("run", "--capture", "-"),
-    carom(
-      "run",
-      "--lab",
-      NAME,
-      "--count",
-      "10",
-      "--backend",
-      "udp",
-      "--capture",
-      join(folder, "no", "folder"),
-    ),
   ]);
+  const there = ["--lab", NAME, "--count", "10", "--backend", "udp"]; // one at a time: they take one port
+  const missing = await carom("run", ...there, "--capture", join(folder, "no", "folder"));
   assert.is(reportOf(ended).capture?.frames, 100, ended.stderr);
   const { packets } = readPcapng(readFileSync(path));
   assert.is(packets.length, 100);
