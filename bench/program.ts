@@ -8,6 +8,23 @@ import { CaromError } from "../native/error.js";
 export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const BUILD = `${ROOT}native/build/bench`;
 const CAROM = `${ROOT}dist/cli/main.js`;
+/** What programs need that use filters. */
+export const FILTER_SOURCES = [
+  "expression",
+  "filter",
+  "graph_builder",
+  "graph_text",
+  "head",
+  "interpret",
+  "jit",
+  "machine_code",
+  "packet_filter",
+  "program",
+  "simd",
+  "simplify",
+  "symbol_set",
+].map((name) => `filter/${name}.cpp`);
+export const FILTER_LIBRARIES = ["-lpcap", "-lasmjit"];
 const FLAGS = ["-std=c++20", "-O3", "-DNDEBUG", "-Wall", "-Wextra", `-I${ROOT}native`];
 
 /** Compiles a program of bench/ with the sources it needs of native/. Returns its path. @throws CaromError */

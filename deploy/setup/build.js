@@ -8,7 +8,15 @@ import { FailedProgram, runStep, SetupError, showOutput } from "./step.js";
 
 const ADDON = "native/build/Release/carom.node";
 const NATIVE_STAMP = "native/build/.carom-stamp";
-const BUILD_PACKAGES = ["clang", "g++", "libbpf-dev", "libpcap-dev", "libzstd-dev", "linux-libc-dev"];
+const BUILD_PACKAGES = [
+  "clang",
+  "g++",
+  "libasmjit-dev",
+  "libbpf-dev",
+  "libpcap-dev",
+  "libzstd-dev",
+  "linux-libc-dev",
+];
 
 /**
  * What the native core would be built from now; undefined when it was built from just that.

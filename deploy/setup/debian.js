@@ -8,6 +8,7 @@ const ALWAYS = {
   ethtool: "sets the lab's interfaces",
   "g++": "compiles the native core",
   iproute2: "makes the lab",
+  "libasmjit-dev": "makes the machine code of filters",
   "libbpf-dev": "loads the eBPF programs",
   "libelf-dev": "is needed by libbpf",
   "libpcap-dev": "reads captures, and compiles filters",

@@ -5,27 +5,21 @@
 #include <pcap/pcap.h>
 
 #include "core/error.h"
+#include "filter/expression.h"
 
 namespace carom {
 namespace {
 
-constexpr int LONGEST = 65535;  // bytes of a frame
+constexpr size_t KERNEL_MAX = 4000;  // instructions: the kernel takes 4,096, and the tap adds its own
 
 }  // namespace
 
-void PacketFilter::Free::operator()(bpf_program* program) const noexcept {
-  pcap_freecode(program);
-  delete program;
-}
-
 PacketFilter::PacketFilter(const std::string& expression) {
   if (expression.empty()) return;
-  std::unique_ptr<pcap_t, decltype(&pcap_close)> handle(pcap_open_dead(DLT_EN10MB, LONGEST), pcap_close);
-  if (!handle) throw Error(ErrorCode::internal, "compile a filter", "libpcap has no memory for it");
-  program_.reset(new bpf_program{});
-  if (pcap_compile(handle.get(), program_.get(), expression.c_str(), 1, PCAP_NETMASK_UNKNOWN) != 0) {
-    throw Error(ErrorCode::usage, "filter \"" + expression + "\"", pcap_geterr(handle.get()),
-                "pcap-filter(7) describes the language: for example \"src host 198.18.0.1 and udp\"");
+  filter_ = std::make_unique<const Filter>(compile_expression(expression), Filter::Options{"jit"});
+  if (filter_->never()) {
+    throw Error(ErrorCode::usage, "filter \"" + expression + "\"", "no frame can ever match it",
+                "see whether its parts exclude each other");
   }
 }
 
@@ -34,8 +28,22 @@ std::span<const bpf_insn> PacketFilter::instructions() const noexcept {
   return {program_->bf_insns, program_->bf_len};
 }
 
+std::vector<bpf_insn> PacketFilter::for_kernel() const {
+  if (!filter_) return {};
+  std::vector<bpf_insn> program;
+  for (const Instruction& from : filter_->program().instructions()) {
+    bool narrow = from.code != CODE_IN_SET && from.yes <= UINT8_MAX && from.no <= UINT8_MAX;
+    if (!narrow || program.size() == KERNEL_MAX) return {};
+    program.push_back({from.code, static_cast<uint8_t>(from.yes), static_cast<uint8_t>(from.no), from.k});
+  }
+  return program;
+}
+
 bool PacketFilter::run(const uint8_t* frame, uint32_t captured, uint32_t length) const noexcept {
-  return bpf_filter(program_->bf_insns, frame, length, captured) != 0;
+  const FilterFrame one{frame, captured, length};
+  uint64_t verdict = 0;
+  filter_->match(&one, 1, &verdict);
+  return verdict != 0;
 }
 
 }  // namespace carom

@@ -118,8 +118,7 @@ PacketTap::PacketTap(const TapConfig& config) : config_(config) {
   }
   drops_before_ = read_interface_drops();
   notes_.push_back("TPACKET_V3 ring of " + std::to_string(blocks_) + " MiB");
-  if (!filters_in_kernel_)
-    notes_.push_back("the filter asks for VLAN tags, which the kernel has put aside: it runs in this thread");
+  if (!filters_in_kernel()) notes_.push_back("the filter runs in this thread: " + why_not_in_kernel_);
 }
 
 PacketTap::~PacketTap() {
@@ -127,9 +126,14 @@ PacketTap::~PacketTap() {
 }
 
 void PacketTap::attach(const PacketFilter& filter, const std::string& operation) {
-  filters_in_kernel_ = !asks_for_tag(config_.filter);
-  uint32_t length = filters_in_kernel_ ? config_.snap_length : WHOLE_FRAME;
-  auto expression = filters_in_kernel_ ? filter.instructions() : std::span<const bpf_insn>();
+  std::vector<bpf_insn> expression = filter.for_kernel();
+  if (asks_for_tag(config_.filter)) {
+    why_not_in_kernel_ = "it asks for VLAN tags, which the kernel has put aside";
+  } else if (expression.empty() && !config_.filter.empty()) {
+    why_not_in_kernel_ = "it is more than the kernel takes";
+  }
+  if (!filters_in_kernel()) expression.clear();
+  uint32_t length = filters_in_kernel() ? config_.snap_length : WHOLE_FRAME;
   std::vector<sock_filter> code = program_of(expression, config_.direction, length);
   sock_fprog program{static_cast<uint16_t>(code.size()), code.data()};
   if (setsockopt(fd_.get(), SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) != 0) {

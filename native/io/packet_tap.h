@@ -84,7 +84,7 @@ class PacketTap {
   const std::vector<std::string>& notes() const { return notes_; }
 
   // Whether the filter is the kernel's; otherwise it has to be asked of each frame, with its tag put back.
-  bool filters_in_kernel() const noexcept { return filters_in_kernel_; }
+  bool filters_in_kernel() const noexcept { return why_not_in_kernel_.empty(); }
 
  private:
   static bool is_ready(const tpacket_block_desc* block) noexcept {
@@ -104,7 +104,7 @@ class PacketTap {
   uint8_t* ring_ = nullptr;
   size_t blocks_ = 0;
   size_t at_ = 0;
-  bool filters_in_kernel_ = true;
+  std::string why_not_in_kernel_;
   std::vector<std::string> notes_;
 };
 

@@ -1,0 +1,114 @@
+#include "filter/expression.h"
+
+#include <sys/types.h>
+// Needs the types above.
+#include <pcap/pcap.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "core/error.h"
+
+namespace carom {
+namespace {
+
+constexpr int LONGEST = 65535;      // bytes of a frame
+constexpr size_t TOKENS_MAX = 200;  // of an expression whose error is looked for
+constexpr size_t SHOWN_MAX = 100;   // characters of an expression
+constexpr const char* NEVER = "expression rejects all packets";
+
+// What can follow the beginning of an expression: one of them completes any that has no error yet.
+constexpr std::array<const char*, 10> ENDINGS{"",    " ip",  ")",        " ip)",   " 1",
+                                              " 1)", " = 1", " 1.2.3.4", "0] = 1", "] = 1"};
+
+struct Compiled {
+  Compiled() = default;
+  Compiled(const Compiled&) = delete;
+  Compiled& operator=(const Compiled&) = delete;
+  ~Compiled() { pcap_freecode(&program); }
+
+  // What libpcap says of the expression; "" if it takes it.
+  std::string compile(const std::string& expression) {
+    std::unique_ptr<pcap_t, decltype(&pcap_close)> handle(pcap_open_dead(DLT_EN10MB, LONGEST), pcap_close);
+    if (!handle) throw Error(ErrorCode::internal, "compile a filter", "libpcap has no memory for it");
+    if (pcap_compile(handle.get(), &program, expression.c_str(), 1, PCAP_NETMASK_UNKNOWN) == 0) return "";
+    return pcap_geterr(handle.get());
+  }
+
+  bpf_program program{};
+};
+
+bool is_syntax_error(const std::string& message) { return message.find("syntax error") != std::string::npos; }
+
+// Whether the beginning of an expression is free of syntax errors.
+bool can_go_on(const std::string& beginning) {
+  return std::any_of(ENDINGS.begin(), ENDINGS.end(), [&](const char* ending) {
+    return !is_syntax_error(Compiled().compile(beginning + ending));
+  });
+}
+
+// Where the words begin; a sign is a word.
+std::vector<size_t> words_of(const std::string& expression) {
+  auto is_word = [](char c) { return isalnum(static_cast<uint8_t>(c)) || strchr("._-:", c) != nullptr; };
+  std::vector<size_t> found;
+  for (size_t i = 0; i < expression.size(); i++) {
+    if (isspace(static_cast<uint8_t>(expression[i]))) continue;
+    bool continues = i > 0 && is_word(expression[i]) && is_word(expression[i - 1]);
+    if (!continues) found.push_back(i);
+  }
+  return found;
+}
+
+// libpcap says which word it does not know, but not where an expression stops making sense: that is at the
+// first word with which no ending helps any more.
+std::optional<size_t> place_of(const std::string& expression, const std::string& message) {
+  size_t open = message.find('\'');
+  size_t close = message.find('\'', open + 1);
+  if (open != std::string::npos && close != std::string::npos && close > open + 1) {
+    size_t at = expression.find(message.substr(open + 1, close - open - 1));
+    if (at != std::string::npos) return at;
+  }
+  if (!is_syntax_error(message)) return std::nullopt;
+  std::vector<size_t> words = words_of(expression);
+  if (words.size() > TOKENS_MAX) return std::nullopt;
+  for (size_t i = 0; i < words.size(); i++) {
+    size_t end = i + 1 < words.size() ? words[i + 1] : expression.size();
+    if (!can_go_on(expression.substr(0, end))) return words[i];
+  }
+  return expression.size();
+}
+
+}  // namespace
+
+std::string show_place(const std::string& expression, size_t at) {
+  size_t from = at > SHOWN_MAX / 2 ? at - SHOWN_MAX / 2 : 0;
+  std::string shown = expression.substr(from, SHOWN_MAX);
+  for (char& c : shown) c = isprint(static_cast<uint8_t>(c)) ? c : ' ';
+  return "\n  " + shown + "\n  " + std::string(at - from, ' ') + "^";
+}
+
+Program compile_expression(const std::string& expression) {
+  if (expression.empty()) return Program({{BPF_RET | BPF_K, 0, 0, UINT32_MAX}});
+  Compiled compiled;
+  std::string message = compiled.compile(expression);
+  if (message == NEVER) return Program({{BPF_RET | BPF_K, 0, 0, 0}});
+  if (!message.empty()) {
+    std::optional<size_t> place = place_of(expression, message);
+    throw Error(ErrorCode::usage, "filter \"" + expression + "\"",
+                message + (place ? show_place(expression, *place) : ""),
+                "pcap-filter(7) describes the language: for example \"src host 198.18.0.1 and udp\"");
+  }
+  try {
+    return Program::from_bpf(compiled.program.bf_insns, compiled.program.bf_len);
+  } catch (const Error& error) {
+    // All that libpcap makes and the engines do not run are the loops of protochain.
+    throw Error(ErrorCode::usage, "filter \"" + expression + "\"", error.detail,
+                "protochain follows headers in a loop, which filters can't; name the protocol instead");
+  }
+}
+
+}  // namespace carom
