@@ -4,6 +4,7 @@ import { cpus, release } from "node:os";
 import { Command, InvalidArgumentError } from "commander";
 import { asCaromError } from "../native/error.js";
 import { captured } from "./capture.js";
+import { filterEngines } from "./filter.js";
 import { flood } from "./flood.js";
 import { kernel } from "./kernel.js";
 import { openLoop } from "./openloop.js";
@@ -46,6 +47,10 @@ const SUITES: Readonly<
   kernel: {
     title: "round trip to the kernel beside a program that only swaps addresses, interleaved",
     run: (options, say) => kernel(options.rounds, options.seconds, say),
+  },
+  filter: {
+    title: "the packet filter's engines beside libpcap and DPDK, in turn",
+    run: (options, say) => filterEngines(options.rounds, say),
   },
   flood: {
     title: "ticks a second, and where each one went",

@@ -29,7 +29,9 @@ const FOR_TESTS = {
 };
 const FOR_BENCH = {
   "dpdk-dev": "testpmd, with which rates are compared",
+  "libdpdk-dev": "DPDK's BPF JIT, with which filters are compared",
   "netsniff-ng": "trafgen, with which rates are compared",
+  pkgconf: "says where DPDK's libraries are",
   sockperf: "what round trips are compared with",
   tcpreplay: "what pacing is compared with",
 };

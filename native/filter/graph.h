@@ -94,6 +94,7 @@ struct Graph {
 
   bool never() const { return first == REJECT; }
   bool always() const { return first == ACCEPT; }
+  bool uses(ValueKind kind) const;
   bool is_constant(ValueId id) const { return values[id].kind == ValueKind::constant; }
 
   // For people: a line a test.

@@ -1,6 +1,8 @@
 // The simplified program for people.
 #include "filter/graph.h"
 
+#include <algorithm>
+
 namespace carom {
 namespace {
 
@@ -94,6 +96,13 @@ class Writer {
 };
 
 }  // namespace
+
+bool Graph::uses(ValueKind kind) const {
+  return std::any_of(blocks.begin(), blocks.end(), [&](const Block& block) {
+    return block.reached && std::any_of(block.values.begin(), block.values.end(),
+                                        [&](ValueId id) { return values[id].kind == kind; });
+  });
+}
 
 std::string Graph::listing() const { return Writer(*this).write(); }
 

@@ -116,6 +116,7 @@ class Head {
  public:
   Head(const Graph& graph, const FrameLayout& layout, bool listed)
       : layout_(layout),
+        uses_length_(graph.uses(ValueKind::length)),
         slots_(graph),
         asm_(Assembly::Vectors::avx512, listed),
         cc(asm_.cc),
@@ -165,9 +166,7 @@ class Head {
     std::vector<x86::Zmm> words;
     for (uint32_t round = 0; round < slots_.rounds(); round++) read_round(round, is_long, words);
     spots_.begin(std::move(words));
-    x86::Zmm length = layout_.length_at == layout_.captured_at
-                          ? captured
-                          : lanes_.load_numbers(asm_.frames, layout_.length_at);
+    x86::Zmm length = uses_length_ ? lanes_.load_numbers(asm_.frames, layout_.length_at) : captured;
     x86::Gp all = cc.newUInt32();
     cc.mov(all, (1u << LANES) - 1);
     auto ends = lockstep_.run({captured, length, is_long}, all);
@@ -240,6 +239,7 @@ class Head {
   }
 
   const FrameLayout& layout_;
+  bool uses_length_;
   Slots slots_;
   Assembly asm_;
   x86::Compiler& cc;

@@ -125,9 +125,8 @@ MachineCode make(const Graph& graph, const FrameLayout& layout, bool listed, std
   cc.bind(loop);
   gathers.begin(lanes.load_pointers(assembly.frames));
   auto captured = lanes.load_numbers(assembly.frames, layout.captured_at);
-  auto length = layout.length_at == layout.captured_at
-                    ? captured
-                    : lanes.load_numbers(assembly.frames, layout.length_at);
+  auto length =
+      graph.uses(ValueKind::length) ? lanes.load_numbers(assembly.frames, layout.length_at) : captured;
   Gp all = lanes.compare(TestKind::at_least, captured, lanes.constant_memory(GATHERED));
   Gp tiny = cc.newUInt32();
   cc.mov(tiny, all);
