@@ -38,6 +38,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "what is in a capture: rates, gaps, bursts, ticks and orders; how two differ",
     load: async () => [(await import("./inspect.js")).command],
   },
+  filter: {
+    summary: "a capture through the packet filter: counted, written, explained, measured",
+    load: async () => [(await import("./filter.js")).command],
+  },
   check: {
     summary: "the scripted functional test: what is sent, and what must come back",
     load: async () => [(await import("./check.js")).command],

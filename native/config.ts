@@ -3,6 +3,15 @@
 export type Provenance = "hardware" | "kernel" | "tsc";
 
 /** An interface in a namespace, with its addresses: where a role is attached. */
+/** A capture through the packet filter. */
+export interface FilterCaptureConfig {
+  readonly expression: string;
+  readonly engine: string;
+  readonly path: string; // "-" is standard input
+  readonly write: string; // where the accepted frames go, "" for nowhere
+  readonly rounds: number; // each engine is measured so often; 0: none is
+}
+
 export interface Link {
   readonly namespace: string; // path of a network namespace ("/run/netns/x"); "" is the one carom was started in
   readonly interfaceName: string;

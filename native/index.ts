@@ -17,6 +17,7 @@ import type {
 } from "./capture.js";
 import type {
   CaptureConfig,
+  FilterCaptureConfig,
   GeneratorConfig,
   Link,
   ResponderConfig,
@@ -29,6 +30,9 @@ import type {
   ArrivalFindings,
   CaptureResult,
   Counters,
+  FilterCaptureResult,
+  FilterEngine,
+  FilterExplanation,
   GeneratorResult,
   HistogramData,
   ResponderResult,
@@ -184,6 +188,12 @@ interface Addon {
   inspectCapture(config: InspectConfig, onEnd: OnEnd<InspectFound>): () => [number, number, number];
   compareCaptures(config: CompareConfig, onEnd: OnEnd<CompareFound>): () => [number, number, number];
   listFrames(config: InspectConfig): (most: number) => FrameBatch;
+  filterCapture(
+    config: FilterCaptureConfig,
+    onEnd: (error: unknown, result: FilterCaptureResult) => void,
+  ): () => void;
+  explainFilter(expression: string, engine: string): FilterExplanation;
+  filterEngines(): FilterEngine[];
   enterNamespace(path: string): void;
   leaveNamespace(): void;
 }
@@ -387,6 +397,35 @@ function readBeside<Result>(
  */
 export function listFrames(config: InspectConfig): (most: number) => FrameBatch {
   return call("read a capture", () => addon().listFrames(config));
+}
+
+/**
+ * Reads a capture through the packet filter, to its end or until the signal says stop.
+ * @throws CaromError
+ */
+export function filterCapture(config: FilterCaptureConfig, stop: AbortSignal): Promise<FilterCaptureResult> {
+  const operation = `filter ${config.path}`;
+  return new Promise((resolve, reject) => {
+    const cancel = call(operation, () =>
+      addon().filterCapture(config, (error, result) => {
+        stop.removeEventListener("abort", cancel);
+        if (error !== null) reject(asCaromError(error, operation));
+        else resolve(result);
+      }),
+    );
+    stop.addEventListener("abort", cancel);
+    if (stop.aborted) cancel();
+  });
+}
+
+/** What a filter is made of. @throws CaromError */
+export function explainFilter(expression: string, engine: string): FilterExplanation {
+  return call("explain a filter", () => addon().explainFilter(expression, engine));
+}
+
+/** The packet filter's engines, from the reference to the fastest. */
+export function filterEngines(): FilterEngine[] {
+  return addon().filterEngines();
 }
 
 /** Runs an action with the calling thread in another network namespace: what it opens stays there. */

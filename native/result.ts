@@ -125,3 +125,46 @@ export interface ResponderResult {
   readonly stalls: StallLog;
   readonly notes: readonly string[];
 }
+
+/** One engine, or libpcap's interpreter, on the frames of a capture. */
+export interface EngineFigure {
+  readonly name: string;
+  readonly reason: string; // why it can't be had; "" if it was measured
+  readonly accepted: number;
+  readonly nsPerPacket: readonly number[]; // a figure a round
+}
+
+export interface FilterCaptureResult {
+  readonly engine: string;
+  readonly never: boolean; // no frame can be accepted, whatever it is
+  readonly always: boolean;
+  readonly frames: number;
+  readonly accepted: number;
+  readonly acceptedBytes: number;
+  readonly notEthernet: number; // left out, as they can't have an Ethernet header
+  readonly linkType: string;
+  readonly broken: string; // where and how the capture breaks off; "" if it does not
+  readonly cancelled: boolean;
+  readonly measuredFrames: number;
+  readonly figures: readonly EngineFigure[];
+}
+
+/** What a filter is made of, as text. */
+export interface FilterExplanation {
+  readonly engine: string;
+  readonly never: boolean;
+  readonly always: boolean;
+  readonly program: string; // classic BPF
+  readonly simplified: string;
+  readonly head: string; // what is decided by the first 64 bytes of a frame; "" if nothing is
+  readonly code: string; // machine code
+  readonly codeBytes: number;
+  readonly compileNs: number; // from the expression to classic BPF
+  readonly makeNs: number; // from there to machine code
+}
+
+export interface FilterEngine {
+  readonly name: string;
+  readonly says: string;
+  readonly reason: string; // why it can't be had here; "" if it can
+}

@@ -8,6 +8,7 @@
 
 #include "addon/arrivals.h"
 #include "addon/convert.h"
+#include "addon/filter_capture.h"
 #include "addon/frame_socket.h"
 #include "addon/inspect.h"
 #include "addon/roles.h"
@@ -249,6 +250,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   export_roles(env, exports);
   export_frame_socket(env, exports);
   export_inspect(env, exports);
+  export_filter(env, exports);
   return exports;
 }
 

@@ -57,10 +57,24 @@ std::vector<size_t> words_of(const std::string& expression) {
   std::vector<size_t> found;
   for (size_t i = 0; i < expression.size(); i++) {
     if (isspace(static_cast<uint8_t>(expression[i]))) continue;
-    bool continues = i > 0 && is_word(expression[i]) && is_word(expression[i - 1]);
+    bool is_sign = expression[i] == '&' || expression[i] == '|';
+    bool continues = i > 0 && (is_sign ? expression[i] == expression[i - 1]
+                                       : is_word(expression[i]) && is_word(expression[i - 1]));
     if (!continues) found.push_back(i);
   }
   return found;
+}
+
+// A message without quotes may still repeat a number of the expression: "illegal port number 99999 > 65535".
+std::optional<size_t> place_of_number(const std::string& expression, std::span<const size_t> words,
+                                      const std::string& message) {
+  for (size_t at : words) {
+    size_t end = at;
+    while (end < expression.size() && isalnum(static_cast<uint8_t>(expression[end]))) end++;
+    bool is_number = isdigit(static_cast<uint8_t>(expression[at])) && end - at > 1;
+    if (is_number && message.find(expression.substr(at, end - at)) != std::string::npos) return at;
+  }
+  return std::nullopt;
 }
 
 // libpcap says which word it does not know, but not where an expression stops making sense: that is at the
@@ -72,8 +86,8 @@ std::optional<size_t> place_of(const std::string& expression, const std::string&
     size_t at = expression.find(message.substr(open + 1, close - open - 1));
     if (at != std::string::npos) return at;
   }
-  if (!is_syntax_error(message)) return std::nullopt;
   std::vector<size_t> words = words_of(expression);
+  if (!is_syntax_error(message)) return place_of_number(expression, words, message);
   if (words.size() > TOKENS_MAX) return std::nullopt;
   for (size_t i = 0; i < words.size(); i++) {
     size_t end = i + 1 < words.size() ? words[i + 1] : expression.size();
@@ -91,6 +105,11 @@ std::string show_place(const std::string& expression, size_t at) {
   return "\n  " + shown + "\n  " + std::string(at - from, ' ') + "^";
 }
 
+std::string quoted(const std::string& expression) {
+  std::string text("\"");
+  return text.append(expression, 0, SHOWN_MAX).append(expression.size() > SHOWN_MAX ? "…\"" : "\"");
+}
+
 Program compile_expression(const std::string& expression) {
   if (expression.empty()) return Program({{BPF_RET | BPF_K, 0, 0, UINT32_MAX}});
   Compiled compiled;
@@ -98,15 +117,15 @@ Program compile_expression(const std::string& expression) {
   if (message == NEVER) return Program({{BPF_RET | BPF_K, 0, 0, 0}});
   if (!message.empty()) {
     std::optional<size_t> place = place_of(expression, message);
-    throw Error(ErrorCode::usage, "filter \"" + expression + "\"",
-                message + (place ? show_place(expression, *place) : ""),
-                "pcap-filter(7) describes the language: for example \"src host 198.18.0.1 and udp\"");
+    throw Error(ErrorCode::usage, "filter " + quoted(expression), message,
+                "pcap-filter(7) describes the language: for example \"src host 198.18.0.1 and udp\"" +
+                    (place ? show_place(expression, *place) : ""));
   }
   try {
     return Program::from_bpf(compiled.program.bf_insns, compiled.program.bf_len);
   } catch (const Error& error) {
     // All that libpcap makes and the engines do not run are the loops of protochain.
-    throw Error(ErrorCode::usage, "filter \"" + expression + "\"", error.detail,
+    throw Error(ErrorCode::usage, "filter " + quoted(expression), error.detail,
                 "protochain follows headers in a loop, which filters can't; name the protocol instead");
   }
 }

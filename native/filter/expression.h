@@ -11,6 +11,9 @@ namespace carom {
 // the place where that can be found.
 Program compile_expression(const std::string& expression);
 
+// In quotes, and cut when it is long: for messages.
+std::string quoted(const std::string& expression);
+
 // The expression, and a caret under its character `at`, on two lines of their own.
 std::string show_place(const std::string& expression, size_t at);
 

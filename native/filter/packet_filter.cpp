@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "filter/expression.h"
+#include "filter/language.h"
 
 namespace carom {
 namespace {
@@ -16,9 +17,9 @@ constexpr size_t KERNEL_MAX = 4000;  // instructions: the kernel takes 4,096, an
 
 PacketFilter::PacketFilter(const std::string& expression) {
   if (expression.empty()) return;
-  filter_ = std::make_unique<const Filter>(compile_expression(expression), Filter::Options{"jit"});
+  filter_ = std::make_unique<const Filter>(compile_filter(expression), Filter::Options{"jit"});
   if (filter_->never()) {
-    throw Error(ErrorCode::usage, "filter \"" + expression + "\"", "no frame can ever match it",
+    throw Error(ErrorCode::usage, "filter " + quoted(expression), "no frame can ever match it",
                 "see whether its parts exclude each other");
   }
 }

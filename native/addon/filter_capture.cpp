@@ -1,0 +1,136 @@
+#include "addon/filter_capture.h"
+
+#include <chrono>
+#include <optional>
+
+#include "addon/convert.h"
+#include "addon/fields.h"
+#include "filter/language.h"
+#include "loop/filter_capture.h"
+
+namespace carom {
+namespace {
+
+constexpr uint32_t ROUNDS_MAX = 1000;
+
+FilterCaptureConfig read_config(const Napi::Object& object) {
+  return {text(object, "expression"), text(object, "engine"), text(object, "path"), text(object, "write"),
+          integer<uint32_t>(object, "rounds", 0, ROUNDS_MAX)};
+}
+
+Napi::Array write_figures(Napi::Env env, const FilterCapture& capture) {
+  Napi::Array list = Napi::Array::New(env);
+  for (const EngineFigure& figure : capture.figures()) {
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("name", figure.name);
+    object.Set("reason", figure.reason);
+    object.Set("accepted", static_cast<double>(figure.accepted));
+    Napi::Array rounds = Napi::Array::New(env);
+    for (double ns : figure.ns_a_packet) rounds[rounds.Length()] = Napi::Number::New(env, ns);
+    object.Set("nsPerPacket", rounds);
+    list[list.Length()] = object;
+  }
+  return list;
+}
+
+Napi::Object write_result(Napi::Env env, const FilterCapture& capture) {
+  Napi::Object object = Napi::Object::New(env);
+  const CaptureEnd& end = capture.reader().end();
+  object.Set("engine", std::string(capture.filter().engine()));
+  object.Set("never", capture.filter().never());
+  object.Set("always", capture.filter().always());
+  object.Set("frames", static_cast<double>(capture.frames()));
+  object.Set("accepted", static_cast<double>(capture.accepted()));
+  object.Set("acceptedBytes", static_cast<double>(capture.accepted_bytes()));
+  object.Set("notEthernet", static_cast<double>(capture.not_ethernet()));
+  object.Set("linkType", link_type_text(capture.reader().link_type()));
+  object.Set("broken", end.broken.empty() ? std::string() : end.text());
+  object.Set("cancelled", end.cancelled);
+  object.Set("measuredFrames", static_cast<double>(capture.measured_frames()));
+  object.Set("figures", write_figures(env, capture));
+  return object;
+}
+
+// Runs on a thread of libuv; the capture is shared with whoever may cancel it.
+class FilterWorker : public Napi::AsyncWorker {
+ public:
+  FilterWorker(const Napi::Function& on_end, std::shared_ptr<FilterCapture> capture)
+      : Napi::AsyncWorker(on_end), capture_(std::move(capture)) {}
+
+  void Execute() override {
+    try {
+      capture_->run();
+    } catch (const Error& error) {
+      failure_ = error;
+    } catch (const std::exception& error) {
+      failure_ = Error(ErrorCode::internal, "filter a capture", error.what());
+    }
+  }
+
+  std::vector<napi_value> GetResult(Napi::Env env) override {
+    if (failure_) return {to_javascript(env, *failure_).Value(), env.Null()};
+    return {env.Null(), write_result(env, *capture_)};
+  }
+
+ private:
+  std::shared_ptr<FilterCapture> capture_;
+  std::optional<Error> failure_;
+};
+
+// Returns a function that ends it early.
+Napi::Value filter_capture(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    auto capture = std::make_shared<FilterCapture>(read_config(info[0].ToObject()));
+    (new FilterWorker(info[1].As<Napi::Function>(), capture))->Queue();
+    return Napi::Function::New(env, [capture](const Napi::CallbackInfo&) { capture->cancel(); });
+  });
+}
+
+Napi::Value explain_filter(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    auto begin = std::chrono::steady_clock::now();
+    Program program = compile_filter(info[0].ToString());
+    auto compiled = std::chrono::steady_clock::now();
+    std::string engine = info[1].ToString();
+    Filter filter(Program(program), {engine});
+    auto made = std::chrono::steady_clock::now();
+    Filter listed(std::move(program), {engine, FILTER_FRAME, true});
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("engine", std::string(filter.engine()));
+    object.Set("never", filter.never());
+    object.Set("always", filter.always());
+    object.Set("program", filter.program().listing());
+    object.Set("simplified", filter.graph().listing());
+    object.Set("head", filter.head_graph() != nullptr ? filter.head_graph()->listing() : std::string());
+    object.Set("code", listed.listing());
+    object.Set("codeBytes", static_cast<double>(filter.code_bytes()));
+    object.Set("compileNs", std::chrono::duration<double, std::nano>(compiled - begin).count());
+    object.Set("makeNs", std::chrono::duration<double, std::nano>(made - compiled).count());
+    return object;
+  });
+}
+
+Napi::Value engines(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  Napi::Array list = Napi::Array::New(env);
+  for (const FilterEngine& engine : filter_engines()) {
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("name", std::string(engine.name));
+    object.Set("says", std::string(engine.says));
+    object.Set("reason", engine.probe());
+    list[list.Length()] = object;
+  }
+  return list;
+}
+
+}  // namespace
+
+void export_filter(Napi::Env env, Napi::Object exports) {
+  exports.Set("filterCapture", Napi::Function::New(env, filter_capture));
+  exports.Set("explainFilter", Napi::Function::New(env, explain_filter));
+  exports.Set("filterEngines", Napi::Function::New(env, engines));
+}
+
+}  // namespace carom
