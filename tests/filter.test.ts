@@ -1,0 +1,160 @@
+/** carom filter: what it counts, writes, explains and measures, on a capture made here; and what it refuses. */
+
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { suite } from "uvu";
+import * as assert from "uvu/assert";
+import { filterEngines } from "../native/index.js";
+import { encodeTick } from "../wire/codec.js";
+import { carom } from "./cli_support.js";
+
+const FRAMES = 1000;
+const SYMBOLS = ["AAPL", "MSFT", "BRK.B"];
+
+const test = suite("filter");
+let folder = "";
+let capture = "";
+
+/** One tick in a UDP datagram over IPv4, to port 8080 or 8081. */
+function frame(index: number): Buffer {
+  const tick = encodeTick({
+    symbol: symbolOf(index),
+    price: priceOf(index),
+    quantity: 100,
+    timestamp: BigInt(index),
+  });
+  const bytes = Buffer.alloc(42);
+  bytes.writeUInt16BE(0x0800, 12);
+  bytes[14] = 0x45;
+  bytes.writeUInt16BE(20 + 8 + tick.length, 16);
+  bytes[23] = 17;
+  bytes.set([198, 18, 0, 1, 239, 1, 1, 1], 26);
+  bytes.writeUInt16BE(9999, 34);
+  bytes.writeUInt16BE(portOf(index), 36);
+  bytes.writeUInt16BE(8 + tick.length, 38);
+  return Buffer.concat([bytes, tick]);
+}
+
+const symbolOf = (index: number) => SYMBOLS[index % 3]!;
+const priceOf = (index: number) => index * 20;
+const portOf = (index: number) => 8080 + (index % 2);
+
+/** How many of the frames a condition holds for. */
+function count(holds: (index: number) => boolean): number {
+  return Array.from({ length: FRAMES }, (_, index) => index).filter(holds).length;
+}
+
+test.before(() => {
+  folder = mkdtempSync(join(tmpdir(), "carom-filter-"));
+  capture = join(folder, "ticks.pcap");
+  const header = Buffer.alloc(24);
+  header.writeUInt32LE(0xa1b23c4d, 0); // pcap with ns
+  header.writeUInt16LE(2, 4);
+  header.writeUInt16LE(4, 6);
+  header.writeUInt32LE(65535, 16);
+  header.writeUInt32LE(1, 20); // Ethernet
+  const records = Array.from({ length: FRAMES }, (_, index) => {
+    const bytes = frame(index);
+    const record = Buffer.alloc(16);
+    record.writeUInt32LE(1_700_000_000, 0);
+    record.writeUInt32LE(index, 4);
+    record.writeUInt32LE(bytes.length, 8);
+    record.writeUInt32LE(bytes.length, 12);
+    return Buffer.concat([record, bytes]);
+  });
+  writeFileSync(capture, Buffer.concat([header, ...records]));
+});
+
+test.after(() => rmSync(folder, { recursive: true, force: true }));
+
+test("counts and writes what matches, as tcpdump does", async () => {
+  const written = join(folder, "some.pcapng");
+  const { status, stdout } = await carom(
+    "filter",
+    "udp dst port 8080",
+    capture,
+    "--write",
+    written,
+    "--json",
+  );
+  assert.is(status, 0);
+  const found = JSON.parse(stdout);
+  const wanted = count((index) => portOf(index) === 8080);
+  assert.is(found.frames, FRAMES);
+  assert.is(found.accepted, wanted);
+  assert.is(found.acceptedBytes, wanted * 66);
+  assert.is(statSync(written).mode & 0o777, 0o600);
+  const list = (file: string, expression: string) =>
+    execFileSync("tcpdump", ["-tt", "--nano", "-nr", file, expression], {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+  assert.is(list(written, ""), list(capture, "udp dst port 8080"));
+});
+
+test("terms about market data, on every engine", async () => {
+  const expression = "udp dst port 8080 and symbol in (AAPL, BRK.B) and not price < 100.00";
+  const wanted = count(
+    (index) => portOf(index) === 8080 && symbolOf(index) !== "MSFT" && priceOf(index) >= 10_000,
+  );
+  const { status, stdout } = await carom("filter", expression, capture, "--bench", "--rounds", "1", "--json");
+  assert.is(status, 0);
+  const found = JSON.parse(stdout);
+  assert.is(found.accepted, wanted);
+  assert.is(found.measured_frames, FRAMES);
+  assert.equal(
+    found.bench.map((figure: { name: string }) => figure.name),
+    filterEngines().map(({ name }) => name),
+  );
+  for (const { name, reason, accepted, ns_a_packet } of found.bench) {
+    if (reason !== "") continue;
+    assert.is(accepted, wanted, name);
+    assert.ok(ns_a_packet.length === 1 && ns_a_packet[0] > 0, name);
+  }
+});
+
+test("explains what becomes of an expression", async () => {
+  const { status, stdout } = await carom(
+    "filter",
+    "udp dst port 8080",
+    "--explain",
+    "--engine",
+    "jit",
+    "--json",
+  );
+  assert.is(status, 0);
+  const { explained } = JSON.parse(stdout);
+  assert.match(explained.program, /jeq +#0x1f90/);
+  assert.match(explained.simplified, /frame\[12:2\]/);
+  assert.match(explained.code, /movzx|mov /);
+  assert.ok(explained.codeBytes > 0 && explained.engine === "jit");
+});
+
+test("says when an expression can never match", async () => {
+  const { status, stdout } = await carom("filter", "udp and tcp", capture);
+  assert.is(status, 0);
+  assert.match(stdout, /no frame can ever match/);
+});
+
+test("refuses what is wrong, and points at it", async () => {
+  const syntax = await carom("filter", "udp and and tcp", capture);
+  assert.is(syntax.status, 2);
+  assert.match(syntax.stderr, /syntax error.*\n {2}udp and and tcp\n {10}\^/);
+  const none = await carom("filter", "udp");
+  assert.is(none.status, 2);
+  assert.match(none.stderr, /no capture is given/);
+});
+
+test("a capture that breaks off is told, and what was there is counted", async () => {
+  const broken = join(folder, "broken.pcap");
+  writeFileSync(broken, readFileSync(capture).subarray(0, 24 + 10 * 82 + 40));
+  const { status, stdout } = await carom("filter", "udp", broken, "--json");
+  assert.is(status, 1);
+  const found = JSON.parse(stdout);
+  assert.is(found.accepted, 10);
+  assert.match(found.broken, /frame 11/);
+});
+
+test.run();
