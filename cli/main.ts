@@ -33,22 +33,24 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "what a profile of market data looks like: rate, gaps, symbols",
     load: async () => [(await import("./profile.js")).command],
   },
+  check: {
+    summary: "the scripted functional test: what is sent, and what must come back",
+    load: async () => [(await import("./check.js")).command],
+  },
+  capture: {
+    group: "Captures:",
+    summary: "what goes in and out of an interface, into a pcapng file, with nothing dropped uncounted",
+    load: async () => [(await import("./capture.js")).command],
+  },
   inspect: {
     group: "Captures:",
     summary: "what is in a capture: rates, gaps, bursts, ticks and orders; how two differ",
     load: async () => [(await import("./inspect.js")).command],
   },
   filter: {
+    group: "Captures:",
     summary: "a capture through the packet filter: counted, written, explained, measured",
     load: async () => [(await import("./filter.js")).command],
-  },
-  check: {
-    summary: "the scripted functional test: what is sent, and what must come back",
-    load: async () => [(await import("./check.js")).command],
-  },
-  capture: {
-    summary: "what goes in and out of an interface, into a pcapng file, with nothing dropped uncounted",
-    load: async () => [(await import("./capture.js")).command],
   },
   lab: {
     group: "This machine:",
