@@ -36,9 +36,9 @@ export const command = defineCommand({
   name: "filter",
   summary: "a capture through the packet filter: counted, written, explained, measured",
   description:
-    "Counts the frames of a capture that match an expression of libpcap's language (pcap-filter), which may hold " +
-    "terms about market data, too: symbol AAPL, symbol in (AAPL, MSFT), price < 100.00, quantity >= 500. The capture " +
-    "may be pcap or pcapng, compressed or not; - is standard input.",
+    "Counts the frames of a capture that match an expression of libpcap's language (pcap-filter), which may " +
+    "hold terms about market data, too: symbol AAPL, symbol in (AAPL, MSFT), price < 100.00, quantity >= 500. " +
+    "The capture may be pcap or pcapng, compressed or not; - is standard input.",
   arguments: "<expression> [capture]",
   options,
   examples: [

@@ -6,51 +6,14 @@
 
 #include <algorithm>
 
+#include "filter/constants.h"
+
 namespace carom {
 namespace {
 
 constexpr uint32_t FACTS_MAX = 64;        // tests looked at for one that is known
 constexpr uint32_t DOMINATORS_MAX = 512;  // blocks looked at: bounds the time for hostile programs
 constexpr size_t CANDIDATES_MAX = 8;
-
-bool holds(TestKind kind, uint32_t a, uint32_t b) {
-  switch (kind) {
-    case TestKind::equal:
-      return a == b;
-    case TestKind::above:
-      return a > b;
-    case TestKind::at_least:
-      return a >= b;
-    case TestKind::bits:
-      return (a & b) != 0;
-  }
-  __builtin_unreachable();
-}
-
-uint32_t result(ValueKind kind, uint32_t a, uint32_t b) {
-  switch (kind) {
-    case ValueKind::add:
-      return a + b;
-    case ValueKind::subtract:
-      return a - b;
-    case ValueKind::multiply:
-      return a * b;
-    case ValueKind::divide:
-      return a / b;
-    case ValueKind::modulo:
-      return a % b;
-    case ValueKind::bit_and:
-      return a & b;
-    case ValueKind::bit_or:
-      return a | b;
-    case ValueKind::bit_xor:
-      return a ^ b;
-    case ValueKind::shift_left:
-      return b < 32 ? a << b : 0;
-    default:
-      return b < 32 ? a >> b : 0;  // shift_right
-  }
-}
 
 ValueKind kind_of(uint16_t operation) {
   switch (operation) {
