@@ -24,11 +24,6 @@ PacketFilter::PacketFilter(const std::string& expression) {
   }
 }
 
-std::span<const bpf_insn> PacketFilter::instructions() const noexcept {
-  if (!program_) return {};
-  return {program_->bf_insns, program_->bf_len};
-}
-
 std::vector<bpf_insn> PacketFilter::for_kernel() const {
   if (!filter_) return {};
   std::vector<bpf_insn> program;
