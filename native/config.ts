@@ -43,6 +43,7 @@ export interface IoConfig {
   readonly txStamps: boolean; // whether it reads back the timestamp of what it sent
   readonly stallThresholdNs: number; // a turn of the loop longer than this is a stall
   readonly stampsArrivals: boolean; // a responder of af_xdp or xdp has its program stamp each tick
+  readonly stampsAny: boolean; // or any frame, by what its sender says of it: a replay
 }
 
 /** What decides, and so whose orders are right; each strategy reads its own of these settings. */
@@ -225,4 +226,48 @@ export interface GeneratorConfig {
   readonly vlans: readonly number[]; // of other threads' streams: their orders may come to this one; -1: untagged
   readonly capture: CaptureOutputConfig | null; // where what is sent and received is written; of one thread
   readonly breakdownEvery: number; // one tick of so many, a power of two, is followed; 0 for none
+  readonly replay: ReplayConfig | null; // captures are sent, and not what the streams say
+}
+
+/** A moment of a capture: ns after its first frame, or since the epoch. */
+export interface CaptureMoment {
+  readonly kind: "offset" | "absolute";
+  readonly ns: bigint;
+}
+
+/** Addresses of the first `prefix` bits of `from` get those of `to`. */
+export interface AddressMap {
+  readonly from: string;
+  readonly to: string;
+  readonly prefix: number;
+}
+
+/** Captures as they are to be sent. */
+export interface ReplayConfig {
+  readonly files: readonly string[]; // "-" is standard input
+  readonly aligns: boolean; // they begin together, and not when they were taken
+  readonly passes: number; // 0: no end
+  readonly timing: "captured" | "gap" | "rate" | "fast";
+  readonly speedMillionths: number; // captured
+  readonly gapNs: number; // gap
+  readonly rateMilliHz: number; // rate
+  readonly keepsBursts: boolean; // captured and rate: gaps within a burst stay as they are
+  readonly burstGapNs: number; // a burst's frames are less apart
+  readonly maxGapNs: number; // longer gaps are cut to it, or refused
+  readonly cutsGaps: boolean;
+  readonly loopGapNs: number; // between two passes; -1: the mean gap of the pass before
+  readonly from: CaptureMoment | null;
+  readonly to: CaptureMoment | null;
+  readonly filter: string; // of libpcap's language; "" for all
+  readonly sourceMac: string; // "": as it is
+  readonly targetMac: string; // of frames to one host; "": as it is
+  readonly ownTargetMac: string; // of frames without a header of Ethernet
+  readonly addresses: readonly AddressMap[];
+  readonly ports: readonly (readonly [from: number, to: number])[];
+  readonly vlan: number; // -2: as it is, -1: untagged
+  readonly ttl: number; // -1: as it is
+  readonly mendsChecksums: boolean; // all of them; otherwise a wrong one stays wrong
+  readonly oversize: "refuse" | "cut" | "skip";
+  readonly truncated: "pad" | "skip" | "send";
+  readonly tickPort: number; // of ticks in the native format; 0: none are looked for
 }

@@ -330,7 +330,8 @@ export function attachXdpPass(link: Link): () => void {
 }
 
 /**
- * Attaches an XDP program that stamps the ticks to a port and lets everything pass. It stays until it is closed.
+ * Attaches an XDP program that stamps the ticks to a port and lets everything pass; with port 0 any frame of a
+ * replay that is stamped by it. It stays until it is closed.
  * @throws CaromError
  */
 export function attachArrivals(link: Link, port: number): Arrivals {

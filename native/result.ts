@@ -75,6 +75,41 @@ export interface GeneratorResult {
   readonly streams: readonly StreamCounts[]; // empty where there is one: it has all
   readonly capture: Captured | null;
   readonly notes: readonly string[]; // what the backend found out at open: mode, queue, stamps
+  readonly replay: ReplayFindings | null; // of a replay
+}
+
+/** Of one capture, over all passes. */
+export interface ReplayedFile {
+  readonly path: string;
+  readonly format: string;
+  readonly compression: string;
+  readonly link_type: string;
+  readonly broken: string; // where and how; "" when it is whole
+  readonly frames: number; // read; each is taken, or one of the next four
+  readonly taken: number;
+  readonly outside: number; // the span of time
+  readonly filtered: number;
+  readonly skipped: number; // too large, or cut off when it was captured, as it was asked for
+  readonly unusable: number; // nothing that can be an Ethernet frame
+  readonly padded: number; // had been cut off when they were captured
+  readonly cut: number; // were too large
+  readonly oversized: number;
+  readonly truncated: number;
+  readonly backwards: number; // older than one before: planned for the time of that one
+}
+
+/** What became of the captures. */
+export interface ReplayFindings {
+  readonly files: readonly ReplayedFile[];
+  readonly frames: number; // handed to the wire
+  readonly bytes: number;
+  readonly passes: number; // read to their end
+  readonly starved: number; // how often nothing was ready, although there was more to read
+  readonly cuts: number; // gaps longer than allowed
+  readonly crowded: number; // bursts that the ones before them pushed back
+  readonly restamped: number; // ticks that got another timestamp
+  readonly span_ns: number; // planned, from the first frame to the last
+  readonly refusal: { readonly detail: string; readonly hint: string } | null; // why it ended early
 }
 
 /** What an XDP program at the receiving end saw of the measured ticks. */

@@ -20,7 +20,7 @@ Napi::Value attach(const Napi::CallbackInfo& info) {
     Link link = read_link(info[0].ToObject());
     uint16_t port = static_cast<uint16_t>(info[1].ToNumber().Uint32Value());
     std::shared_ptr<Arrivals> arrivals;
-    in_network_namespace(link.network_namespace, [&] { arrivals = Arrivals::attach(link, port); });
+    in_network_namespace(link.network_namespace, [&] { arrivals = Arrivals::attach(link, port, port == 0); });
     return write_arrivals(env, std::move(arrivals));
   });
 }

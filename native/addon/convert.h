@@ -16,12 +16,14 @@ std::unique_ptr<const TraceRequest> read_trace_request(const Napi::Object& objec
 ScheduleConfig read_schedule(const Napi::Object& object);
 TickSourceConfig read_ticks(const Napi::Object& object);
 GeneratorConfig read_generator(const Napi::Object& object);
+ReplayConfig read_replay(const Napi::Object& object, const IoConfig& io);
 
 Napi::Object write_histogram(Napi::Env env, const Histogram& histogram);
 Napi::Object write_stalls(Napi::Env env, const StallDetector& stalls);
 Napi::Object write_intervals(Napi::Env env, const std::vector<Interval>& intervals);
 Napi::Float64Array write_ns(Napi::Env env, const std::vector<uint64_t>& times);
 Napi::Array write_examples(Napi::Env env, const std::vector<Example>& examples);
+Napi::Value write_replay(Napi::Env env, const ReplayRecord* record);
 Napi::Array write_lines(Napi::Env env, const std::vector<LineCounters>& lines);
 Napi::Value write_passages(Napi::Env env, const PassageLog& log);
 Napi::Array write_trace(Napi::Env env, const std::vector<TraceRecord>& records);

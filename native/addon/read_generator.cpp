@@ -307,7 +307,6 @@ GeneratorConfig read_generator(const Napi::Object& object) {
   config.late = read_late(text(object, "late"));
   if (config.closed && config.late != LatePolicy::catch_up) refuse("late", "catch-up in a closed loop");
   config.breakdown_every = read_breakdown(object);
-  if (config.late == LatePolicy::skip && !is_plain(config.streams)) refuse("late", "to skip single ticks");
   config.threads = integer<uint32_t>(object, "threads", 1, Siblings::MAX);
   config.thread = integer<uint32_t>(object, "thread", 0, config.threads - 1);
   config.vlans = read_vlans(object);
@@ -325,15 +324,19 @@ GeneratorConfig read_generator(const Napi::Object& object) {
   config.feed.peak_pps = number(object, "peakRate", 0, 1e12);
   config.feed.hold_ns = integer<uint64_t>(object, "holdNs", 0, 3600e9);
   config.feed.arbitrates = boolean(object, "arbitrates");
-  config.ledger.in_steps = !is_plain(config.streams);
+  if (object.Get("replay").IsObject()) config.replay = read_replay(nested(object, "replay"), config.io);
+  config.ledger.in_steps = config.replay || !is_plain(config.streams);
   bool planned_ahead = text(nested(object, "io"), "backend") == "xdp_live";
   config.ledger.capacity = ledger_capacity(config, config.feed.peak_pps, planned_ahead);
+  if (config.late == LatePolicy::skip && !config.replay && !is_plain(config.streams))
+    refuse("late", "to skip single ticks");
   if (!config.ledger.in_steps) return config;
   if (planned_ahead) {
     config.feed.ahead = frames_ahead(config);
     config.ledger.stamped = false;  // all times are of one clock as it is
   }
-  if (config.closed) refuse("mode", "open: only one plain stream goes by a window");
+  if (config.closed && !config.flat_out) refuse("mode", "open: only one plain stream goes by a window");
+  if (config.closed && !config.replay) refuse("mode", "open: only one plain stream goes as fast as it can");
   if (config.ledger.match != Match::clordid) refuse("match", "clordid, with anything but one plain stream");
   uint32_t most = 1;
   for (const StreamConfig& stream : config.streams) most = std::max(most, stream.most);

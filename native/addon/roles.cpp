@@ -38,6 +38,7 @@ struct GeneratorTraits {
     object.Set("examples", write_examples(env, role.ledger.examples()));
     object.Set("lines", write_lines(env, role.lines));
     object.Set("streams", write_streams(env, role.ledger.streams()));
+    object.Set("replay", write_replay(env, role.replay.get()));
     object.Set("sends", write_passages(env, role.sends));
     object.Set("answers", write_passages(env, role.answers));
     object.Set("capture", role.capture ? write_captured(env, role.capture->writer()) : env.Null());
@@ -197,13 +198,24 @@ class RoleObject : public Napi::ObjectWrap<RoleObject<Traits>> {
   // Before start: who is to be told from when on ticks are measured.
   void stamped_by(const Napi::CallbackInfo& info) {
     guarded(info.Env(), [&] {
+      if (role_->replay) {
+        std::shared_ptr<Arrivals> trailing = read_arrivals(info[0]);
+        role_->replay->trail = std::shared_ptr<Trail>(trailing, &trailing->trail());
+      }
       role_->on_measured_from = [stamps = read_arrivals(info[0])](uint64_t timestamp) {
         stamps->measure_from(timestamp);
       };
     });
   }
 
-  void close(const Napi::CallbackInfo&) { role_->close(); }
+  void close(const Napi::CallbackInfo&) {
+    role_->close();
+    if constexpr (std::is_same_v<Traits, GeneratorTraits>) {
+      // Its program goes with the last who holds it, and that must not be whoever collects garbage.
+      role_->on_measured_from = nullptr;
+      if (role_->replay) role_->replay->trail.reset();
+    }
+  }
 
   std::unique_ptr<typename Traits::RoleType> role_;
   bool hooked_ = false;

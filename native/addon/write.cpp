@@ -151,8 +151,19 @@ Napi::Array write_lines(Napi::Env env, const std::vector<LineCounters>& lines) {
 }
 
 // Handed to the wire, the warm-up included. A plain stream counts its ticks alone: each is a frame.
+void put_replay(Napi::Object& object, const ReplayRecord& record) {
+  put(object, "replayed_bytes", record.bytes);
+  put(object, "position_ns", record.position_ns);
+  put(object, "end_ns", record.end_ns);
+  put(object, "starved", record.starved);
+  put(object, "read_bytes", record.read_bytes);
+  put(object, "capture_bytes", record.size);
+  put(object, "passes", record.passes);
+}
+
 uint64_t frames_out(const GeneratorRole& role) {
   const LedgerCounters& ledger = role.ledger.counters();
+  if (role.replay) return role.replay->frames.get();
   if (is_plain(role.config.streams)) return ledger.sent.get() + ledger.warmup_sent.get();
   uint64_t frames = 0;
   for (const LineCounters& line : role.lines) frames += line.frames.get();
@@ -219,6 +230,7 @@ Napi::Object write_counters(Napi::Env env, const GeneratorRole& role) {
   put(object, "doorbells", role.counters.doorbells);
   put(object, "bursts", role.counters.bursts);
   object.Set("frames_out", Napi::Number::New(env, static_cast<double>(frames_out(role))));
+  if (role.replay) put_replay(object, *role.replay);
   put(object, "frames_in", role.counters.frames_in);
   put(object, "foreign", role.counters.foreign);
   put(object, "handed", role.counters.handed);

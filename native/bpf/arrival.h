@@ -7,6 +7,7 @@
 #include "../wire.gen.h"
 #include "arrival_state.h"
 #include "match.h"
+#include "trail_state.h"
 
 const volatile struct arrival_constants arrival_constants SEC(".rodata.arrival") = {};
 
@@ -34,6 +35,15 @@ struct {
   __type(key, __u32);
   __type(value, __u64);
 } arrival_ends SEC(".maps");
+
+/* The first entry is the number of those that were written, as in struct arrival_trail. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, struct trail_entry);
+} arrival_trail SEC(".maps");
 
 /* As Histogram::index_of() in core/histogram.h. */
 static __always_inline __u32 arrival_gap_index(__u64 value) {
@@ -78,10 +88,47 @@ static __always_inline void arrival_note(struct arrival_state* state, __u64 now_
   state->count++;
 }
 
+#define TRAIL_SEARCH 64 /* entries: as many as are sent at once, and may all be lost */
+
+/* Looks for a frame on the trail, from an entry on. */
+static __always_inline int follow_trail(struct arrival_state* state, __u64 now_ns, __u64 key, __u64 from,
+                                        __u64 head) {
+  for (int i = 0; i < TRAIL_SEARCH; i++) {
+    __u64 number = from + i;
+    if (number >= head) return 0;
+    __u32 index = 1 + (__u32)(number % TRAIL_ENTRIES);
+    struct trail_entry* entry = bpf_map_lookup_elem(&arrival_trail, &index);
+    if (!entry) return 0;
+    if (entry->key != key) continue;
+    state->trail_next = number + 1;
+    arrival_note(state, now_ns, entry->planned_ns);
+    return 1;
+  }
+  return 0;
+}
+
+/* What was lost on the way is passed over: first the next ones are looked at, then the newest. */
+static __always_inline void stamp_frame(struct xdp_md* context, __u64 now_ns) {
+  __u64 key = trail_key((void*)(long)context->data, (void*)(long)context->data_end);
+  __u32 zero = 0;
+  struct arrival_state* state = bpf_map_lookup_elem(&arrival, &zero);
+  struct trail_entry* first = bpf_map_lookup_elem(&arrival_trail, &zero);
+  if (!state || !first) return;
+  __u64 head = *(volatile __u64*)&first->key;
+  __u64 next = state->trail_next;
+  if (head - next <= TRAIL_ENTRIES && follow_trail(state, now_ns, key, next, head)) return;
+  if (head - next > TRAIL_SEARCH && follow_trail(state, now_ns, key, head - TRAIL_SEARCH, head)) return;
+  state->strangers++;
+}
+
 /* Called first: what the program does afterwards is not the wire's. */
 static __always_inline void stamp_arrival(struct xdp_md* context) {
   if (!arrival_constants.on) return;
   __u64 now_ns = bpf_ktime_get_ns();
+  if (arrival_constants.on == ARRIVAL_TRAIL) {
+    stamp_frame(context, now_ns);
+    return;
+  }
   void* end = (void*)(long)context->data_end;
   struct udphdr* udp = find_udp((void*)(long)context->data, end);
   if (!udp || udp->dest != arrival_constants.port) return;

@@ -8,10 +8,13 @@
 #define ARRIVAL_GAPS 27648                 /* Histogram::SIZE */
 #define ARRIVAL_GAP_HIGHEST 60000000000ull /* Histogram::HIGHEST */
 
+#define ARRIVAL_TICKS 1 /* ticks are stamped, by the planned time in them */
+#define ARRIVAL_TRAIL 2 /* any frame, by what the sender says of it */
+
 /* Set before the program is loaded. */
 struct arrival_constants {
   __be16 port; /* of ticks */
-  __u8 on;
+  __u8 on;     /* 0, or one of those above */
 };
 
 /* Ticks come from one sender, and so on one core at a time. */
@@ -26,6 +29,8 @@ struct arrival_state {
   __u64 gap_sum;
   __u32 at; /* where the next of the last errors goes */
   __u32 pad;
+  __u64 trail_next; /* the entry that is expected next */
+  __u64 strangers;  /* frames that are not on the trail */
 };
 
 #endif

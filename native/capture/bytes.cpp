@@ -47,6 +47,24 @@ CaptureBytes::CaptureBytes(const std::string& path)
     : operation_("read the capture " + (path == "-" ? "on standard input" : path)), input_(BLOCK) {
   file_ = path == "-" ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file_ < 0) throw Error(ErrorCode::usage, operation_, errno_text(errno), "name a file that can be read");
+  begin();
+}
+
+// Through the descriptor that is open: the file may have another name by now, or be allowed to others only.
+CaptureBytes::CaptureBytes(const std::string& path, const CaptureBytes& other)
+    : operation_("read the capture " + path + " once more"),
+      file_(fcntl(other.file_, F_DUPFD_CLOEXEC, 3)),
+      cancelled_(other.cancelled_),
+      input_(BLOCK) {
+  if (file_ < 0 || lseek(file_, 0, SEEK_SET) != 0) {
+    int number = errno;
+    if (file_ >= 0) close(file_);
+    throw Error(ErrorCode::usage, operation_, errno_text(number), "only a file can be read again: save it");
+  }
+  begin();
+}
+
+void CaptureBytes::begin() {
   try {
     struct stat about {};
     if (fstat(file_, &about) != 0) throw system_error(operation_, errno);

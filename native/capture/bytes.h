@@ -21,6 +21,9 @@ class CaptureBytes {
  public:
   // "-" is standard input. Throws Error (usage) when it can't be opened, or is empty.
   explicit CaptureBytes(const std::string& path);
+
+  // The same file once more from its beginning. Throws Error where that can't be, as of a pipe.
+  CaptureBytes(const std::string& path, const CaptureBytes& other);
   ~CaptureBytes();
   CaptureBytes(const CaptureBytes&) = delete;
   CaptureBytes& operator=(const CaptureBytes&) = delete;
@@ -33,9 +36,10 @@ class CaptureBytes {
   uint64_t file_size() const noexcept { return file_size_; }  // 0: not known, as of a pipe
   uint64_t file_read() const noexcept { return file_read_.load(std::memory_order_relaxed); }
 
-  // From another thread: a read that waits for a pipe ends, as if the pipe had.
-  void cancel() noexcept { cancelled_.store(true, std::memory_order_relaxed); }
-  bool cancelled() const noexcept { return cancelled_.load(std::memory_order_relaxed); }
+  // Set from another thread: a read that waits for a pipe ends, as if the pipe had. Shared by all that read
+  // the file, one after the other.
+  const std::shared_ptr<std::atomic<bool>>& cancellation() const noexcept { return cancelled_; }
+  bool cancelled() const noexcept { return cancelled_->load(std::memory_order_relaxed); }
 
  private:
   struct FreeGzip {
@@ -47,6 +51,7 @@ class CaptureBytes {
 
   bool fill() noexcept;
   bool wait() noexcept;
+  void begin();
   void fill_magic();
   void detect();
   ssize_t break_off(const char* trouble) noexcept;
@@ -59,7 +64,7 @@ class CaptureBytes {
   bool waits_ = false;  // a pipe, a terminal or a socket: a read may block
   uint64_t file_size_ = 0;
   std::atomic<uint64_t> file_read_{0};
-  std::atomic<bool> cancelled_{false};
+  std::shared_ptr<std::atomic<bool>> cancelled_ = std::make_shared<std::atomic<bool>>(false);
   Compression compression_ = Compression::none;
   const char* trouble_ = "";
   std::string refusal_;  // what trouble_ points to when the system refused a read

@@ -11,13 +11,6 @@
 
 namespace carom {
 
-constexpr uint16_t ETHERTYPE_SERVICE_VLAN = 0x88a8;
-constexpr uint16_t ETHERTYPE_ARP = 0x0806;
-constexpr uint8_t PROTOCOL_ICMP = 1;
-constexpr uint8_t PROTOCOL_IGMP = 2;
-constexpr uint8_t PROTOCOL_TCP = 6;
-constexpr uint8_t PROTOCOL_ICMP6 = 58;
-
 enum class ChecksumState : uint8_t {
   unknown,     // not all of it is there: a fragment, or cut short; or its length makes no sense
   good,        //
@@ -55,7 +48,6 @@ namespace dissect_detail {
 
 constexpr uint32_t MAX_TAGS = 4;
 constexpr uint32_t MAX_EXTENSIONS = 8;
-constexpr uint32_t TCP_SIZE = 20;
 
 inline bool read_ipv4(const uint8_t* ip, uint32_t have, Dissected& out) noexcept {
   if (have < IPV4_SIZE || (ip[0] >> 4) != 4) return false;

@@ -27,11 +27,20 @@ void CaptureReader::Close::operator()(pcap* capture) const noexcept { pcap_close
 
 CaptureReader::CaptureReader(const std::string& path)
     : path_(path), bytes_(path), buffer_(std::make_unique<char[]>(BUFFER)) {
+  open();
+}
+
+CaptureReader::CaptureReader(Again, const CaptureReader& other)
+    : path_(other.path_), bytes_(other.path_, other.bytes_), buffer_(std::make_unique<char[]>(BUFFER)) {
+  open();
+}
+
+void CaptureReader::open() {
   cookie_io_functions_t functions{};
   functions.read = read_bytes;
   functions.seek = tell;
   FILE* stream = fopencookie(this, "r", functions);
-  if (stream == nullptr) throw Error(ErrorCode::internal, operation_of(path), errno_text(errno));
+  if (stream == nullptr) throw Error(ErrorCode::internal, operation_of(path_), errno_text(errno));
   setvbuf(stream, buffer_.get(), _IOFBF, BUFFER);
   __fsetlocking(stream, FSETLOCKING_BYCALLER);  // libpcap reads a few bytes at a time, and alone
   char trouble[PCAP_ERRBUF_SIZE] = "";
@@ -39,7 +48,7 @@ CaptureReader::CaptureReader(const std::string& path)
   if (!capture_) {
     fclose(stream);
     std::string detail = *bytes_.trouble() != 0 ? bytes_.trouble() : "not a capture: " + std::string(trouble);
-    throw Error(ErrorCode::usage, operation_of(path), detail,
+    throw Error(ErrorCode::usage, operation_of(path_), detail,
                 "carom reads pcap and pcapng, plain or compressed with gzip or zstd");
   }
   link_type_ = pcap_datalink(capture_.get());

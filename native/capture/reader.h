@@ -38,6 +38,10 @@ class CaptureReader {
  public:
   // "-" is standard input. Throws Error (usage): unreadable, empty, not a capture.
   explicit CaptureReader(const std::string& path);
+
+  // The same file once more from its beginning. Throws Error where that can't be, as of a pipe.
+  struct Again {};
+  CaptureReader(Again, const CaptureReader& other);
   ~CaptureReader();
   CaptureReader(const CaptureReader&) = delete;
   CaptureReader& operator=(const CaptureReader&) = delete;
@@ -58,7 +62,8 @@ class CaptureReader {
   uint64_t file_read() const noexcept { return bytes_.file_read(); }
 
   // From another thread: a next() that waits for a pipe returns false.
-  void cancel() noexcept { bytes_.cancel(); }
+  void cancel() noexcept { bytes_.cancellation()->store(true, std::memory_order_relaxed); }
+  const std::shared_ptr<std::atomic<bool>>& cancellation() const noexcept { return bytes_.cancellation(); }
 
  private:
   struct Close {
@@ -67,6 +72,7 @@ class CaptureReader {
 
   static ssize_t read_bytes(void* reader, char* to, size_t size) noexcept;
   static int tell(void* reader, off64_t* offset, int whence) noexcept;
+  void open();
   bool stop(const char* trouble) noexcept;
 
   std::string path_;

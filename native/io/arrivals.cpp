@@ -17,19 +17,21 @@ namespace carom {
 
 static_assert(ARRIVAL_GAPS == Histogram::SIZE && ARRIVAL_GAP_HIGHEST == Histogram::HIGHEST);
 
-void Arrivals::prepare(XdpProgram& program, uint16_t port) {
-  const arrival_constants constants{htons(port), 1};
+void Arrivals::prepare(XdpProgram& program, uint16_t port, bool any) {
+  const arrival_constants constants{htons(port), static_cast<uint8_t>(any ? ARRIVAL_TRAIL : ARRIVAL_TICKS)};
   program.set_constants(&constants, sizeof constants, ".rodata.arrival");
   program.resize("arrival_gaps", ARRIVAL_GAPS);
   program.resize("arrival_ends", 2 * ARRIVAL_ENDS);
+  if (any) program.resize("arrival_trail", 1 + TRAIL_ENTRIES);
 }
 
-std::shared_ptr<Arrivals> Arrivals::attach(const Link& link, uint16_t port) {
+std::shared_ptr<Arrivals> Arrivals::attach(const Link& link, uint16_t port, bool any) {
   IoConfig config{};
   config.link = link;
   config.xdp_mode = "auto";
   config.local_port = port;
   config.stamps_arrivals = true;
+  config.stamps_any = any;
   const XdpObject object{arrive_object, sizeof arrive_object, "arrive"};
   return std::make_shared<Arrivals>(
       std::make_shared<XdpProgram>(config, interface_index("XDP", link), object, nullptr));
@@ -39,6 +41,9 @@ Arrivals::Arrivals(std::shared_ptr<XdpProgram> program) : program_(std::move(pro
   state_ = reinterpret_cast<arrival_state*>(const_cast<uint64_t*>(map("arrival", sizeof(arrival_state))));
   gaps_ = map("arrival_gaps", ARRIVAL_GAPS * sizeof(uint64_t));
   ends_ = map("arrival_ends", 2 * ARRIVAL_ENDS * sizeof(uint64_t));
+  if (program_->stamps_any())
+    trail_ = Trail(
+        reinterpret_cast<arrival_trail*>(const_cast<uint64_t*>(map("arrival_trail", sizeof(arrival_trail)))));
   state_->gap_min = UINT64_MAX;
   measure_from(UINT64_MAX);
 }

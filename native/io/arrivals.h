@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "bpf/arrival_state.h"
+#include "bpf/trail_state.h"
+#include "core/trail.h"
 #include "io/xdp_program.h"
 
 namespace carom {
@@ -26,14 +28,15 @@ struct ArrivalFindings {
 
 class Arrivals {
  public:
-  // Switches stamping on in a program that has it, before it is loaded. The port is that of ticks.
-  static void prepare(XdpProgram& program, uint16_t port);
+  // Switches stamping on in a program that has it, before it is loaded: of ticks to the port, or with `any`
+  // of whatever is on the trail.
+  static void prepare(XdpProgram& program, uint16_t port, bool any);
 
   // Of a program that was loaded with stamping on. Throws Error.
   explicit Arrivals(std::shared_ptr<XdpProgram> program);
 
   // Attaches a program that stamps and lets everything pass, in the calling thread's namespace. Throws Error.
-  static std::shared_ptr<Arrivals> attach(const Link& link, uint16_t port);
+  static std::shared_ptr<Arrivals> attach(const Link& link, uint16_t port, bool any);
 
   ~Arrivals();
   Arrivals(const Arrivals&) = delete;
@@ -41,6 +44,10 @@ class Arrivals {
 
   // Ticks with an earlier timestamp are left out. Called before the first of the others is sent.
   void measure_from(uint64_t timestamp) noexcept;
+
+  // Where who sends says of each frame when it was planned; for a program that stamps any. It stays as long
+  // as this.
+  Trail& trail() noexcept { return trail_; }
 
   // Once nothing comes any more.
   ArrivalFindings findings() const;
@@ -56,6 +63,7 @@ class Arrivals {
   std::shared_ptr<XdpProgram> program_;
   std::vector<Mapping> mappings_;
   arrival_state* state_ = nullptr;
+  Trail trail_{nullptr};
   volatile uint64_t* gaps_ = nullptr;
   volatile uint64_t* ends_ = nullptr;
   int64_t began_offset_ns_ = 0;  // of the kernel's clock against the TSC's timeline, when measuring began

@@ -54,6 +54,7 @@ struct IoConfig {
   bool tx_stamps;
   uint64_t stall_threshold_ns;
   bool stamps_arrivals;  // a responder with an XDP program has it stamp each tick (io/arrivals.h)
+  bool stamps_any;       // or any frame, by what its sender says of it
 };
 
 // A borrowed view of a frame: valid until it is released (rx) or submitted (tx).

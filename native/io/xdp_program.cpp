@@ -52,10 +52,10 @@ void XdpProgram::CloseObject::operator()(bpf_object* object) const noexcept { bp
 void XdpProgram::DestroyLink::operator()(bpf_link* link) const noexcept { bpf_link__destroy(link); }
 
 XdpProgram::XdpProgram(const IoConfig& config, int interface, const XdpObject& object, const Prepare& prepare)
-    : link_(config.link) {
+    : link_(config.link), stamps_any_(config.stamps_arrivals && config.stamps_any) {
   load(object, [&](XdpProgram& program) {
     if (prepare) prepare(program);
-    if (config.stamps_arrivals) Arrivals::prepare(program, config.local_port);
+    if (config.stamps_arrivals) Arrivals::prepare(program, config.local_port, config.stamps_any);
   });
   attach(config, interface, bpf_program__fd(bpf_object__find_program_by_name(object_.get(), object.program)));
 }

@@ -41,6 +41,8 @@ class XdpProgram {
   // The descriptor of one of its maps; once it is loaded.
   int map(const char* name) const;
 
+  bool stamps_any() const noexcept { return stamps_any_; }  // frames, not ticks (io/arrivals.h)
+
   // Writes an entry of a map. Throws Error.
   void update(const char* map, const void* key, const void* value);
 
@@ -86,6 +88,7 @@ class XdpProgram {
   std::string operation(const std::string& what) const;
 
   Link link_;
+  bool stamps_any_ = false;
   std::unique_ptr<bpf_object, CloseObject> object_;
   std::vector<std::span<uint8_t>> memory_;  // mapped
   std::unique_ptr<bpf_link, DestroyLink> trace_;

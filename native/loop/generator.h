@@ -12,6 +12,7 @@
 #include "generate/feed.h"
 #include "generate/ledger.h"
 #include "generate/pacing.h"
+#include "generate/replay.h"
 #include "generate/stream.h"
 #include "loop/role.h"
 #include "loop/run_capture.h"
@@ -38,6 +39,7 @@ struct GeneratorConfig {
   uint32_t threads = 1;                    // of the run
   std::vector<int32_t> vlans = {};         // of the other threads' streams: their orders may come here, too
   std::optional<CaptureOutput> capture = {};
+  std::optional<ReplayConfig> replay = std::nullopt;  // captures are sent, and not what the streams say
 };
 
 struct GeneratorCounters {
@@ -90,6 +92,7 @@ struct GeneratorRole : Role {
   Ledger ledger;
   GeneratorCounters counters;
   std::vector<LineCounters> lines;  // of each stream its lines
+  std::unique_ptr<ReplayRecord> replay = config.replay ? std::make_unique<ReplayRecord>() : nullptr;
   Histogram lateness;
   PacingRecord pacing;
   // Called before the first tick is sent: the timestamp from which on ticks are measured ones; and again

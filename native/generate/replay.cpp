@@ -1,0 +1,203 @@
+#include "generate/replay.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/clock.h"
+#include "core/thread.h"
+
+namespace carom {
+namespace {
+
+constexpr uint32_t MAX_TICKS = 512;  // of a frame; the largest has fewer
+constexpr uint32_t STEP = 8;         // bytes to which frames are aligned in the ring
+
+// The sending thread has its core to itself where there is another one.
+void leave_cpu(int cpu) noexcept {
+  cpu_set_t allowed;
+  if (sched_getaffinity(getpid(), sizeof allowed, &allowed) != 0) return;
+  if (cpu >= 0 && CPU_COUNT(&allowed) > 1) CPU_CLR(static_cast<size_t>(cpu), &allowed);
+  sched_setaffinity(0, sizeof allowed, &allowed);
+}
+
+}  // namespace
+
+Replay::Replay(const ReplayConfig& config, ReplayRecord& record, Ledger* ledger)
+    : record_(record),
+      ledger_(ledger),
+      opened_ns_(Clock::get().now_ns()),
+      slots_(SLOTS),
+      bytes_(ROOM),
+      ticks_(ledger == nullptr ? 0 : size_t{MAX_BATCH} * MAX_TICKS) {
+  record_.player = std::make_unique<Player>(config.player);
+  record_.files = &record_.player->files();
+  bool known = true;
+  uint64_t size = 0;
+  for (const auto& file : *record_.files) {
+    known = known && file->size != 0;
+    size += file->size;
+  }
+  record_.size.set(known ? size : 0);
+  thread_ = std::thread([this, cpu = config.sending_cpu] {
+    leave_cpu(cpu);
+    drop_capabilities();  // what it reads may be anybody's; the files are open
+    read_all();
+  });
+}
+
+Replay::~Replay() {
+  stop_.store(true, std::memory_order_relaxed);
+  record_.player->cancel();
+  thread_.join();
+}
+
+bool Replay::is_primed() const noexcept {
+  if (ended_.load(std::memory_order_acquire)) return true;
+  uint64_t written = written_.load(std::memory_order_acquire);
+  bool waited = Clock::get().now_ns() - opened_ns_ > NICE_START_NS;
+  return written >= SLOTS / 2 || (written != 0 && waited);
+}
+
+bool Replay::is_good() const noexcept {
+  bool refused = ended_.load(std::memory_order_acquire) && record_.refusal != nullptr;
+  return !refused && written_.load(std::memory_order_acquire) != 0;
+}
+
+void Replay::start(uint64_t start_ns, int64_t) noexcept {
+  base_ns_ = start_ns;
+  look();
+}
+
+// Finds out when the next one is planned, if it is there.
+void Replay::look() noexcept {
+  if (finished_) {
+    next_ns_ = NONE_NS;
+    return;
+  }
+  bool ended = ended_.load(std::memory_order_acquire);
+  if (written_.load(std::memory_order_acquire) != taken_) {
+    next_ns_ = base_ns_ + slots_[taken_ % SLOTS].offset_ns;
+    starved_ = false;
+  } else if (ended) {
+    next_ns_ = NONE_NS;
+  } else {
+    next_ns_ = WAIT_NS;
+    if (!starved_) ++record_.starved;
+    starved_ = true;
+  }
+}
+
+Transmission Replay::take() noexcept {
+  Transmission taken{};
+  taken.planned_ns = next_ns_;
+  taken.datagram = static_cast<uint32_t>(taken_ % SLOTS);
+  taken.last = true;
+  taken.first = true;
+  if (ledger_ != nullptr) {
+    const Slot& slot = slots_[taken.datagram];
+    const uint8_t* at = bytes_.data() + slot.at + slot.payload;
+    FedTick* ticks = ticks_.data() + size_t{taken.datagram % MAX_BATCH} * MAX_TICKS;
+    for (uint32_t i = 0; i < slot.ticks; i++) {
+      ticks[i].tick = Tick::read(at + i * MARKET_DATA_SIZE);
+      ticks[i].entry = ledger_->plan(ticks[i].tick, 0);
+    }
+  }
+  taken_++;
+  look();
+  return taken;
+}
+
+uint32_t Replay::write(const Transmission& transmission, uint8_t* frame) const noexcept {
+  const Slot& slot = slots_[transmission.datagram];
+  memcpy(frame, bytes_.data() + slot.at, slot.length);
+  if (record_.trail) record_.trail->add(frame, slot.length, transmission.planned_ns);
+  return slot.length;
+}
+
+std::span<const FedTick> Replay::ticks(const Transmission& transmission) const noexcept {
+  if (ledger_ == nullptr) return {};
+  return {ticks_.data() + size_t{transmission.datagram % MAX_BATCH} * MAX_TICKS,
+          slots_[transmission.datagram].ticks};
+}
+
+void Replay::count(const Transmission& transmission) noexcept {
+  const Slot& slot = slots_[transmission.datagram];
+  ++record_.frames;
+  record_.bytes.add(slot.length);
+  record_.position_ns.set(slot.offset_ns);
+}
+
+void Replay::release(const Transmission&) noexcept {
+  released_.store(released_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+}
+
+void Replay::move(uint64_t by_ns) noexcept {
+  base_ns_ += by_ns;
+  if (next_ns_ < WAIT_NS) next_ns_ += by_ns;
+}
+
+void Replay::finish() noexcept {
+  finished_ = true;
+  next_ns_ = NONE_NS;
+  stop_.store(true, std::memory_order_relaxed);
+}
+
+// The reading thread.
+void Replay::read_all() noexcept {
+  Player& player = *record_.player;
+  PlayedFrame frame;
+  uint64_t number = 0;
+  while (!stop_.load(std::memory_order_relaxed) && player.next(frame)) {
+    if (!push(frame)) break;
+    if (number++ % 1024 != 0) continue;
+    uint64_t read = 0;
+    for (const auto& file : *record_.files) read += file->read_bytes.get();
+    record_.read_bytes.set(read);
+    record_.passes.set(player.passes());
+  }
+  if (player.refusal() != nullptr) record_.refusal = std::make_unique<Error>(*player.refusal());
+  record_.passes.set(player.passes());
+  record_.cuts = player.timeline().cuts();
+  record_.crowded = player.timeline().crowded();
+  record_.restamped = player.restamped();
+  record_.end_ns.set(player.timeline().last_offset_ns());
+  ended_.store(true, std::memory_order_release);
+}
+
+// Waits for room. False: it is to stop.
+bool Replay::push(const PlayedFrame& frame) noexcept {
+  uint64_t written = written_.load(std::memory_order_relaxed);
+  uint64_t begin = written_bytes_;
+  if (begin % ROOM + frame.length > ROOM) begin += ROOM - begin % ROOM;  // a frame is in one piece
+  uint64_t end = begin + (frame.length + STEP - 1) / STEP * STEP;
+  auto fits = [&] {
+    uint64_t released = released_.load(std::memory_order_acquire);
+    if (released == written) return true;
+    // Before the oldest that is kept, everything is free.
+    uint64_t oldest = slots_[released % SLOTS].end;
+    uint64_t oldest_length = (slots_[released % SLOTS].length + STEP - 1) / STEP * STEP;
+    return written - released < SLOTS && end - (oldest - oldest_length) <= ROOM;
+  };
+  while (!fits()) {
+    if (!nap()) return false;
+  }
+  Slot& slot = slots_[written % SLOTS];
+  slot = {frame.offset_ns, end,           static_cast<uint32_t>(begin % ROOM),
+          frame.length,    frame.payload, frame.ticks};
+  memcpy(bytes_.data() + slot.at, frame.data, frame.length);
+  written_bytes_ = end;
+  written_.store(written + 1, std::memory_order_release);
+  return true;
+}
+
+// False: it is to stop.
+bool Replay::nap() const noexcept {
+  const timespec nap{0, NAP_NS};
+  nanosleep(&nap, nullptr);
+  return !stop_.load(std::memory_order_relaxed);
+}
+
+}  // namespace carom

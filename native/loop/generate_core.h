@@ -1,0 +1,268 @@
+// What the generator's hot loops share, whatever they send: turns, pauses and lateness, the handing over of
+// frames, orders in. `Sender` (generate_plain.h, generate_fed.h) says what is due, and when.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <ctime>
+#include <utility>
+
+#include "core/clock.h"
+#include "core/probe.h"
+#include "io/packet_io.h"
+#include "loop/orders.h"
+
+namespace carom {
+
+template <PacketIo Io, class Sender>
+class GenerateCore {
+ public:
+  void run() noexcept {
+    if (!sender().prepare()) return ledger_.close();
+    uint64_t now_ns = clock_.now_ns();
+    start_ns_ = siblings_ == nullptr ? now_ns + START_DELAY_NS : siblings_->start_ns(now_ns);
+    warmup_end_ns_ = start_ns_ + config_.warmup_ns;
+    end_ns_ = config_.duration_ns == 0 ? UINT64_MAX : warmup_end_ns_ + config_.duration_ns;
+    epoch_offset_ns_ = clock_.offset_to(CLOCK_REALTIME);
+    if (role_.capture) role_.capture->begin(epoch_offset_ns_);
+    tell_measured_from();
+    pauses_.begin(now_ns);
+    causes_.ahead(now_ns, 0);
+    sender().begin();
+    role_.stalls.begin(now_ns);
+    while (role_.command() == Role::Command::run && !finished_) turn();
+    count_unsent(finished_ ? clock_.now_ns() : pauses_.last_ns());
+    sender().end();
+    drain();
+    ledger_.close();
+  }
+
+ protected:
+  static constexpr uint64_t START_DELAY_NS = 1'000'000;
+  static constexpr uint64_t SETTLE_NS = 10'000'000;  // for answers that must not come
+  static constexpr uint32_t SEND_BATCH = Schedule::LOOK_AHEAD;
+  static constexpr uint32_t FLAT_OUT_BATCH = MAX_BATCH;
+  static constexpr uint32_t RECEIVE_BATCH = 16;  // orders judged before the schedule is looked at again
+  static constexpr uint32_t SKIP_BATCH = 64;     // ticks skipped before orders are looked for again
+
+  GenerateCore(GeneratorRole& role, Io& io)
+      : config_(role.config),
+        role_(role),
+        ledger_(role.ledger),
+        counters_(role.counters),
+        io_(io),
+        orders_(role),
+        siblings_(role.siblings.get()) {
+    ledger_.use_own_memory();
+  }
+
+  void turn() noexcept {
+    uint64_t now_ns = clock_.now_ns();
+    uint64_t last_ns = pauses_.last_ns();
+    if (uint64_t passed_ns = pauses_.turn(now_ns); passed_ns != 0) [[unlikely]]
+      resume(last_ns, passed_ns);
+    role_.stalls.turn(now_ns);
+    causes_.returned(now_ns, role_.stalls.last_end_ns());
+    sender().turn_send(now_ns);
+    if (!config_.io.receives) return;
+    if (siblings_ != nullptr) [[unlikely]]
+      take_handed(now_ns);
+    receive(now_ns);
+  }
+
+  bool is_measured(uint64_t planned_ns) const noexcept { return planned_ns >= warmup_end_ns_; }
+
+  // The process did not run for a long time, or the clock went back: the schedule, and the end of the run,
+  // move by that, so that nothing is caught up.
+  [[gnu::noinline]] void resume(uint64_t last_ns, uint64_t passed_ns) noexcept {
+    bool back = passed_ns > uint64_t{1} << 63;
+    if (back) role_.stalls.forget(last_ns + passed_ns);
+    ++(back ? counters_.clock_back : counters_.pauses);
+    if (!back) {
+      counters_.paused_ns.add(passed_ns);
+      ledger_.paused(pauses_.last_ns(), passed_ns);
+    }
+    sender().move_schedule(passed_ns);
+    if (end_ns_ != UINT64_MAX) end_ns_ += passed_ns;
+    if (last_ns < warmup_end_ns_) {
+      warmup_end_ns_ += passed_ns;
+      tell_measured_from();
+    } else {
+      counters_.moved_ns.add(passed_ns);
+    }
+  }
+
+  void tell_measured_from() const {
+    if (role_.on_measured_from)
+      role_.on_measured_from(warmup_end_ns_ + static_cast<uint64_t>(epoch_offset_ns_));
+  }
+
+  // Moves the schedule if what is planned next is too late.
+  void slip(uint64_t now_ns, uint64_t planned_ns) noexcept {
+    uint64_t late_ns = now_ns - planned_ns;
+    if (late_ns <= config_.late_threshold_ns) return;
+    if (is_measured(planned_ns)) {
+      ++counters_.slips;
+      counters_.slipped_ns.add(late_ns);
+      count_cause(now_ns);
+    }
+    sender().move_schedule(late_ns);
+  }
+
+  DelayCauses::Cause count_cause(uint64_t now_ns) noexcept {
+    DelayCauses::Cause cause = causes_.cause(now_ns, role_.stalls.total_ns());
+    if (cause == DelayCauses::Cause::machine) ++counters_.late_machine;
+    if (cause == DelayCauses::Cause::link) ++counters_.late_link;
+    if (cause == DelayCauses::Cause::carom) ++counters_.late_carom;
+    return cause;
+  }
+
+  // Ticks that have had their fate.
+  uint64_t done() const noexcept { return counters_.sent.get() + counters_.skipped.get(); }
+
+  void check_count() noexcept {
+    if (config_.count != 0 && done() >= config_.count) finished_ = true;
+  }
+
+  // Hands frames to the wire until they are taken, the run is stopped, or its end is long past. Returns how
+  // many were.
+  template <class Account>
+  uint32_t submit(uint32_t used, Account account_one) noexcept {
+    uint64_t sent_ns = clock_.now_ns();
+    role_.stalls.turn(sent_ns);
+    role_.stalls.work(used);
+    if (used > 1) ++counters_.bursts;
+    causes_.call(sent_ns);
+    uint32_t done = 0;
+    while (true) {
+      uint32_t taken = io_.tx_submit(std::span<const Frame>(tx_.data() + done, used - done));
+      uint64_t measured = role_.lateness.count();
+      for (uint32_t i = done; i < done + taken; i++) account_one(i, sent_ns);
+      if (role_.lateness.count() != measured) ++counters_.doorbells;
+      if (role_.capture) [[unlikely]]
+        capture_sent({tx_.data() + done, taken}, sent_ns);
+      done += taken;
+      if (done == used || role_.command() != Role::Command::run || given_up(sent_ns)) return done;
+      sent_ns = clock_.now_ns();
+      role_.stalls.forget(sent_ns);
+      pauses_.begin(sent_ns);
+    }
+  }
+
+  // The wire has them already: what a capture takes comes after. Their bytes stay until new ones are
+  // reserved.
+  [[gnu::noinline, gnu::cold]] void capture_sent(std::span<const Frame> frames, uint64_t sent_ns) noexcept {
+    for (const Frame& frame : frames) role_.capture->sent(frame, sent_ns);
+  }
+
+  // The link takes nothing any more, and the end of the run is past.
+  bool given_up(uint64_t now_ns) const noexcept {
+    return now_ns > end_ns_ && now_ns - end_ns_ > config_.ledger.timeout_ns;
+  }
+
+  // From the first of the measured ticks on; pauses left out.
+  void note_measured(uint64_t sent_ns) noexcept {
+    if (first_sent_ns_ == 0) first_sent_ns_ = sent_ns - counters_.moved_ns.get();
+    counters_.measured_ns.set(sent_ns - first_sent_ns_ - counters_.moved_ns.get());
+  }
+
+  void note_lateness(uint64_t planned_ns, uint64_t sent_ns) noexcept {
+    uint64_t late_ns = sent_ns > planned_ns ? sent_ns - planned_ns : 0;
+    role_.lateness.record(late_ns);
+    if (!config_.closed) role_.pacing.sent(late_ns);
+    if (late_ns > config_.late_threshold_ns) [[unlikely]] {
+      ++counters_.late_sends;
+      if (count_cause(sent_ns) == DelayCauses::Cause::machine) ++counters_.late_in_stall;
+      role_.latest.offer(planned_ns, sent_ns);
+    }
+  }
+
+  void receive(uint64_t now_ns) noexcept {
+    uint32_t count = io_.rx_peek(rx_);
+    if (count == 0) {
+      idle(now_ns);
+      return;
+    }
+    now_ns = clock_.now_ns();
+    role_.stalls.turn(now_ns);
+    causes_.returned(now_ns, role_.stalls.last_end_ns());
+    role_.stalls.work(1);  // judging a batch
+    counters_.frames_in.add(count);
+    uint32_t answered = 0;
+    for (uint32_t i = 0; i < count; i++) answered += orders_.take(rx_[i], now_ns);
+    io_.rx_release(count);
+    sender().release_window(answered, now_ns);
+  }
+
+  void take_handed(uint64_t now_ns) noexcept {
+    uint32_t answered = orders_.take_handed();
+    if (answered == 0) return;
+    role_.stalls.work(1);
+    sender().release_window(answered, now_ns);
+  }
+
+  // Nothing came: what can wait is done now.
+  void idle(uint64_t now_ns) noexcept {
+    sender().release_window(ledger_.expire(now_ns), now_ns);
+    if (ledger_.stamps_due() == 0) return;
+    std::array<TxStamp, 32> stamps;
+    uint32_t count = io_.tx_stamps(stamps);
+    for (uint32_t i = 0; i < count; i++) ledger_.left(stamps[i]);
+  }
+
+  // Ticks whose time came and that no way was found to send: the link was down, or too slow to the end.
+  void count_unsent(uint64_t now_ns) noexcept {
+    if (config_.closed) return;
+    uint64_t until_ns = now_ns < end_ns_ ? now_ns : end_ns_;
+    if (until_ns <= warmup_end_ns_) return;
+    uint64_t limit = config_.count == 0 ? UINT64_MAX : config_.count - std::min(config_.count, done());
+    auto aborted = [&] { return role_.command() == Role::Command::abort; };
+    counters_.unsent.add(sender().missed_before(until_ns, limit, aborted) + dropped_);
+  }
+
+  // Everything is sent: waits for the answers that are due, no longer than the timeout, and a little for
+  // those that must not come.
+  void drain() noexcept {
+    bool idle = !sender().has_taken() && counters_.sent.get() + ledger_.counters().warmup_sent.get() == 0;
+    if (!config_.io.receives || (idle && siblings_ == nullptr)) return;
+    uint64_t now_ns = clock_.now_ns();
+    uint64_t settled_ns = now_ns + SETTLE_NS;
+    bool told = false;
+    while (role_.command() != Role::Command::abort) {
+      now_ns = clock_.now_ns();
+      role_.stalls.turn(now_ns);
+      if (siblings_ != nullptr) take_handed(now_ns);
+      receive(now_ns);
+      ledger_.expire(now_ns);  // not only when nothing comes: on a busy network something always does
+      bool stamps_pending = ledger_.stamps_due() > 0 && now_ns < settled_ns + 9 * SETTLE_NS;
+      if (now_ns <= settled_ns || ledger_.waiting() != 0 || stamps_pending) continue;
+      if (siblings_ == nullptr) return;
+      if (!std::exchange(told, true)) siblings_->settled();
+      if (siblings_->all_settled()) return;
+    }
+  }
+
+  Sender& sender() noexcept { return static_cast<Sender&>(*this); }
+
+  const Clock& clock_ = Clock::get();
+  const GeneratorConfig& config_;
+  GeneratorRole& role_;
+  Ledger& ledger_;
+  GeneratorCounters& counters_;
+  Io& io_;
+  OrderTaker orders_;
+  Siblings* siblings_;  // null when there is one thread
+  std::array<Frame, RECEIVE_BATCH> rx_;
+  std::array<Frame, FLAT_OUT_BATCH> tx_;
+  uint64_t start_ns_ = 0;
+  uint64_t warmup_end_ns_ = 0;
+  uint64_t first_sent_ns_ = 0;  // of the measured ticks, moved as the schedule is
+  uint64_t end_ns_ = 0;
+  int64_t epoch_offset_ns_ = 0;
+  uint64_t dropped_ = 0;  // taken from the schedule, and refused by the link to the last
+  PauseWatch pauses_;     // and when the schedule was looked at last
+  DelayCauses causes_;
+  bool finished_ = false;
+};
+
+}  // namespace carom
