@@ -25,6 +25,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "the generator alone: sends ticks, expects no answers",
     load: async () => [(await import("./generate.js")).command],
   },
+  replay: {
+    summary: "sends captures with the timing they were taken with, or another",
+    load: async () => [(await import("./replay.js")).command],
+  },
   limit: {
     summary: "the highest rate without loss, and the latency at parts of it (RFC 2544)",
     load: async () => [(await import("./limit.js")).command],

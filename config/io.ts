@@ -77,6 +77,7 @@ type Rest = Omit<
   | "xdpMode"
   | "stallThresholdNs"
   | "stampsArrivals"
+  | "stampsAny"
 >;
 
 /** @throws CaromError (usage) for options that only one backend has, given to another */
@@ -109,6 +110,7 @@ export function ioConfig(link: Link, values: IoValues, autoCpu: number, rest: Re
     xdpMode: values.xdpMode,
     stallThresholdNs: values.stallThreshold,
     stampsArrivals: false,
+    stampsAny: false,
     ...rest,
   };
 }

@@ -18,7 +18,7 @@ export const MAX_QUEUE = 63;
 
 const SCALE: Readonly<Record<string, number>> = { "": 1, k: 1e3, M: 1e6, G: 1e9 };
 
-function fromText<T>(allowed: string, read: (text: string) => T | undefined) {
+export function fromText<T>(allowed: string, read: (text: string) => T | undefined) {
   return z.string().transform((text, context): T => {
     const value = read(text.trim());
     if (value !== undefined) return value;

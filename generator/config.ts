@@ -204,6 +204,7 @@ export function generatorConfig(
     threads: 1,
     vlans: [],
     capture: found.capture,
+    replay: null,
   };
 }
 

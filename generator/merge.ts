@@ -65,6 +65,7 @@ export function mergeResults(
     lines: inOrder(results.map(({ lines }, thread) => byStream(lines, streams[thread]!))).flat(),
     streams: inOrder(results.map(streamsOf)),
     capture: results[0]!.capture,
+    replay: results[0]!.replay, // by one thread
     notes: [...new Set(results.flatMap(({ notes }) => notes))],
     threads: results.map(({ counters, stalls }, index) => ({ ...threads[index]!, counters, stalls })),
   };

@@ -3,7 +3,7 @@
 import { optionGroup } from "../config/option.js";
 import { choice, formatNs, type Tolerance, tolerances } from "../config/values.js";
 import { type Distribution, summarize, valueAt } from "../native/histogram.js";
-import type { ArrivalFindings, HistogramData, LatePolicy } from "../native/index.js";
+import type { ArrivalFindings, HistogramData, LatePolicy, ReplayFindings } from "../native/index.js";
 import type { Measurement } from "./measure.js";
 import type { Plan } from "./plan.js";
 
@@ -85,7 +85,7 @@ export function certificateOf(plan: Plan, found: Measurement): Certificate | nul
   const atReceiver = arrivals === null ? null : gapsOf(arrivals);
   const near = found.interfaces.generator;
   return {
-    requested_pps: plan.feed.rate_pps,
+    requested_pps: generator.replay === null ? plan.feed.rate_pps : plannedRate(generator.replay),
     planned: n("sent") + n("skipped") + n("unsent"),
     sender: {
       ticks: n("sent"),
@@ -123,6 +123,12 @@ export function certificateOf(plan: Plan, found: Measurement): Certificate | nul
       judge(limit, atReceiver ?? generator.gapErrors, atReceiver === null ? "sender" : "receiver"),
     ),
   };
+}
+
+/** Of a replay: as its captures, and what was asked for, give it. */
+function plannedRate({ files, span_ns }: ReplayFindings): number {
+  const frames = files.reduce((sum, { taken }) => sum + taken, 0);
+  return Math.max(0, frames - 1) / Math.max(1e-9, span_ns / 1e9);
 }
 
 /** Why the schedule was not held as it had to be. */

@@ -6,7 +6,7 @@ import { filePath } from "../config/values.js";
 import { asCaromError, CaromError } from "../native/error.js";
 import { hdrLog } from "./hlog.js";
 import { type Measurement, measure } from "./measure.js";
-import { type Plan, planRun, type RunValues } from "./plan.js";
+import { type Plan, planRun, type ReplayRequest, type RunValues } from "./plan.js";
 import { makeReport, type Report } from "./report.js";
 
 const output = optionGroup("Output");
@@ -27,11 +27,12 @@ export interface Outcome {
 
 /** Runs, reports, and gives everything back, however it ends. @throws CaromError before anything is sent */
 export async function runAndReport(
-  command: "run" | "generate",
+  command: "run" | "generate" | "replay",
   values: RunValues & OutputValues,
   onProgress: ((line: { elapsed_s: number; counters: Readonly<Record<string, number>> }) => void) | undefined,
+  replay?: ReplayRequest & { readonly expect: boolean },
 ): Promise<Outcome> {
-  const plan = await planRun(values, command === "run");
+  const plan = await planRun(values, replay?.expect ?? command === "run", undefined, replay);
   const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
   let stop = () => {};
   const onSignal = () => stop();
@@ -44,6 +45,7 @@ export async function runAndReport(
         stop = request;
       },
     });
+    refuseUnsent(found);
     const report = makeReport(command, plan, found);
     const failure = captureFailure(found) ?? writeHlog(values.hlog, report, found);
     return { report, plan, found, failure };
@@ -57,6 +59,13 @@ export async function runAndReport(
 function captureFailure({ generator: { capture } }: Measurement): CaromError | undefined {
   if (capture === null || capture.failure === null) return undefined;
   return asCaromError(capture.failure, `write ${capture.lastFile}`);
+}
+
+/** What made a replay end before its first frame. @throws CaromError (usage) */
+function refuseUnsent({ generator: { replay } }: Measurement): void {
+  if (replay === null || replay.refusal === null || replay.frames > 0) return;
+  const { detail, hint } = replay.refusal;
+  throw new CaromError("usage", "carom replay", `${detail}; nothing was sent`, hint);
 }
 
 function writeHlog(path: string | undefined, report: Report, found: Measurement): CaromError | undefined {

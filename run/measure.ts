@@ -132,6 +132,7 @@ function openArrivals(plan: Plan, responder: ResponderThreads | null): Arrivals 
   const by = plan.certificate?.receiver.by ?? "nobody";
   if (by === "nobody") return null;
   if (by === "responder") return responder!.arrivals();
+  if (plan.generator.replay !== null) return attachArrivals(plan.lab!.responder, 0);
   const { destinationPort } = plan.generator.streams[0]!.lines[0]!;
   return attachArrivals(plan.lab!.responder, destinationPort);
 }

@@ -18,6 +18,7 @@ import {
   streamConfig,
 } from "../generator/config.js";
 import { type Feed, feedOf } from "../generator/feed.js";
+import { type ReplayValues, replayConfig } from "../generator/replay.js";
 import { type StreamEntry, streamEntries } from "../generator/streams.js";
 import { type GeneratorPlan, generatorPlan } from "../generator/threads.js";
 import { createLab, type Lab, openLab, resolveLink } from "../lab/lab.js";
@@ -89,6 +90,12 @@ export const runOptions = {
 
 export type RunValues = Values<typeof runOptions>;
 
+/** What is sent instead of what the streams say. */
+export interface ReplayRequest {
+  readonly files: readonly string[];
+  readonly values: ReplayValues;
+}
+
 export interface Plan {
   readonly generator: GeneratorConfig; // all streams, as if one thread sent them
   readonly sending: GeneratorPlan; // which thread sends which
@@ -110,9 +117,15 @@ interface FedStream extends StreamEntry<RunValues> {
  * Validates the values, makes or finds the link, and completes the plan.
  * @param expectAnswers false for carom generate
  * @param shared a lab for many runs: it stays when the plan is released
+ * @param replay captures to be sent, for carom replay
  * @throws CaromError
  */
-export async function planRun(values: RunValues, expectAnswers: boolean, shared?: Lab): Promise<Plan> {
+export async function planRun(
+  values: RunValues,
+  expectAnswers: boolean,
+  shared?: Lab,
+  replay?: ReplayRequest,
+): Promise<Plan> {
   refuseContradictions(values);
   const streams = streamEntries(values).map((entry): FedStream => {
     const { multicast, multicastGroup, targetIp, vlan } = entry.values;
@@ -123,7 +136,7 @@ export async function planRun(values: RunValues, expectAnswers: boolean, shared?
   const threads = 1 + Math.max(...streams.map(({ thread }) => thread));
   const lab = shared === undefined ? labOf(values, threads) : { ...shared, down: () => {} };
   try {
-    return await complete(values, streams, threads, lab, expectAnswers);
+    return await complete(values, streams, threads, lab, expectAnswers, replay);
   } catch (error) {
     lab?.down();
     throw error;
@@ -150,6 +163,7 @@ async function complete(
   threads: number,
   lab: Lab | null,
   expectAnswers: boolean,
+  replay: ReplayRequest | undefined,
 ): Promise<Plan> {
   const feed = totalFeed(fed.map((stream) => stream.feed));
   const ring =
@@ -184,7 +198,8 @@ async function complete(
     breakdownEvery: breakdownEvery(values, feed),
     capture: captureOf(values),
   };
-  const generator = generatorConfig(link, values, streams, circumstances);
+  const plain = generatorConfig(link, values, streams, circumstances);
+  const generator = replay === undefined ? plain : withReplay(plain, values, replay, lab);
   const sending = generatorPlan(generator, streams, values, generatorCores(values, cores));
   const responder = withResponder
     ? responderPlan(lab.responder, values, generator, cores, generator.breakdownEvery)
@@ -203,7 +218,7 @@ async function complete(
     sending,
     streams,
     feed,
-    responder: certificate?.receiver.by === "responder" ? withStamps(responder!) : responder,
+    responder: certificate?.receiver.by === "responder" ? withStamps(responder!, generator) : responder,
     certificate,
     lab,
     timestamps,
@@ -211,8 +226,25 @@ async function complete(
   };
 }
 
-function withStamps(responder: ResponderPlan): ResponderPlan {
-  return { ...responder, io: { ...responder.io, stampsArrivals: true } };
+function withStamps(responder: ResponderPlan, generator: GeneratorConfig): ResponderPlan {
+  const stampsAny = generator.replay !== null;
+  return { ...responder, io: { ...responder.io, stampsArrivals: true, stampsAny } };
+}
+
+/** The streams only say where ticks go to, and orders come from. @throws CaromError (usage) */
+function withReplay(
+  generator: GeneratorConfig,
+  { duration, targetPort }: RunValues,
+  { files, values }: ReplayRequest,
+  lab: Lab | null,
+): GeneratorConfig {
+  const far = lab?.responder.mac;
+  const replay = replayConfig(files, values, {
+    tickPort: targetPort,
+    defaultTargetMac: generator.io.receives ? (far ?? "") : "",
+    ownTargetMac: far ?? "ff:ff:ff:ff:ff:ff",
+  });
+  return { ...generator, replay, durationNs: duration ?? 0, warmupNs: 0 };
 }
 
 /** But for a profile that says so: its ceiling is none. */

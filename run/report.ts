@@ -20,6 +20,7 @@ import { type CoreStalls, generatorStalls, type Overlap, overlap, responderStall
 import type { Measurement } from "./measure.js";
 import { plainPlan } from "./plain.js";
 import type { Plan } from "./plan.js";
+import { type ReplayReport, replayFaults, replayNotes, replayReport } from "./replay_report.js";
 import type { InterfaceCounters } from "./statistics.js";
 import { type StreamReport, streamReports } from "./streams.js";
 
@@ -66,7 +67,7 @@ export interface ReportExample {
 export interface Report {
   readonly schema: "carom.report";
   readonly version: 1;
-  readonly command: "run" | "generate";
+  readonly command: "run" | "generate" | "replay";
   readonly started: string; // ISO 8601
   readonly elapsed_s: number;
   readonly interrupted: boolean;
@@ -117,6 +118,7 @@ export interface Report {
     readonly latest: Overlap;
   };
   readonly breakdown: Breakdown | null; // with --breakdown
+  readonly replay: ReplayReport | null; // of carom replay
   readonly certificate: Certificate | null; // of an open loop
   readonly capture: CaptureReport | null; // with --capture
   readonly counters: { readonly generator: Counters; readonly responder: Counters | null };
@@ -130,7 +132,7 @@ export interface Report {
 
 const EXAMPLES = 4; // of each kind
 
-export function makeReport(command: "run" | "generate", plan: Plan, found: Measurement): Report {
+export function makeReport(command: Report["command"], plan: Plan, found: Measurement): Report {
   const { generator, responder } = found;
   const c = generator.counters as Record<string, number> & typeof generator.counters;
   const n = (name: string) => c[name] ?? 0;
@@ -213,6 +215,7 @@ export function makeReport(command: "run" | "generate", plan: Plan, found: Measu
             plan.responder?.io.backend === "xdp",
           )
         : null,
+    replay: replayReport(plan, found),
     certificate,
     capture: captureReport(found),
     counters: { generator: generator.counters, responder: responder?.counters ?? null },
@@ -226,6 +229,7 @@ export function makeReport(command: "run" | "generate", plan: Plan, found: Measu
     interfaces: found.interfaces,
     notes: [
       ...(certificate === null ? [] : certificateNotes(certificate)),
+      ...replayNotes(found),
       ...generator.notes.map((note) => `generator: ${note}`),
       ...(responder?.notes ?? []).map((note) => `responder: ${note}`),
       ...(expectsAnswers ? memoryNotes(plan.generator.strategy.name as StrategyName, n) : []),
@@ -246,6 +250,7 @@ export function makeReport(command: "run" | "generate", plan: Plan, found: Measu
       ...(draft.capture !== null && draft.capture.dropped > 0
         ? [`${draft.capture.dropped.toLocaleString("en-US")} frames are not in the capture`]
         : []),
+      ...replayFaults(found),
       ...(n("handed_lost") > 0 ? [`${n("handed_lost")} orders found no room between threads`] : []),
     ],
   };
@@ -333,9 +338,12 @@ function balancesOf(
     ),
   ];
   const frames = n("frames_out");
-  const what = plan.streams.every(({ feed }) => isPlain(feed.shape))
-    ? "ticks, warm-up included"
-    : "frames handed over, warm-up included";
+  const isReplay = found.generator.replay !== null;
+  const what = isReplay
+    ? "frames of the replay"
+    : plan.streams.every(({ feed }) => isPlain(feed.shape))
+      ? "ticks, warm-up included"
+      : "frames handed over, warm-up included";
   const near = found.interfaces.generator;
   const far = found.interfaces.responder;
   const nearName = plan.generator.io.link.interfaceName;
@@ -350,7 +358,13 @@ function balancesOf(
     ...(far === null ? [] : [atLeast(`${farName} received`, far.rx_packets, what, frames)]),
     ...(found.arrivals === null
       ? []
-      : [equation("arrivals", [["sent", n("sent")]], [[`stamped at ${farName}`, found.arrivals.ticks]])]),
+      : [
+          equation(
+            "arrivals",
+            [["sent", isReplay ? frames : n("sent")]],
+            [[`stamped at ${farName}`, found.arrivals.ticks]],
+          ),
+        ]),
     // A real link carries other traffic, and a NIC drops what nobody wants: only a lab's must drop nothing.
     ...(near === null ? [] : [clean(nearName, near, plan.lab !== null)]),
     ...(far === null ? [] : [clean(farName, far, true)]),

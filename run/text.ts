@@ -11,6 +11,7 @@ import type { Overlap } from "./interference.js";
 import { count, row } from "./lines.js";
 import type { Measurement } from "./measure.js";
 import type { Plan } from "./plan.js";
+import { replayLines, timingText } from "./replay_report.js";
 import type { Report, ReportExample } from "./report.js";
 import { streamLines } from "./stream_text.js";
 
@@ -22,6 +23,7 @@ export function reportLines(report: Report, plan: Plan, found: Measurement): str
   return [
     pc.bold(headline(report, plan)),
     "",
+    ...replayLines(report.replay),
     ...trafficLines(report),
     ...streamLines(report),
     "",
@@ -52,18 +54,22 @@ export function progressLine(elapsed_s: number, counters: Readonly<Record<string
 function headline(report: Report, plan: Plan): string {
   const { generator, responder } = plan;
   const loop =
-    generator.mode === "max"
-      ? "as fast as it goes"
-      : generator.mode === "closed"
-        ? `closed loop, ${generator.window} in flight`
-        : `open loop, ${offered(plan.feed, plan.streams.length)}`;
+    generator.replay !== null
+      ? timingText(plan)
+      : generator.mode === "max"
+        ? "as fast as it goes"
+        : generator.mode === "closed"
+          ? `closed loop, ${generator.window} in flight`
+          : `open loop, ${offered(plan.feed, plan.streams.length)}`;
   const backends =
     responder === null ? generator.io.backend : `${generator.io.backend} → ${responder.io.backend}`;
   const place = plan.lab === null ? generator.io.link.interfaceName : `lab ${plan.lab.name}`;
   const parts = [`carom ${report.command}`, loop, backends, place, `${report.elapsed_s.toFixed(1)} s`];
   return [
     ...parts,
-    ...(plan.streams.length > 1 ? [] : [`seed ${generator.streams[0]!.ticks.seed}`]),
+    ...(plan.streams.length > 1 || generator.replay !== null
+      ? []
+      : [`seed ${generator.streams[0]!.ticks.seed}`]),
     ...(report.interrupted ? ["stopped early"] : []),
   ].join(" · ");
 }
@@ -77,10 +83,12 @@ function offered({ profile, scale, rate_pps }: Feed, streams: number): string {
 
 function trafficLines(report: Report): string[] {
   const { ticks, verdicts, rates } = report;
-  const lines = [row("sent", `${count(ticks.sent)} ticks, ${count(Math.round(rates.sent_pps))} a second`)];
+  const what = report.replay !== null && report.latency === null ? "frames" : "ticks";
+  const lines = [row("sent", `${count(ticks.sent)} ${what}, ${count(Math.round(rates.sent_pps))} a second`)];
   if (ticks.unsent > 0)
-    lines.push(row("not sent", pc.red(`${count(ticks.unsent)} ticks, although their time had come`)));
-  if (ticks.skipped > 0) lines.push(row("skipped", `${count(ticks.skipped)} ticks, because they were late`));
+    lines.push(row("not sent", pc.red(`${count(ticks.unsent)} ${what}, although their time had come`)));
+  if (ticks.skipped > 0)
+    lines.push(row("skipped", `${count(ticks.skipped)} ${what}, because they were late`));
   if (report.latency !== null) {
     const answered = `${count(ticks.answered)} ticks; ${count(ticks.quiet)} were not to be answered`;
     lines.push(row("answered", answered));

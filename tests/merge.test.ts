@@ -34,6 +34,7 @@ const counts = (sent: number): StreamCounts => ({
 
 const result = (own: Partial<GeneratorResult>): GeneratorResult => ({
   counters: {},
+  replay: null,
   latencyPlanned: dataOf([1000]),
   latencyActual: dataOf([500]),
   lateness: dataOf([10]),

@@ -24,6 +24,7 @@ function measured(
   const feed = { profile: null, scale: 1, rate_pps: 1, peak_pps: 1, carried_pps: 1, shape: PLAIN };
   const plan = {
     generator: {
+      replay: null,
       strategy: { name: strategy },
       io,
       mode: "closed",
@@ -96,6 +97,7 @@ function measured(
       answers: new BigUint64Array(),
       lines: [],
       notes: [],
+      replay: null,
     },
     responder: null,
     arrivals: null,
