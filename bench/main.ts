@@ -9,6 +9,7 @@ import { flood } from "./flood.js";
 import { kernel } from "./kernel.js";
 import { openLoop } from "./openloop.js";
 import { pacing } from "./pacing.js";
+import { replaying } from "./replay.js";
 import { roundTrip } from "./roundtrip.js";
 import { sending } from "./sending.js";
 import { goalLine, type SuiteResult } from "./spread.js";
@@ -43,6 +44,10 @@ const SUITES: Readonly<
   pacing: {
     title: "gaps of a Poisson schedule at the far end, beside a bare loop and tcpreplay, interleaved",
     run: (options, say) => pacing(options.rounds, options.seconds, say),
+  },
+  replay: {
+    title: "gaps of a capture at the far end, and frames a second, beside tcpreplay, interleaved",
+    run: (options, say) => replaying(options.rounds, say),
   },
   kernel: {
     title: "round trip to the kernel beside a program that only swaps addresses, interleaved",

@@ -82,11 +82,9 @@ export function replayLines(replay: ReplayReport | null): string[] {
     return row(index === 0 ? "captures" : "", text);
   });
   const passes = replay.passes > 1 ? `, ${count(replay.passes)} times` : "";
+  const planned = replay.span_ns > 0 ? `, planned over ${formatNs(replay.span_ns)}` : "";
   return [
-    row(
-      "replayed",
-      `${count(replay.frames)} frames, ${count(replay.bytes)} bytes${passes}, over ${formatNs(replay.span_ns)}`,
-    ),
+    row("replayed", `${count(replay.frames)} frames, ${count(replay.bytes)} bytes${passes}${planned}`),
     ...files,
     ...replay.files
       .filter(({ broken }) => broken !== "")

@@ -140,6 +140,7 @@ function impairmentLines({ impairment }: Report): string[] {
 }
 
 function figureLines(report: Report): string[] {
+  if (report.latency === null && report.lateness.count === 0) return []; // nothing had a time to be held
   const columns: { head: string; data: Distribution }[] = [];
   if (report.latency !== null) {
     columns.push({ head: "from planned", data: report.latency.planned });

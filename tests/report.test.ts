@@ -31,6 +31,7 @@ function measured(
       window: 1,
       warmupNs: 0,
       lateThresholdNs: 3000,
+      replay: null,
       streams: [
         {
           schedule: { arrival: { kind: "constant", rateMilliHz: 1000 }, seed: 1n },
