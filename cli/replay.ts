@@ -4,7 +4,7 @@ import { resolveValues } from "../config/file.js";
 import { ioOptions } from "../config/io.js";
 import { optionGroup } from "../config/option.js";
 import { strategyOptions } from "../config/strategy.js";
-import { flag, integer } from "../config/values.js";
+import { flag } from "../config/values.js";
 import { answerOptions, sendOptions } from "../generator/config.js";
 import { refuseReplay, replayOptions } from "../generator/replay.js";
 import { CaromError } from "../native/error.js";
@@ -15,7 +15,6 @@ import { replayProgress } from "../run/replay_report.js";
 import { defineCommand } from "./command.js";
 import { present, progress } from "./run.js";
 
-const when = optionGroup("When");
 const answers = optionGroup("Answers");
 
 const { fast, ...otherStrategy } = strategyOptions;
@@ -56,7 +55,7 @@ const options = {
   responderCpu,
   queues,
   ...otherStrategy,
-  fastTicks: when(integer(1, 10_000), fast.description, fast.value, fast.fallback),
+  fastTicks: fast, // --fast is another thing here
   ...certificateOptions,
   ...otherIo,
   ...outputOptions,
