@@ -2,7 +2,7 @@
 
 import { resolveValues } from "../config/file.js";
 import { ioOptions } from "../config/io.js";
-import { optionGroup } from "../config/option.js";
+import { optionGroup, type Values } from "../config/option.js";
 import { strategyOptions } from "../config/strategy.js";
 import { flag } from "../config/values.js";
 import { answerOptions, sendOptions } from "../generator/config.js";
@@ -61,6 +61,18 @@ const options = {
   ...outputOptions,
 } as const;
 
+/** @throws CaromError (usage) */
+function refuseBackend({ backend, expect, late }: Values<typeof options>): void {
+  const refuse = (operation: string, detail: string, hint: string): never => {
+    throw new CaromError("usage", operation, detail, hint);
+  };
+  if (backend === "udp") refuse("--backend udp", "it makes its frames itself", "use af_xdp or af_packet");
+  if (backend !== "xdp_live") return;
+  const ahead = "its frames are made ahead of the program in the kernel that sends them";
+  if (expect) refuse("--expect with xdp_live", ahead, "use af_xdp or af_packet");
+  if (late === "skip") refuse("--late skip with xdp_live", ahead, "use catch-up or slip");
+}
+
 const LEDGER_RATE = 200_000; // ticks a second for which the ledger has room
 
 export const command = defineCommand({
@@ -90,10 +102,7 @@ export const command = defineCommand({
   ],
   async run(values, context) {
     refuseReplay(context.args, values);
-    if (values.backend === "udp" || values.backend === "xdp_live") {
-      const detail = `${values.backend} makes its frames itself`;
-      throw new CaromError("usage", `--backend ${values.backend}`, detail, "use af_xdp or af_packet");
-    }
+    refuseBackend(values);
     if (values.expect && values.fast) {
       const detail = "answers are timed from when their ticks were planned, and nothing is";
       throw new CaromError("usage", "--expect with --fast", detail, "use --rate");
@@ -103,7 +112,7 @@ export const command = defineCommand({
       ...resolveValues(runOptions, new Map()),
       ...others,
       fast: fastTicks,
-      rate: isFast ? Number.POSITIVE_INFINITY : LEDGER_RATE,
+      rate: isFast ? Number.POSITIVE_INFINITY : (rate ?? LEDGER_RATE),
       ...(typeof vlan === "number" ? { vlan } : {}),
     };
     const isShown = progress(context) !== undefined;

@@ -181,16 +181,31 @@ for (const [args, span_ns] of [
   });
 }
 
-labTest("as fast as it goes", async () => {
-  const { ended, report, frames } = await replay(
-    write("fast.pcap", pcapOf(captured(3000, 1_000_000n))),
-    "--fast",
-  );
+for (const backend of ["af_xdp", "xdp_live"]) {
+  labTest(`${backend}: as fast as it goes`, async () => {
+    const path = write("fast.pcap", pcapOf(captured(3000, 1_000_000n)));
+    const { ended, report, frames } = await replay(path, "--fast", "--backend", backend);
+    assert.is(ended.status, 0, message(ended));
+    assert.is(report.certificate, null);
+    assert.is(report.replay!.frames, 3000);
+    assert.ok(report.elapsed_s < 2, "3 s were captured");
+    assert.is(frames.length > 0 && isSorted(hexOf(frames.map((frame) => frame.subarray(42)))), true);
+  });
+}
+
+labTest("xdp_live: every byte at its time, whatever the length", async () => {
+  const records = captured(400, 20_000n).map((record, index) => ({
+    ...record,
+    frame: buildFrame({ ...fieldsOf(index), payload: Buffer.alloc(20 + ((index * 331) % 1400), index) }),
+  }));
+  const path = write("live.pcap", pcapOf(records));
+  const { ended, report, frames, times_ns } = await replay(path, "--backend", "xdp_live", "--loop", "2");
   assert.is(ended.status, 0, message(ended));
-  assert.is(report.certificate, null);
-  assert.is(report.replay!.frames, 3000);
-  assert.ok(report.elapsed_s < 2, "3 s were captured");
-  assert.is(frames.length > 0 && isSorted(hexOf(frames.map((frame) => frame.subarray(42)))), true);
+  const wanted = records.map(({ frame }) => frame);
+  assert.equal(hexOf(frames), hexOf([...wanted, ...wanted]));
+  assert.is(report.replay!.span_ns, 399 * 20_000 * 2 + 20_000);
+  assert.ok(Number(times_ns.at(-1)! - times_ns[0]!) > 0.5 * report.replay!.span_ns - 1e6);
+  assert.is(report.certificate!.receiver!.ticks, 800, "each frame is known again at the far end");
 });
 
 const isSorted = (texts: readonly string[]) =>
@@ -431,6 +446,12 @@ for (const [what, content, args, expected] of [
   ["one frame, again", pcapOf(captured(1, 1n)), ["--loop", "2"], /no gap.*--loop-gap/s],
   ["a map", pcapOf(captured(1, 1n)), ["--map-ip", "10.0.0.1=::1"], /--map-ip/],
   ["a backend", pcapOf(captured(1, 1n)), ["--backend", "udp"], /--backend udp/],
+  [
+    "what the kernel's sender can't",
+    pcapOf(captured(1, 1n)),
+    ["--backend", "xdp_live", "--late", "skip"],
+    /--late skip with xdp_live/,
+  ],
 ] as const) {
   labTest(`refused: ${what}`, async () => {
     const { ended, frames } = await replay(write("bad.pcap", content), ...args);

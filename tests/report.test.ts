@@ -31,7 +31,6 @@ function measured(
       window: 1,
       warmupNs: 0,
       lateThresholdNs: 3000,
-      replay: null,
       streams: [
         {
           schedule: { arrival: { kind: "constant", rateMilliHz: 1000 }, seed: 1n },

@@ -332,6 +332,8 @@ GeneratorConfig read_generator(const Napi::Object& object) {
     refuse("late", "to skip single ticks");
   if (!config.ledger.in_steps) return config;
   if (planned_ahead) {
+    if (config.replay && config.io.receives) refuse("replay", "without answers where frames are made ahead");
+    if (config.replay && config.late == LatePolicy::skip) refuse("late", "catch-up or slip");
     config.feed.ahead = frames_ahead(config);
     config.ledger.stamped = false;  // all times are of one clock as it is
   }

@@ -1,8 +1,8 @@
-// The hot loop of frames that something else has planned: a feed of several streams and lines, or a replay. A
-// source has the public methods of Feed (generate/feed.h); where it may have to wait for what comes next
-// although there is more, waits() says so, and prepare() is called before the start.
+// The hot loop of frames that something else has planned: a feed of several streams and lines, or a replay
+// (generate/source.h).
 #pragma once
 
+#include "generate/source.h"
 #include "loop/generate_core.h"
 
 namespace carom {
@@ -42,13 +42,8 @@ class FedLoop : public GenerateCore<Io, FedLoop<Io, Source>> {
   using Core::submit;
   using Core::tx_;
 
-  // False: there is nothing to send, and no run.
   bool prepare() noexcept {
-    if constexpr (requires { source_.prepare([] { return false; }); }) {
-      return source_.prepare([this] { return role_.command() != Role::Command::run; });
-    } else {
-      return true;
-    }
+    return prepare_source(source_, [this] { return role_.command() != Role::Command::run; });
   }
 
   void begin() noexcept { source_.start(start_ns_, epoch_offset_ns_); }
@@ -57,25 +52,12 @@ class FedLoop : public GenerateCore<Io, FedLoop<Io, Source>> {
   void move_schedule(uint64_t by_ns) noexcept { source_.move(by_ns); }
   void release_window(uint32_t, uint64_t) noexcept {}
 
-  bool waits() noexcept {
-    if constexpr (requires { source_.waits(); }) {
-      return source_.waits();
-    } else {
-      return false;
-    }
-  }
-
-  // How much of what is counted as sent is in it.
   uint32_t weight(const Transmission& transmission) const noexcept {
-    if constexpr (requires { source_.weight(transmission); }) {
-      return source_.weight(transmission);
-    } else {
-      return static_cast<uint32_t>(source_.ticks(transmission).size());
-    }
+    return weight_of(source_, transmission);
   }
 
   void turn_send(uint64_t now_ns) noexcept {
-    if (waits()) [[unlikely]] {
+    if (waits_for(source_)) [[unlikely]] {
       finished_ = now_ns >= end_ns_;
       return;
     }
@@ -177,7 +159,8 @@ class FedLoop : public GenerateCore<Io, FedLoop<Io, Source>> {
   template <class Ended>
   uint64_t missed_before(uint64_t until_ns, uint64_t limit, Ended ended) noexcept {
     uint64_t missed = 0;
-    for (uint64_t taken = 1; !waits() && source_.planned_ns() < until_ns && missed < limit; taken++) {
+    for (uint64_t taken = 1; !waits_for(source_) && source_.planned_ns() < until_ns && missed < limit;
+         taken++) {
       Transmission transmission = source_.take();
       if (transmission.counts() && is_measured(transmission.planned_ns)) missed += weight(transmission);
       source_.release(transmission);

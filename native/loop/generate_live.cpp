@@ -4,6 +4,7 @@
 
 #include <bit>
 
+#include "generate/replay.h"
 #include "loop/link_rules.h"
 #include "loop/live_frames.h"
 #include "loop/live_ticks.h"
@@ -78,6 +79,7 @@ LivePrograms tick_programs(const GeneratorConfig& config) {
 // Of all streams, in bytes.
 uint32_t longest_frame(const GeneratorConfig& config) {
   uint32_t longest = FrameTemplate::HEADER_SPACE;
+  if (config.replay) return std::max(longest, ETHERNET_SIZE + VLAN_SIZE + config.io.link.mtu);
   for (const StreamConfig& stream : config.streams) {
     for (const LineConfig& line : stream.lines) {
       uint32_t headers =
@@ -107,6 +109,7 @@ void leave_cpu(int cpu, const cpu_set_t& allowed) noexcept {
 }  // namespace
 
 uint32_t frames_ahead(const GeneratorConfig& config) noexcept {
+  if (config.replay) return FRAMES_MAX;  // a capture may have any rate
   double wanted = FRAMES_MARGIN * config.feed.peak_pps * static_cast<double>(FRAMES_AHEAD_NS) / 1e9;
   return std::bit_ceil(static_cast<uint32_t>(std::clamp<double>(wanted, FRAMES_MIN, FRAMES_MAX)));
 }
@@ -116,7 +119,7 @@ void generate_live(GeneratorRole& role) {
   cpu_set_t allowed;
   CPU_ZERO(&allowed);
   sched_getaffinity(getpid(), sizeof allowed, &allowed);
-  bool plain = is_plain(config.streams);
+  bool plain = !config.replay && is_plain(config.streams);
   XdpLiveIo io(role.io, role.io_counters, plain ? tick_programs(config) : frame_programs(config));
   auto run = [&](auto& loop) {
     leave_cpu(role.io.cpu, allowed);
@@ -126,6 +129,11 @@ void generate_live(GeneratorRole& role) {
   };
   if (plain) {
     auto loop = std::make_unique<LiveTicks>(role, io);
+    return run(*loop);
+  }
+  if (config.replay) {
+    Replay replay(*config.replay, *role.replay, nullptr);
+    auto loop = std::make_unique<LiveFrames<Replay>>(role, io, replay);
     return run(*loop);
   }
   Feed feed(config.streams, config.feed, config.io.link, config.io.ttl, role.lines,

@@ -3,13 +3,14 @@
 // has been sent is accounted for here, and here every order is judged.
 #pragma once
 
+#include "generate/source.h"
 #include "loop/live_run.h"
 
 namespace carom {
 
 inline constexpr uint64_t FRAMES_AHEAD_NS = 20'000'000;  // how long before it is due a frame is made
 
-// `Source` says what is sent: it has the public functions of Feed.
+// `Source` says what is sent (generate/source.h).
 template <class Source>
 class LiveFrames : LiveRun {
  public:
@@ -21,6 +22,7 @@ class LiveFrames : LiveRun {
   }
 
   void run() noexcept {
+    if (!prepare_source(source_, [this] { return role_.command() != Role::Command::run; })) return;
     auto plan = [this](uint64_t start_ns, int64_t epoch_offset_ns) {
       source_.start(start_ns, epoch_offset_ns);
       fill(start_ns);
@@ -72,12 +74,12 @@ class LiveFrames : LiveRun {
   bool fill(uint64_t now_ns) noexcept {
     uint64_t before = made_;
     uint64_t until_ns = now_ns + FRAMES_AHEAD_NS;
-    while (made_ - before < FILL && took_ - accounted_ < taken_.size()) {
+    while (made_ - before < FILL && took_ - accounted_ < taken_.size() && !waits_for(source_)) {
       if (source_.planned_ns() != Source::NONE_NS && source_.planned_ns() - paused_ns_ >= end_ns_)
         source_.finish();
       if (source_.planned_ns() > until_ns) break;  // or there is none
       Transmission transmission = source_.take();
-      uint64_t ticks = transmission.counts() ? source_.ticks(transmission).size() : 0;
+      uint64_t ticks = transmission.counts() ? weight_of(source_, transmission) : 0;
       if (!transmission.lost) make(transmission, ticks);
       counted_ += ticks;
       if (is_measured(transmission.planned_ns)) {
@@ -137,7 +139,9 @@ class LiveFrames : LiveRun {
     }
     const Sent sent{frame.planned_ns, frame.sent_ns, frame.starved_ns >> 1, (frame.starved_ns & 1) != 0};
     account(transmission, sent.planned_ns, sent.sent_ns, frame.measured != 0);
-    if (frame.measured != 0) {
+    if (config_.flat_out) {  // there is no schedule to be late for
+      note_measured(sent.sent_ns);
+    } else if (frame.measured != 0) {
       account_send(sent);
     } else {
       account_warmup(sent);
@@ -155,17 +159,19 @@ class LiveFrames : LiveRun {
     if (!transmission.counts()) return;
     uint32_t stream = source_.stream(transmission);
     auto ticks = source_.ticks(transmission);
+    uint32_t weight = weight_of(source_, transmission);
+    if (!config_.io.receives) {
+      for (uint32_t i = 0; i < weight; i++) ledger_.sent_only(measured, stream, transmission.withheld);
+    }
     for (const FedTick& fed : ticks) {
-      if (!config_.io.receives) {
-        ledger_.sent_only(measured, stream, transmission.withheld);
-      } else if (transmission.withheld) {
+      if (config_.io.receives && transmission.withheld) {
         ledger_.withhold(fed.entry, stream, measured);
-      } else {
+      } else if (config_.io.receives) {
         ledger_.depart(fed.entry, stream, planned_ns, sent_ns, measured, source_.answers(transmission));
       }
       CAROM_PROBE3(tick_sent, fed.tick.timestamp, planned_ns, sent_ns);
     }
-    if (measured) role_.counters.sent.add(ticks.size());
+    if (measured) role_.counters.sent.add(weight);
   }
 
   // Ticks whose time came and that were not sent: of those that were taken, and of those that were not yet.
@@ -178,14 +184,15 @@ class LiveFrames : LiveRun {
     auto miss = [&](const Transmission& transmission, uint64_t planned_ns) {
       planned_ns -= paused_ns_;
       if (transmission.counts() && planned_ns >= warmup_end_ns_ && planned_ns < until_ns)
-        missed += source_.ticks(transmission).size();
+        missed += weight_of(source_, transmission);
       source_.release(transmission);
     };
     for (; accounted_ != took_ && missed < limit; accounted_++) {
       const auto& [transmission, moved_ns] = taken_[accounted_ & (taken_.size() - 1)];
       miss(transmission, transmission.planned_ns + moved_ns_ - moved_ns);
     }
-    for (uint64_t taken = 1; source_.planned_ns() - paused_ns_ < until_ns && missed < limit; taken++) {
+    for (uint64_t taken = 1;
+         !waits_for(source_) && source_.planned_ns() - paused_ns_ < until_ns && missed < limit; taken++) {
       Transmission transmission = source_.take();
       miss(transmission, transmission.planned_ns);
       if (taken % 65'536 == 0 && role_.command() == Role::Command::abort) break;
