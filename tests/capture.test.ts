@@ -181,6 +181,28 @@ labTest("a series of files: each is whole, the newest are kept, none is lost bet
   assert.is(result.captured.frames, frames.length, "those of removed files were written, too");
 });
 
+labTest("a series goes on only with packets, and a file that could not be made does not count", async () => {
+  const headers = join(folder, "headers.pcapng");
+  const long = Array.from({ length: 60 }, (_, port) => `or udp dst port ${10_000 + port}`).join(" ");
+  const filter = `udp dst port 8080 ${long}`;
+  const larger = await capturing({ path: headers, filter, output: { fileBytes: 1000 } }, async () => {
+    await sleep(50);
+    send(ticks(2));
+  });
+  assert.is(larger.captured.frames, 2);
+  const files = readdirSync(folder).filter((name) => name.startsWith("headers_"));
+  assert.is(files.length, larger.captured.files);
+  assert.ok(files.length <= 3, "a file for each packet, and the one that waits for the next");
+  const gone = mkdtempSync(join(folder, "gone-"));
+  const { captured } = await capturing({ path: join(gone, "x.pcapng"), output: { fileBytes: 2000 } }, () => {
+    rmSync(gone, { recursive: true });
+    send(ticks(100));
+  });
+  assert.ok(captured.failure !== null);
+  assert.is(captured.files, 1);
+  assert.match(captured.lastFile, /x_00001_/);
+});
+
 labTest("a reader that does not read: what finds no room is counted, and where it is missing", async () => {
   const path = join(folder, "pipe");
   execFileSync("mkfifo", [path]);

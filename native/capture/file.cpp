@@ -60,25 +60,26 @@ CaptureFile::CaptureFile(const CaptureFiles& files, const std::atomic<bool>& giv
 }
 
 void CaptureFile::open() {
-  number_++;
-  name_ = files_.is_series() ? series_name(files_.path, number_, time(nullptr)) : files_.path;
-  const std::string operation = "write " + (name_ == "-" ? "to standard output" : name_);
+  std::string name = files_.is_series() ? series_name(files_.path, number_ + 1, time(nullptr)) : files_.path;
+  const std::string operation = "write " + (name == "-" ? "to standard output" : name);
   // Without blocking: on a pipe that nobody empties the writer still has to hear that it is to end.
-  Fd fd(name_ == "-" ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
-                     : ::open(name_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
-                              OWNER_ONLY));
+  Fd fd(name == "-" ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
+                    : ::open(name.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+                             OWNER_ONLY));
   if (!fd.open()) {
     const char* hint = errno == ENXIO ? "start the pipe's reader first" : "choose another path";
     throw system_error(operation, errno, hint);
   }
   struct stat found {};
   if (fstat(fd.get(), &found) != 0) throw system_error(operation, errno);
-  is_regular_ = S_ISREG(found.st_mode) && name_ != "-";
+  is_regular_ = S_ISREG(found.st_mode) && name != "-";
   if (S_ISFIFO(found.st_mode)) fcntl(fd.get(), F_SETFL, fcntl(fd.get(), F_GETFL) | O_NONBLOCK);
   // What was there before may have been open to others; packets are nobody else's business.
   if (is_regular_ && fchmod(fd.get(), OWNER_ONLY) != 0 && errno != EPERM)
     throw system_error(operation + " (fchmod)", errno);
   fd_ = std::move(fd);
+  name_ = std::move(name);
+  number_++;
   size_ = 0;
   tail_ = newer_ = {};
 }

@@ -92,16 +92,20 @@ void CaptureWriter::take(const CaptureRecord& record) {
                   record.dropped,
                   comments_});
   pending_++;
+  has_packets_ = true;
 }
 
 bool CaptureWriter::is_full(uint64_t now_ns) const noexcept {
   const CaptureFiles& limits = output_.files;
-  if (limits.file_bytes != 0 && file_.size() + blocks_.bytes().size() >= limits.file_bytes) return true;
+  // A file of headers alone, larger than that, would have another one behind it at once, and so on.
+  if (limits.file_bytes != 0 && has_packets_ && file_.size() + blocks_.bytes().size() >= limits.file_bytes)
+    return true;
   return limits.file_ns != 0 && now_ns > file_start_ns_ && now_ns - file_start_ns_ >= limits.file_ns;
 }
 
 void CaptureWriter::begin_file() {
   file_start_ns_ = epoch_ns();
+  has_packets_ = false;
   files.set(file_.count());
   blocks_.section(output_.section);
   blocks_.interface(source_.interface);

@@ -95,6 +95,7 @@ class CaptureWriter {
   uint64_t file_start_ns_ = 0;  // of the current file, since the epoch
   uint64_t flushed_ns_ = 0;     // the last time
   uint64_t pending_ = 0;        // packets that were not flushed
+  bool has_packets_ = false;    // the current file, or it will have those
   uint64_t lost_seen_ = 0;
   std::thread thread_;
 };
