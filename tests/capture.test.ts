@@ -21,7 +21,7 @@ import { captureOutput } from "../config/capture.js";
 import { type CaptureConfig, type CaptureResult, openCapture, openFrameSocket } from "../native/index.js";
 import { encodeTick } from "../wire/codec.js";
 import { buildFrame, type FrameFields } from "../wire/frame.js";
-import { carom, jsonOf, launch } from "./cli_support.js";
+import { carom, jsonOf, launch, startCarom } from "./cli_support.js";
 import { labForTests, labTest, MAIN, PREFIX } from "./lab_support.js";
 import { numberOf, readPcapng, textOf } from "./pcapng_support.js";
 
@@ -243,6 +243,37 @@ labTest("a reader that does not read: what finds no room is counted, and where i
   for (const { frame, dropped: before } of packets) {
     number += 1 + Number(before);
     assert.is(frame.at(-1), number % 251);
+  }
+});
+
+labTest("the kernel's ring is full: what it dropped is counted, and where it is missing", async () => {
+  const path = join(folder, "ring.pcapng");
+  const running = startCarom(
+    ...["capture", "--lab", `${NAME}:responder`, "--filter", "udp dst port 8080"],
+    ...["--write", path, "--ring", "4MiB", "--json"],
+  );
+  await running.said("capturing");
+  running.child.kill("SIGSTOP");
+  const frames = Array.from({ length: 5000 }, (_, number) =>
+    tick(number, { payload: Buffer.alloc(1400, number % 251) }),
+  );
+  send(frames);
+  running.child.kill("SIGCONT");
+  await sleep(300);
+  send(frames.slice(0, 10));
+  running.child.kill("SIGINT");
+  const ended = await running.end;
+  assert.is(ended.status, 1, "something was dropped");
+  const { drops, written } = jsonOf(ended) as Record<string, Record<string, number>>;
+  const { packets, statistics } = readPcapng(readFileSync(path));
+  assert.ok(drops!.ring! > 0 && drops!.writer === 0, ended.stdout);
+  assert.is(packets.length, written!.frames);
+  assert.is(packets.length + drops!.ring!, frames.length + 10);
+  assert.is(numberOf(statistics, DROPPED), BigInt(drops!.ring!));
+  let number = -1;
+  for (const { frame, dropped: before } of packets) {
+    number += 1 + Number(before);
+    assert.is(frame.at(-1), (number % 5000) % 251, `packet ${number}`);
   }
 });
 

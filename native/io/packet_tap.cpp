@@ -152,10 +152,10 @@ void PacketTap::make_ring(const std::string& operation) {
   request.tp_frame_nr = static_cast<uint32_t>(blocks_ * (BLOCK_BYTES / SLOT_BYTES));
   request.tp_retire_blk_tov = RETIRE_MS;
   if (setsockopt(fd_.get(), SOL_PACKET, PACKET_RX_RING, &request, sizeof request) != 0)
-    throw system_error(operation, errno, "try a smaller --buffer");
+    throw system_error(operation, errno, "try a smaller --ring");
   void* memory =
       mmap(nullptr, blocks_ * BLOCK_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd_.get(), 0);
-  if (memory == MAP_FAILED) throw system_error(operation, errno, "try a smaller --buffer");
+  if (memory == MAP_FAILED) throw system_error(operation, errno, "try a smaller --ring");
   ring_ = static_cast<uint8_t*>(memory);
 }
 
@@ -170,7 +170,7 @@ bool PacketTap::wait(const tpacket_block_desc* block, int timeout_ms) noexcept {
   return is_ready(block);
 }
 
-TappedFrame PacketTap::view(const tpacket3_hdr* packet) const noexcept {
+TappedFrame PacketTap::view(const tpacket3_hdr* packet, bool losing) const noexcept {
   const auto* bytes = reinterpret_cast<const uint8_t*>(packet);
   const auto* address = reinterpret_cast<const sockaddr_ll*>(bytes + TPACKET_ALIGN(sizeof(tpacket3_hdr)));
   bool has_tag = (packet->tp_status & TP_STATUS_VLAN_VALID) != 0;
@@ -182,7 +182,7 @@ TappedFrame PacketTap::view(const tpacket3_hdr* packet) const noexcept {
           has_type ? packet->hv1.tp_vlan_tpid : static_cast<uint16_t>(ETH_P_8021Q),
           address->sll_pkttype,
           (packet->tp_status & TP_STATUS_TS_RAW_HARDWARE) != 0,
-          (packet->tp_status & TP_STATUS_LOSING) != 0,
+          losing,
           uint64_t{packet->tp_sec} * 1'000'000'000 + packet->tp_nsec};
 }
 

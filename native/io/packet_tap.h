@@ -37,7 +37,7 @@ struct TappedFrame {
   uint16_t tag_type;  // the tag's protocol identifier
   uint8_t type;       // PACKET_HOST and so on
   bool hardware_stamped;
-  bool losing;  // the ring was full before it
+  bool losing;  // the ring was full before it, and nothing was told of that yet
   uint64_t time_ns;
 };
 
@@ -57,10 +57,13 @@ class PacketTap {
     auto* block = reinterpret_cast<tpacket_block_desc*>(ring_ + at_ * BLOCK_BYTES);
     if (!is_ready(block) && !wait(block, timeout_ms)) return false;
     const auto& head = block->hdr.bh1;
+    // V3 says it of the block, not of the packet: the ring was full before its first one, as none is dropped
+    // while a block is open.
+    bool losing = (head.block_status & TP_STATUS_LOSING) != 0;
     const uint8_t* at = reinterpret_cast<const uint8_t*>(block) + head.offset_to_first_pkt;
     for (uint32_t i = 0; i < head.num_pkts; i++) {
       const auto* packet = reinterpret_cast<const tpacket3_hdr*>(at);
-      if (!take(view(packet))) break;
+      if (!take(view(packet, losing && i == 0))) break;
       at += packet->tp_next_offset;
     }
     __atomic_store_n(&block->hdr.bh1.block_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
@@ -91,7 +94,7 @@ class PacketTap {
     return (__atomic_load_n(&block->hdr.bh1.block_status, __ATOMIC_ACQUIRE) & TP_STATUS_USER) != 0;
   }
   bool wait(const tpacket_block_desc* block, int timeout_ms) noexcept;
-  TappedFrame view(const tpacket3_hdr* packet) const noexcept;
+  TappedFrame view(const tpacket3_hdr* packet, bool losing) const noexcept;
   void attach(const PacketFilter& filter, const std::string& operation);
   void make_ring(const std::string& operation);
   uint64_t read_interface_drops() const noexcept;
