@@ -61,6 +61,8 @@ export const command = defineCommand({
     if (values.bench && values.write !== undefined) {
       refuseTogether("bench", "write", "what is measured is kept in memory, and only the beginning");
     }
+    if (values.write === "-" && context.json)
+      throw new CaromError("usage", "--write - with --json", "both go to standard output", "write to a file");
     // The frames themselves have standard output.
     const say = values.write === "-" ? (line: string) => process.stderr.write(`${line}\n`) : context.say;
     const explained = values.explain ? explainFilter(expression, values.engine) : undefined;
@@ -83,9 +85,11 @@ export const command = defineCommand({
 async function untilSignal<T>(action: (stop: AbortSignal) => Promise<T>): Promise<T> {
   const stop = new AbortController();
   const onSignal = () => stop.abort();
+  // It waits here for the capture's beginning, which a pipe may never send: until then a signal ends carom.
+  const running = action(stop.signal);
   for (const signal of SIGNALS) process.on(signal, onSignal);
   try {
-    return await action(stop.signal);
+    return await running;
   } finally {
     for (const signal of SIGNALS) process.off(signal, onSignal);
   }

@@ -1,14 +1,23 @@
 /** carom filter: what it counts, writes, explains and measures, on a capture made here; and what it refuses. */
 
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { filterEngines } from "../native/index.js";
 import { encodeTick } from "../wire/codec.js";
-import { carom } from "./cli_support.js";
+import { carom, jsonOf, startCarom } from "./cli_support.js";
 
 const FRAMES = 1000;
 const SYMBOLS = ["AAPL", "MSFT", "BRK.B"];
@@ -155,6 +164,39 @@ test("a capture that breaks off is told, and what was there is counted", async (
   const found = JSON.parse(stdout);
   assert.is(found.accepted, 10);
   assert.match(found.broken, /frame 11/);
+});
+
+test("never writes over the capture that it reads, whatever it is called", async () => {
+  const link = join(folder, "link.pcap");
+  symlinkSync(capture, link);
+  const before = readFileSync(capture);
+  for (const write of [capture, link]) {
+    const { status, stderr } = await carom("filter", "udp", capture, "--write", write);
+    assert.is(status, 2);
+    assert.match(stderr, "it is the capture that is read");
+  }
+  assert.ok(readFileSync(capture).equals(before));
+  const both = await carom("filter", "udp", capture, "--write", "-", "--json");
+  assert.is(both.status, 2);
+  assert.match(both.stderr, "both go to standard output");
+});
+
+test("a signal ends it: in the middle of a large file, and where a pipe never begins", async () => {
+  // Nothing but holes: records without a byte, far more than can be read meanwhile.
+  const large = join(folder, "large.pcap");
+  writeFileSync(large, readFileSync(capture).subarray(0, 24));
+  truncateSync(large, 2 ** 42);
+  const reading = startCarom("filter", "udp", large, "--json");
+  const pipe = join(folder, "pipe");
+  execFileSync("mkfifo", [pipe]);
+  const waiting = startCarom("filter", "udp", pipe);
+  await sleep(1000);
+  for (const { child } of [reading, waiting]) child.kill("SIGINT");
+  const ended = await reading.end;
+  assert.is(ended.status, 1, ended.stderr);
+  const { cancelled, frames, broken } = jsonOf(ended);
+  assert.ok(cancelled === true && broken === "" && Number(frames) > 0, ended.stdout);
+  assert.is((await waiting.end).signal, "SIGINT");
 });
 
 test.run();

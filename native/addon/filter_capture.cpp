@@ -45,7 +45,7 @@ Napi::Object write_result(Napi::Env env, const FilterCapture& capture) {
   object.Set("notEthernet", static_cast<double>(capture.not_ethernet()));
   object.Set("linkType", link_type_text(capture.reader().link_type()));
   object.Set("broken", end.broken.empty() ? std::string() : end.text());
-  object.Set("cancelled", end.cancelled);
+  object.Set("cancelled", capture.is_cancelled());
   object.Set("measuredFrames", static_cast<double>(capture.measured_frames()));
   object.Set("figures", write_figures(env, capture));
   return object;

@@ -1,6 +1,8 @@
 #include "loop/filter_capture.h"
 
+#include <sys/stat.h>
 #include <sys/types.h>
+#include <unistd.h>
 // Needs the types above.
 #include <pcap/pcap.h>
 
@@ -59,6 +61,17 @@ bool is_plain(const Program& program) {
   return true;
 }
 
+// Opened to be written, it would be empty before it is read.
+void refuse_same_file(const FilterCaptureConfig& config) {
+  struct stat from {};
+  struct stat to {};
+  int found = config.path == "-" ? fstat(STDIN_FILENO, &from) : stat(config.path.c_str(), &from);
+  if (found != 0 || config.write == "-" || stat(config.write.c_str(), &to) != 0) return;
+  if (!S_ISREG(to.st_mode) || from.st_dev != to.st_dev || from.st_ino != to.st_ino) return;
+  throw Error(ErrorCode::usage, "write " + config.write, "it is the capture that is read",
+              "name another file");
+}
+
 }  // namespace
 
 FilterCapture::FilterCapture(const FilterCaptureConfig& config)
@@ -68,6 +81,7 @@ FilterCapture::FilterCapture(const FilterCaptureConfig& config)
       to_ethernet_(reader_.link_type(), reader_.path(), NO_MACS),
       blocks_(config.write.empty() ? 0 : 2 * BATCH_BYTES) {
   if (config.write.empty()) return;
+  refuse_same_file(config);
   file_ = std::make_unique<CaptureFile>(CaptureFiles{config.write, 0, 0, 0}, cancelled_);
   blocks_.section({"", "", "carom", "frames of " + config.path});
   blocks_.interface({"", "", config.expression, "", "", "", 0, {}});
@@ -81,7 +95,7 @@ void FilterCapture::cancel() noexcept {
 void FilterCapture::run() {
   CapturedFrame frame;
   const bool measures = config_.rounds != 0;
-  while (reader_.next(frame)) {
+  while (!is_cancelled() && reader_.next(frame)) {
     CapturedFrame ethernet;
     if (!to_ethernet_.convert(frame, ethernet)) {
       not_ethernet_++;
@@ -126,7 +140,8 @@ void FilterCapture::write(const uint64_t* verdicts) {
     blocks_.packet({kept_[i].time_ns, batch_[i].length, {batch_[i].data, batch_[i].captured}});
   }
   if (!file_->append(blocks_.bytes()) && file_->failure() != ECANCELED) {
-    throw system_error("write " + file_->name(), file_->failure());
+    if (file_->failure() != EPIPE) throw system_error("write " + file_->name(), file_->failure());
+    cancel();  // its reader has seen enough
   }
   blocks_.clear();
 }
@@ -145,7 +160,7 @@ void FilterCapture::measure() {
                           : nullptr);
   }
   // In turn, so that what disturbs one disturbs all.
-  for (uint32_t round = 0; round < config_.rounds && !cancelled_.load(std::memory_order_relaxed); round++) {
+  for (uint32_t round = 0; round < config_.rounds && !is_cancelled(); round++) {
     for (size_t i = 0; i < figures_.size(); i++) {
       const Filter* filter = i < first ? nullptr : filters[i - first].get();
       if (i >= first && filter == nullptr) continue;

@@ -40,6 +40,7 @@ class FilterCapture {
 
   // From another thread: run() ends early.
   void cancel() noexcept;
+  bool is_cancelled() const noexcept { return cancelled_.load(std::memory_order_relaxed); }
 
   const Filter& filter() const noexcept { return filter_; }
   const CaptureReader& reader() const noexcept { return reader_; }
