@@ -1,5 +1,7 @@
 /** carom inspect on the samples: exactly what is known to be in them, clear words about what is broken. */
 
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { test } from "uvu";
@@ -217,6 +219,17 @@ test("what is no capture is refused, with a hint", async () => {
     () => assert.unreachable(),
     (error: CaromError) => assert.match(error.message, /filter "no such word"/),
   );
+});
+
+test("a zstd window that is too large is not called damage", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "carom-inspect-"));
+  const large = join(folder, "long.pcap.zst");
+  // RFC 8878, 3.1.1: a frame with a window of 2^31 bytes, and one empty block.
+  writeFileSync(large, Buffer.from("28b52ffd00a8010000", "hex"));
+  const { status, stderr } = await carom("inspect", large);
+  rmSync(folder, { recursive: true });
+  assert.is(status, 2);
+  assert.match(stderr, "its zstd window is over 128 MiB");
 });
 
 test("the text says what the figures say", async () => {

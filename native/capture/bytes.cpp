@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include <algorithm>
 #include <cstring>
@@ -206,6 +207,8 @@ ssize_t CaptureBytes::unzstd_some(uint8_t* to, size_t size) noexcept {
     if (is_last && !in_frame_) return 0;
     size_t result = ZSTD_decompressStream(zstd_.get(), &out, &in);
     from_ = in.pos;
+    if (ZSTD_getErrorCode(result) == ZSTD_error_frameParameter_windowTooLarge)
+      return break_off("its zstd window is over 128 MiB: pipe it in through zstd -dc --long=31");
     if (ZSTD_isError(result) != 0) return break_off("the zstd data is damaged");
     in_frame_ = result != 0;
     if (is_last && out.pos == 0) return in_frame_ ? break_off("the zstd data is cut short") : 0;
