@@ -113,7 +113,10 @@ function trafficLines(report: Report): string[] {
   }
   if (report.capture !== null) {
     const { file, frames, dropped } = report.capture;
-    const missing = dropped === 0 ? "" : pc.red(`; ${count(dropped)} are missing: the writer was behind`);
+    const missing =
+      dropped === 0
+        ? ""
+        : pc.red(`; ${count(dropped)} are missing: the writer was behind, or could not write`);
     lines.push(row("capture", `${count(frames)} frames in ${file}${missing}`));
   }
   lines.push(...impairmentLines(report));

@@ -153,6 +153,13 @@ labTest("a generator alone is captured, too; what can't be is refused by name", 
   assert.is(standard.status, 2);
   assert.is(missing.status, 3);
   assert.match(missing.stderr, "ENOENT");
+  const full = await carom(...sent, "--tolerance", "1s@max", "--capture", "/dev/full");
+  assert.is(full.status, 3);
+  assert.match(full.stderr, "ENOSPC");
+  assert.match(
+    full.stdout,
+    /0 frames in \/dev\/full; [\d,]+ are missing: the writer was behind, or could not write/,
+  );
 });
 
 test.run();
