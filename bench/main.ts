@@ -47,7 +47,7 @@ const SUITES: Readonly<
   },
   replay: {
     title: "gaps of a capture at the far end, and frames a second, beside tcpreplay, interleaved",
-    run: (options, say) => replaying(options.rounds, say),
+    run: (options, say) => replaying(options.rounds, options.seconds, say),
   },
   kernel: {
     title: "round trip to the kernel beside a program that only swaps addresses, interleaved",

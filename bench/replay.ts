@@ -12,15 +12,20 @@ import { CaromError } from "../native/error.js";
 import { arrivalFindings, attachArrivals, closeArrivals, measureArrivalsFrom } from "../native/index.js";
 import { type PacingView, receiverView } from "../run/certificate.js";
 import type { Report } from "../run/report.js";
-import { marketData } from "../wire/schema.js";
 import { twoCores } from "./far_end.js";
 import { carom, execute, type Finished } from "./program.js";
+import { buildReceiver, type WithReceiver } from "./receiver.js";
 import { FIRST_TIMESTAMP, PoissonSchedule, WARMUP_NS } from "./schedule.js";
+import { measure } from "./sending.js";
 import { atLeast, atMost, type Goal, type SuiteResult, spread, spreadText } from "./spread.js";
+import { THRESHOLD, tickFrame } from "./ticks.js";
 
 const PORT = 8080;
 const SENT_S = 2; // of the schedule: some 100,000 frames
 const FAST_FRAMES = 1_000_000;
+const FAST_BACKEND = "xdp_live";
+const CHECKSUM_AT = 40; // of UDP, behind Ethernet and IPv4
+const TIMESTAMP_AT = 58; // of the tick
 const CAROM = "carom replay";
 const OTHER = "tcpreplay";
 
@@ -29,23 +34,34 @@ interface Round {
   readonly drift_ns: number;
 }
 
-export async function replaying(rounds: number, say: (line: string) => void): Promise<SuiteResult> {
+/** @param seconds how long the frames of each tool are counted */
+export async function replaying(
+  rounds: number,
+  seconds: number,
+  say: (line: string) => void,
+): Promise<SuiteResult> {
   if (findTool("tcpreplay") === undefined) {
     throw new CaromError("environment", "bench replay", "tcpreplay is not installed", "install the package");
   }
   const { near } = twoCores();
+  const withReceiver = buildReceiver();
   const lab = createLab();
   const schedule = new PoissonSchedule(SENT_S);
   try {
     const path = schedule.capture(lab, WARMUP_NS + SENT_S * 1e9);
-    const fast = manyFrames(dirname(path));
+    const many = manyTicks(lab, dirname(path));
+    const fast = ["--fast", "--loop", "forever", "--backend", FAST_BACKEND, "--cpu", String(near)];
+    const commands: Record<string, readonly string[]> = {
+      [CAROM]: carom("replay", many, "--lab", lab.name, ...fast),
+      [OTHER]: tcpreplay(lab, near, many, "--topspeed", "--loop=0"),
+    };
     const gaps: Record<string, Round[]> = { [CAROM]: [], [OTHER]: [] };
     const rates: Record<string, number[]> = { [CAROM]: [], [OTHER]: [] };
     for (let round = 1; round <= rounds; round++) {
       gaps[CAROM]!.push(await certified(lab, path));
       gaps[OTHER]!.push(await stamped(lab, near, path, schedule));
-      rates[CAROM]!.push(await caromRate(lab, fast));
-      rates[OTHER]!.push(await otherRate(lab, near, fast));
+      for (const name of [CAROM, OTHER])
+        rates[name]!.push(await rateOf(withReceiver, lab, name, commands[name]!, seconds));
       say(`  round ${round} of ${rounds}: ${roundText(gaps, rates)}`);
     }
     show(gaps, rates, say);
@@ -93,11 +109,11 @@ function goalsOf(gaps: Record<string, Round[]>, rates: Record<string, number[]>)
   ];
 }
 
-/** A capture of a million frames, each with its number, in the same folder. */
-function manyFrames(folder: string): string {
+/** A capture of a million ticks, each with a timestamp of its own, in the same folder. */
+function manyTicks(lab: Lab, folder: string): string {
   const target = join(folder, "fast.pcap");
-  const frame = Buffer.alloc(42 + marketData.size);
-  frame.write("02ca4000000202ca400000010800", "hex");
+  const frame = tickFrame(lab, { symbol: "AAPL", price: THRESHOLD - 1, quantity: 100, timestamp: 0n });
+  const sum = ~frame.readUInt16BE(CHECKSUM_AT) & 0xffff;
   const head = Buffer.alloc(24);
   head.writeUInt32LE(0xa1b23c4d);
   head.writeUInt16LE(2, 4);
@@ -110,7 +126,11 @@ function manyFrames(folder: string): string {
     all.writeUInt32LE(number, at + 4);
     all.writeUInt32LE(frame.length, at + 8);
     all.writeUInt32LE(frame.length, at + 12);
-    frame.writeUInt32LE(number, 42);
+    frame.writeBigUInt64LE(FIRST_TIMESTAMP + BigInt(number), TIMESTAMP_AT);
+    let changed = sum; // RFC 1624: the checksum of what was there, and of what is new
+    for (let word = 0; word < 4; word++) changed += frame.readUInt16BE(TIMESTAMP_AT + 2 * word);
+    while (changed > 0xffff) changed = (changed & 0xffff) + (changed >>> 16);
+    frame.writeUInt16BE(~changed & 0xffff, CHECKSUM_AT);
     at += 16 + frame.copy(all, at + 16);
   }
   writeFileSync(target, Buffer.concat([head, all]));
@@ -161,17 +181,14 @@ function tcpreplay(lab: Lab, near: number, path: string, ...more: readonly strin
   return [...namespaceArguments(lab.generator.namespace), "taskset", "-c", String(near), ...tool];
 }
 
-async function caromRate(lab: Lab, path: string): Promise<number> {
-  const { rates, replay: found } = await replay(lab, path, "--fast");
-  if (found!.frames !== FAST_FRAMES)
-    throw new CaromError("environment", "carom replay --fast", `${found!.frames} frames were sent`);
-  return rates.sent_pps;
-}
-
-/** As it says itself: "Rated: … Bps, … Mbps, 512345.67 pps". */
-async function otherRate(lab: Lab, near: number, path: string): Promise<number> {
-  const text = finished("run tcpreplay", await execute(tcpreplay(lab, near, path, "--topspeed")));
-  const rate = Number(/([\d.]+) pps/.exec(text)?.[1]);
-  if (!(rate > 0)) throw new CaromError("environment", "read tcpreplay's rate", text);
-  return rate;
+/** Again and again, counted at the far end, where a program drops what comes. */
+async function rateOf(
+  withReceiver: WithReceiver,
+  lab: Lab,
+  name: string,
+  command: readonly string[],
+  seconds: number,
+): Promise<number> {
+  const tool = { name, executable: "", command };
+  return (await withReceiver(lab, (receiver) => measure(tool, receiver, seconds))).ticks_per_s;
 }

@@ -32,14 +32,14 @@ const TESTPMD = "testpmd af_xdp";
 const TRAFFICGEN = "xdp-trafficgen";
 
 /** What a tool sends with, for as long as it is let. */
-interface Tool {
+export interface Tool {
   readonly name: string;
   readonly executable: string; // "" for carom's own
   readonly command: readonly string[];
   readonly input?: Buffer;
 }
 
-interface Sending {
+export interface Sending {
   readonly ticks_per_s: number;
   readonly newer: number; // part of the ticks whose timestamp is above all before
 }
@@ -199,7 +199,7 @@ function detach({ generator: { namespace, interfaceName } }: Lab): void {
 const CAGE = ["setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child=KILL"];
 
 /** Lets a tool send, and counts at the far end, once it is on its way, for some seconds. */
-async function measure(tool: Tool, receiver: Receiver, seconds: number): Promise<Sending> {
+export async function measure(tool: Tool, receiver: Receiver, seconds: number): Promise<Sending> {
   const [file = "", ...args] = [...CAGE, ...tool.command];
   const child = spawn(file, args, { stdio: ["pipe", "pipe", "pipe"] });
   child.stdin.on("error", () => {}); // it ended: its status says why
