@@ -20,7 +20,8 @@ class GenerateCore {
   void run() noexcept {
     if (!sender().prepare()) return ledger_.close();
     uint64_t now_ns = clock_.now_ns();
-    start_ns_ = siblings_ == nullptr ? now_ns + START_DELAY_NS : siblings_->start_ns(now_ns);
+    uint64_t delay_ns = config_.warmup_ns != 0 ? START_DELAY_NS : QUIET_START_NS;
+    start_ns_ = siblings_ == nullptr ? now_ns + delay_ns : siblings_->start_ns(now_ns);
     warmup_end_ns_ = start_ns_ + config_.warmup_ns;
     end_ns_ = config_.duration_ns == 0 ? UINT64_MAX : warmup_end_ns_ + config_.duration_ns;
     epoch_offset_ns_ = clock_.offset_to(CLOCK_REALTIME);
@@ -39,7 +40,8 @@ class GenerateCore {
 
  protected:
   static constexpr uint64_t START_DELAY_NS = 1'000'000;
-  static constexpr uint64_t SETTLE_NS = 10'000'000;  // for answers that must not come
+  static constexpr uint64_t QUIET_START_NS = 20'000'000;  // without a warm-up: what a start stirs up is over
+  static constexpr uint64_t SETTLE_NS = 10'000'000;       // for answers that must not come
   static constexpr uint32_t SEND_BATCH = Schedule::LOOK_AHEAD;
   static constexpr uint32_t FLAT_OUT_BATCH = MAX_BATCH;
   static constexpr uint32_t RECEIVE_BATCH = 16;  // orders judged before the schedule is looked at again
