@@ -85,7 +85,7 @@ export function certificateOf(plan: Plan, found: Measurement): Certificate | nul
   const atReceiver = arrivals === null ? null : gapsOf(arrivals);
   const near = found.interfaces.generator;
   return {
-    requested_pps: generator.replay === null ? plan.feed.rate_pps : plannedRate(generator.replay),
+    requested_pps: generator.replay === null ? plan.feed.rate_pps : plannedRate(generator.replay, n("sent")),
     planned: n("sent") + n("skipped") + n("unsent"),
     sender: {
       ticks: n("sent"),
@@ -125,10 +125,10 @@ export function certificateOf(plan: Plan, found: Measurement): Certificate | nul
   };
 }
 
-/** Of a replay: as its captures, and what was asked for, give it. */
-function plannedRate({ files, span_ns }: ReplayFindings): number {
-  const frames = files.reduce((sum, { taken }) => sum + taken, 0);
-  return Math.max(0, frames - 1) / Math.max(1e-9, span_ns / 1e9);
+/** Of a replay: as its captures, and what was asked for, give it; of ticks, where it is they that are counted. */
+function plannedRate({ files, frames, span_ns }: ReplayFindings, sent: number): number {
+  const taken = files.reduce((sum, file) => sum + file.taken, 0);
+  return (Math.max(0, taken - 1) / Math.max(1e-9, span_ns / 1e9)) * (sent / Math.max(1, frames));
 }
 
 /** Why the schedule was not held as it had to be. */

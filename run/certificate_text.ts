@@ -5,12 +5,16 @@ import { formatNs } from "../config/values.js";
 import { type Certificate, type PacingView, toleranceText } from "./certificate.js";
 import { count, row } from "./lines.js";
 
-export function certificateLines(certificate: Certificate | null): string[] {
+/** @param unit what is counted: ticks, or the frames of a replay */
+export function certificateLines(certificate: Certificate | null, unit: string): string[] {
   if (certificate === null) return [];
-  return [...viewLines(certificate), ...causeLines(certificate), ...toleranceLines(certificate), ""];
+  return [...viewLines(certificate, unit), ...causeLines(certificate), ...toleranceLines(certificate), ""];
 }
 
-function viewLines({ requested_pps, sender, receiver, receiver_reason }: Certificate): string[] {
+function viewLines(
+  { requested_pps, sender, receiver, receiver_reason }: Certificate,
+  unit: string,
+): string[] {
   const views: PacingView[] = receiver === null ? [sender] : [sender, receiver];
   const line = (name: string, pick: (view: PacingView) => string) =>
     `  ${name.padEnd(16)}${views.map((view) => pick(view).padStart(14)).join("")}`;
@@ -26,8 +30,8 @@ function viewLines({ requested_pps, sender, receiver, receiver_reason }: Certifi
         .map((name) => name.padStart(14))
         .join("")}`,
     ),
-    line("ticks", ({ ticks }) => count(ticks)),
-    line("ticks/s", ({ rate_pps }) => rate(rate_pps)) + pc.dim(`  of ${rate(requested_pps)}`),
+    line(unit, ({ ticks }) => count(ticks)),
+    line(`${unit}/s`, ({ rate_pps }) => rate(rate_pps)) + pc.dim(`  of ${rate(requested_pps)}`),
     ...sender.gap_error.percentiles.map(({ percentile }, index) =>
       line(`gap error p${percentile}`, gap(index)),
     ),

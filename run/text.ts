@@ -31,7 +31,7 @@ export function reportLines(report: Report, plan: Plan, found: Measurement): str
     ...(report.latency === null ? [] : ["", ...pictureLines(found.generator.latencyActual)]),
     "",
     ...breakdownLines(report),
-    ...certificateLines(report.certificate),
+    ...certificateLines(report.certificate, unitOf(report)),
     ...clockLines(report),
     ...interferenceLines(report),
     ...noteLines(report),
@@ -81,9 +81,14 @@ function offered({ profile, scale, rate_pps }: Feed, streams: number): string {
   return `profile ${profile.name}${scale === 1 ? "" : ` × ${scale}`}, ${count(Math.round(rate_pps))} ticks/s on average`;
 }
 
+/** What is counted: of a replay without answers, frames. */
+function unitOf({ replay, latency }: Report): string {
+  return replay !== null && latency === null ? "frames" : "ticks";
+}
+
 function trafficLines(report: Report): string[] {
   const { ticks, verdicts, rates } = report;
-  const what = report.replay !== null && report.latency === null ? "frames" : "ticks";
+  const what = unitOf(report);
   const lines = [row("sent", `${count(ticks.sent)} ${what}, ${count(Math.round(rates.sent_pps))} a second`)];
   if (ticks.unsent > 0)
     lines.push(row("not sent", pc.red(`${count(ticks.unsent)} ${what}, although their time had come`)));

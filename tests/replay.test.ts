@@ -149,6 +149,7 @@ labTest("several formats, merged by time, arrive byte by byte", async () => {
   // The last one is by a clock of microseconds.
   assert.is(found!.span_ns, Number((all[119]!.time_ns / 1000n) * 1000n - all[0]!.time_ns));
   assert.is(certificate!.receiver!.ticks, 120, "each frame is known again at the far end");
+  assert.is(certificate!.requested_pps, 119 / (found!.span_ns / 1e9));
 });
 
 for (const [args, span_ns] of [
