@@ -15,6 +15,7 @@ import type { Report } from "../run/report.js";
 import { twoCores } from "./far_end.js";
 import { carom, execute, type Finished } from "./program.js";
 import { buildReceiver, type WithReceiver } from "./receiver.js";
+import { type Resident, residentOf } from "./replay_memory.js";
 import { FIRST_TIMESTAMP, PoissonSchedule, WARMUP_NS } from "./schedule.js";
 import { measure } from "./sending.js";
 import { atLeast, atMost, type Goal, type SuiteResult, spread, spreadText } from "./spread.js";
@@ -24,6 +25,7 @@ const PORT = 8080;
 const SENT_S = 2; // of the schedule: some 100,000 frames
 const FAST_FRAMES = 1_000_000;
 const FAST_BACKEND = "xdp_live";
+const RESIDENT_MIB = 150;
 const CHECKSUM_AT = 40; // of UDP, behind Ethernet and IPv4
 const TIMESTAMP_AT = 58; // of the tick
 const CAROM = "carom replay";
@@ -65,11 +67,19 @@ export async function replaying(
       say(`  round ${round} of ${rounds}: ${roundText(gaps, rates)}`);
     }
     show(gaps, rates, say);
-    return { suite: "replay", figures: { gaps, rates }, goals: goalsOf(gaps, rates) };
+    const resident = await residentOf(many, ["--lab", lab.name, "--backend", FAST_BACKEND]);
+    say(`  ${residentText(resident)}`);
+    const goals = [...goalsOf(gaps, rates), atMost("largest resident set, MiB", resident.mib, RESIDENT_MIB)];
+    return { suite: "replay", figures: { gaps, rates, resident }, goals };
   } finally {
     schedule.remove();
     lab.down();
   }
+}
+
+function residentText({ file_bytes, frames, mib }: Resident): string {
+  const millions = (value: number) => (value / 1e6).toFixed(0);
+  return `a file of ${millions(file_bytes)} MB, ${millions(frames)} M frames: largest resident set ${mib.toFixed(0)} MiB`;
 }
 
 function roundText(gaps: Record<string, Round[]>, rates: Record<string, number[]>): string {

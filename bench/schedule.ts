@@ -17,7 +17,7 @@ const UDP_CHECKSUM = 14 + 20 + 6; // where it lies; 0: none (RFC 768), as the ti
 const TIMESTAMP = 58;
 const PCAP_NS = 0xa1b23c4d; // a capture with times in ns: draft-ietf-opsawg-pcap
 const LINKTYPE_ETHERNET = 1;
-const PCAP_HEADER = 24;
+export const PCAP_HEADER = 24;
 const RECORD_HEADER = 16;
 
 /** Poisson arrivals: as a profile's file for carom, and as what carom makes of it. */
