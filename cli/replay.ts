@@ -21,7 +21,7 @@ const { fast, ...otherStrategy } = strategyOptions;
 const { responder, responderBackend, responderCpu, queues } = runOptions;
 const { duration, late, lateThreshold, multicast, multicastGroup, targetPort } = sendOptions;
 const { responsePort, timeout, timestamps } = answerOptions;
-const { vlan: _, ttl: __, ...otherIo } = ioOptions;
+const { vlan: _, ttl: __, dscp: ___, ...otherIo } = ioOptions;
 
 const inAnswers = <T extends { readonly group: string }>(option: T, description: string): T => ({
   ...option,
@@ -103,6 +103,11 @@ export const command = defineCommand({
   async run(values, context) {
     refuseReplay(context.args, values);
     refuseBackend(values);
+    const unplanned = (["late", "tolerance", "arrivals"] as const).find((name) => values[name] !== undefined);
+    if (values.fast && unplanned !== undefined) {
+      const detail = "without a schedule there is nothing to be held";
+      throw new CaromError("usage", `--${unplanned} with --fast`, detail, "leave one of them out");
+    }
     if (values.expect && values.fast) {
       const detail = "answers are timed from when their ticks were planned, and nothing is";
       throw new CaromError("usage", "--expect with --fast", detail, "use --rate");
@@ -121,7 +126,7 @@ export const command = defineCommand({
       given,
       isShown
         ? ({ elapsed_s, counters }) =>
-            process.stderr.write(`\r\x1b[K${replayProgress(elapsed_s, counters)}\r`)
+            process.stderr.write(`\r\x1b[K${replayProgress(elapsed_s, counters, values.loop)}\r`)
         : undefined,
       { files: context.args, values, expect: values.expect },
     );

@@ -92,10 +92,17 @@ export function replayLines(replay: ReplayReport | null): string[] {
   ];
 }
 
-/** One line while a replay goes on: how far it is, how late, and how long it still takes. */
-export function replayProgress(elapsed_s: number, counters: Readonly<Record<string, number>>): string {
+/**
+ * One line while a replay goes on: how far it is, how late, and how long it still takes.
+ * @param passes how often the captures are sent; 0: without an end
+ */
+export function replayProgress(
+  elapsed_s: number,
+  counters: Readonly<Record<string, number>>,
+  passes: number,
+): string {
   const n = (name: string) => counters[name] ?? 0;
-  const left_s = timeLeft_s(elapsed_s, n);
+  const left_s = timeLeft_s(elapsed_s, n, passes);
   const left = left_s === null ? "" : `, ${left_s.toFixed(0)} s left`;
   const starved = n("starved") > 0 ? `, starved ${count(n("starved"))} times` : "";
   const late = `${count(n("late_sends"))} late`;
@@ -103,9 +110,11 @@ export function replayProgress(elapsed_s: number, counters: Readonly<Record<stri
 }
 
 /** By the plan once all is read; before that by how much of the captures is. */
-function timeLeft_s(elapsed_s: number, n: (name: string) => number): number | null {
+function timeLeft_s(elapsed_s: number, n: (name: string) => number, passes: number): number | null {
   const [end_ns, position_ns] = [n("end_ns"), n("position_ns")];
   if (end_ns > 0) return Math.max(0, end_ns - position_ns) / 1e9;
   const [read, size] = [n("read_bytes"), n("capture_bytes")];
-  return read === 0 || size === 0 || read > size ? null : elapsed_s * (size / read - 1);
+  if (passes === 0 || read === 0 || size === 0 || read > size) return null;
+  const done = (n("passes") + read / size) / passes;
+  return done > 1 ? null : elapsed_s * (1 / done - 1);
 }

@@ -12,6 +12,7 @@ import { resolveValues } from "../config/file.js";
 import type { Lab } from "../lab/lab.js";
 import { CaromError } from "../native/error.js";
 import { openFrameSocket } from "../native/index.js";
+import { replayProgress } from "../run/replay_report.js";
 import type { Report } from "../run/report.js";
 import { decodeTick, encodeTick } from "../wire/codec.js";
 import { decodeFrame } from "../wire/decode.js";
@@ -446,6 +447,12 @@ for (const [what, content, args, expected] of [
   ["bursts without a speed", pcapOf(captured(1, 1n)), ["--preserve-bursts"], /--preserve-bursts/],
   ["one frame, again", pcapOf(captured(1, 1n)), ["--loop", "2"], /no gap.*--loop-gap/s],
   ["a map", pcapOf(captured(1, 1n)), ["--map-ip", "10.0.0.1=::1"], /--map-ip/],
+  [
+    "a tolerance of nothing",
+    pcapOf(captured(1, 1n)),
+    ["--fast", "--arrivals", "on"],
+    /--arrivals with --fast/,
+  ],
   ["a backend", pcapOf(captured(1, 1n)), ["--backend", "udp"], /--backend udp/],
   [
     "what the kernel's sender can't",
@@ -461,6 +468,13 @@ for (const [what, content, args, expected] of [
     assert.is(frames.length, 0);
   });
 }
+
+test("the time left is that of all passes, and none is told where there is no end", () => {
+  const half = { frames_out: 10, read_bytes: 50, capture_bytes: 100, passes: 1 };
+  assert.match(replayProgress(2, half, 4), /, 3 s left$/);
+  assert.not.match(replayProgress(2, half, 0), /left/);
+  assert.match(replayProgress(2, { ...half, end_ns: 9e9, position_ns: 4e9 }, 4), /, 5 s left$/);
+});
 
 labTest("--expect: the captured ticks are answered and judged", async () => {
   const records = Array.from({ length: 300 }, (_, index) => ({

@@ -76,8 +76,9 @@ class Timeline {
   // burst before.
   void begin_burst(uint64_t elapsed_ns) noexcept {
     uint64_t offset_ns = target(elapsed_ns);
-    uint64_t earliest_ns = last_offset_ns_ - base_ns_;
-    if (in_pass_ != 0 && offset_ns < earliest_ns) {
+    // By rate the counting goes on over the passes, and the last burst of the one before may not be over.
+    uint64_t earliest_ns = last_offset_ns_ - std::min(last_offset_ns_, base_ns_);
+    if (offset_ns < earliest_ns) {
       offset_ns = earliest_ns;
       crowded_++;
     }

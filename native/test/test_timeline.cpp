@@ -107,6 +107,11 @@ void bursts(Chance&) {
   const std::vector<uint64_t> times{0, 10, 20, 1'000'000, 1'000'030, 1'000'060, 2'000'000};
   TimelineConfig config;
   config.keeps_bursts = true;
+  TimelineConfig fast =
+      config;  // a burst that takes longer than the rate gives it: the next pass waits for its end
+  fast.kind = Kind::rate;
+  fast.rate_millihertz = 1'000'000'000;
+  expect_plan(fast, {0, 50'000, 100'000}, {0, 50'000, 100'000, 100'000, 150'000, 200'000}, 2);
   config.burst_gap_ns = 100;
   config.speed_millionths = 2'000'000;
   expect_plan(config, times, {0, 10, 20, 500'000, 500'030, 500'060, 1'000'000});
