@@ -190,6 +190,7 @@ for (const backend of ["af_xdp", "xdp_live"]) {
     assert.is(ended.status, 0, message(ended));
     assert.is(report.certificate, null);
     assert.is(report.replay!.frames, 3000);
+    assert.is(report.ticks.sent, 3000, "none of them before the start");
     assert.ok(report.elapsed_s < 2, "3 s were captured");
     assert.is(frames.length > 0 && isSorted(hexOf(frames.map((frame) => frame.subarray(42)))), true);
   });

@@ -53,7 +53,8 @@ static __always_inline int send_next_frame(struct xdp_md* context, __u64* now) {
   if (!frame) return XDP_ABORTED;
   // By how much the schedule has moved since this was planned.
   __u64 moved_ns = shared.sender.slid_ns + shared.sender.paused_ns - frame->moved_ns;
-  __u64 planned_ns = constants.flat_out ? *now : frame->planned_ns + moved_ns;
+  __u64 planned_ns = frame->planned_ns + moved_ns;
+  if (constants.flat_out && planned_ns < *now) planned_ns = *now;  // only the start is planned
   int due = is_time(planned_ns, now);
   __u64 now_ns = *now;
   if (!due) return XDP_DROP;
