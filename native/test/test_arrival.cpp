@@ -1,86 +1,14 @@
-// Arrival processes against theory, and the schedule made of them. What is left to chance fails once in a
-// million seeds: five standard deviations, and 2.7 for the distance of Kolmogorov and Smirnov.
-#include <sys/resource.h>
-
+// Arrival processes against theory. What is left to chance fails once in a million seeds: five standard
+// deviations, and 2.7 for the distance of Kolmogorov and Smirnov.
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
-#include "generate/arrival.h"
 #include "generate/random.h"
-#include "generate/schedule.h"
-#include "test/test.h"
+#include "test/arrival_support.h"
 
 namespace carom::test {
 namespace {
-
-using Kind = ArrivalConfig::Kind;
-constexpr double SIGMAS = 5;
-
-ArrivalConfig process(Kind kind, uint64_t rate_millihertz = 1000) {
-  ArrivalConfig config;
-  config.kind = kind;
-  config.rate_millihertz = rate_millihertz;
-  return config;
-}
-
-ArrivalConfig bursts(uint64_t count, uint64_t every_ns, uint64_t gap_ns) {
-  ArrivalConfig config = process(Kind::bursts);
-  config.count = count;
-  config.every_ns = every_ns;
-  config.gap_ns = gap_ns;
-  return config;
-}
-
-ArrivalConfig microbursts(double size, uint64_t every_ns, uint64_t gap_ns) {
-  ArrivalConfig config = bursts(1, every_ns, gap_ns);
-  config.kind = Kind::microbursts;
-  config.size = size;
-  return config;
-}
-
-ArrivalConfig hawkes(uint64_t rate_millihertz, double branching, uint64_t decay_ns) {
-  ArrivalConfig config = process(Kind::hawkes, rate_millihertz);
-  config.branching = branching;
-  config.decay_ns = decay_ns;
-  return config;
-}
-
-ArrivalConfig curve(std::vector<CurvePoint> points, bool poisson = false) {
-  ArrivalConfig config = process(Kind::curve);
-  config.points = std::move(points);
-  config.poisson = poisson;
-  return config;
-}
-
-ArrivalConfig sum(std::vector<ArrivalConfig> parts) {
-  ArrivalConfig config = process(Kind::sum);
-  config.parts = std::move(parts);
-  return config;
-}
-
-// One of each kind.
-std::vector<ArrivalConfig> each_kind() {
-  ArrivalConfig shape = curve({{0, 5'000'000}, {1'000'000, 0}, {3'000'000, 90'000'000}, {10'000'000, 0}});
-  ArrivalConfig chance = shape;
-  chance.poisson = true;
-  std::vector<ArrivalConfig> all = {process(Kind::constant, 123'456'789),
-                                    process(Kind::poisson, 50'000'000),
-                                    bursts(7, 1'000'000, 1000),
-                                    microbursts(20, 500'000, 700),
-                                    hawkes(10'000'000, 0.8, 50'000),
-                                    shape,
-                                    chance};
-  all.push_back(sum(all));
-  return all;
-}
-
-std::vector<uint64_t> times_of(const ScheduleConfig& config, size_t count) {
-  auto arrival = make_arrival(config);
-  std::vector<uint64_t> times(count);
-  for (uint64_t& time : times) time = arrival->next_ns();
-  return times;
-}
 
 // Whether numbers are exponential with mean 1, all in all and one by one.
 void expect_exponential(std::vector<double> numbers, const char* what) {
@@ -311,146 +239,6 @@ void sums(Chance&) {
   }
 }
 
-void scales(Chance& chance) {
-  constexpr size_t COUNT = 20'000;
-  for (const ArrivalConfig& config : each_kind()) {
-    uint64_t seed = chance.next();
-    std::vector<uint64_t> plain = times_of({config, seed}, COUNT);
-    expect(std::is_sorted(plain.begin(), plain.end()), "no tick before the one before it");
-    for (uint32_t scale : {2000u, 8000u, 1500u, 500u, 1u, 1'000'000u}) {
-      std::vector<uint64_t> found = times_of({config, seed, scale, false, 0}, COUNT);
-      for (size_t i = 0; i < COUNT; i++)
-        expect_equal(found[i], plain[i] * 1000 / scale, "a gap made smaller");
-    }
-    for (uint32_t scale : {1000u, 2000u, 8000u, 2500u, 1001u}) {
-      std::vector<uint64_t> found = times_of({config, seed, scale, true, 0}, COUNT);
-      size_t at = 0;
-      for (size_t i = 0; at < COUNT; i++) {
-        size_t end = std::min<size_t>(COUNT, (i + 1) * scale / 1000);  // as many by then
-        for (; at < end; at++) expect_equal(found[at], plain[i], "a tick several times over");
-      }
-    }
-  }
-}
-
-void ceilings(Chance& chance) {
-  constexpr size_t COUNT = 30'000;
-  for (const ArrivalConfig& config : each_kind()) {
-    for (uint64_t rate : {1'000'000'000ull, 13'888'888'889ull, 130'000'000ull, 7'777'777ull}) {
-      ScheduleConfig schedule{config, chance.next(), 8000, true, 0};
-      std::vector<uint64_t> wanted = times_of(schedule, COUNT);
-      schedule.ceiling_millihertz = rate;
-      std::vector<uint64_t> found = times_of(schedule, COUNT);
-      auto distance = [&](uint64_t ticks) {
-        return static_cast<unsigned __int128>(ticks) * 1'000'000'000'000ull;
-      };
-      unsigned __int128 free = 0;  // when the link is free again, in ns times the rate, never rounded
-      for (size_t i = 0; i < COUNT; i++) {
-        expect(found[i] >= wanted[i], "none is sent before its time");
-        // No window has more than the rate allows; the start of it is known to one ns.
-        for (size_t k : {1u, 2u, 3u, 10u, 100u, 1000u, 9999u}) {
-          if (k > i) break;
-          expect((found[i] - found[i - k] + 1) * static_cast<unsigned __int128>(rate) > distance(k),
-                 "the ceiling holds in every window");
-        }
-        // And no more is put off than must be: a queue that serves one after the other, to a ns.
-        unsigned __int128 at = std::max(free, static_cast<unsigned __int128>(wanted[i]) * rate);
-        expect(static_cast<unsigned __int128>(found[i]) * rate >= at, "after the one before it");
-        free = at + 1'000'000'000'000ull;
-      }
-      unsigned __int128 last = static_cast<unsigned __int128>(found.back()) * rate;
-      // Each queue's beginning is rounded once; the last one's is what counts.
-      expect(last < free - 1'000'000'000'000ull + static_cast<unsigned __int128>(COUNT) * rate,
-             "and no later");
-    }
-  }
-}
-
-// Fixed for all machines: the same seed plans the same times, to the last bit of every double on the way.
-void fixed_times(Chance&) {
-  uint64_t hash = 0xcbf29ce484222325ull;
-  for (const ArrivalConfig& config : each_kind()) {
-    for (uint64_t time : times_of({config, 42}, 100'000)) hash = (hash ^ time) * 0x100000001b3ull;
-  }
-  expect_equal(hash, 12662166559053905860ull, "times that every machine plans");
-}
-
-void constant(Chance& chance) {
-  for (int i = 0; i < 300'000; i++) {
-    uint64_t rate = 1 + chance.any_size() % 1'000'000'000'000;  // to 10^9 a second
-    uint64_t n = chance.any_size() >> 14;                       // up to 2^50
-    auto reference = [&](uint64_t at) { return static_cast<__int128>(at) * 1'000'000'000'000 / rate; };
-    ConstantArrival arrival(rate);
-    arrival.seek(n);
-    for (uint64_t k = n; k < n + 4; k++) {
-      if (reference(k + 1) > static_cast<__int128>(NEVER_NS)) break;
-      expect_equal(arrival.next_ns(), reference(k), "a planned time, rounded down");
-      expect_equal(arrival.next_up_ns(), (static_cast<__int128>(k + 1) * 1'000'000'000'000 + rate - 1) / rate,
-                   "up");
-      expect_equal(arrival.count_before(static_cast<uint64_t>(reference(k + 1)) + 1) > 0, true, "one before");
-      expect_equal(arrival.count_before(static_cast<uint64_t>(reference(k + 1))), 0, "none before");
-    }
-  }
-  ConstantArrival day(200'000'000);
-  expect_equal(day.count_before(86'400'000'000'000), 200'000ull * 86'400, "a day's");
-  for (uint64_t n = 0; n < 5'000'000; n++) expect_equal(day.next_ns(), n * 5000, "step by step");
-  ConstantArrival thirds(3000);
-  uint64_t last = 0;
-  for (uint64_t n = 0; n <= 3'000'000; n++) last = thirds.next_ns();
-  expect_equal(last, 1'000'000'000'000'000ull, "an error that accumulates would show");
-  ConstantArrival slow(1);
-  slow.seek(uint64_t{1} << 50);
-  expect_equal(slow.next_ns(), NEVER_NS, "35 million years are never");
-  expect_equal(slow.next_ns(), NEVER_NS, "and stay so");
-}
-
-// The look ahead, and the counting of what is left, as one by one.
-void schedules(Chance& chance) {
-  for (const ArrivalConfig& config : each_kind()) {
-    for (uint64_t start_ns : {uint64_t{0}, uint64_t{1} << 60}) {
-      ScheduleConfig plan{config, chance.next()};
-      std::vector<uint64_t> times = times_of(plan, 5000);
-      Schedule schedule(plan);
-      schedule.start(start_ns);
-      uint64_t at = 0;
-      for (; at < 1000 + chance.below(1000); at++) {
-        for (uint32_t k = 0; k < Schedule::LOOK_AHEAD; k++) {
-          expect_equal(schedule.planned_ns(k), start_ns + times[at + k], "a planned time");
-        }
-        schedule.advance();
-      }
-      uint64_t end = at + chance.below(2000);
-      uint64_t until_ns = times[end];
-      while (end > at && times[end - 1] == until_ns) end--;
-      uint64_t limit = chance.one_in(2) ? UINT64_MAX : chance.below(2000);
-      uint64_t found = schedule.count_before(start_ns + until_ns, limit, [] { return false; });
-      expect_equal(found, std::min(limit, end - at), "ticks before a time");
-    }
-  }
-}
-
-// An hour of everything: the process is no larger for it.
-void bounded_memory(Chance& chance) {
-  std::vector<ArrivalConfig> parts = {
-      hawkes(500'000, 0.8, 50'000), microbursts(20, 50'000'000, 700), process(Kind::poisson, 300'000),
-      curve({{0, 500'000}, {1'000'000, 0}, {5'000'000, 100'000}, {10'000'000, 0}}, true)};
-  auto arrival = make_arrival({sum(parts), chance.next(), 1000, false, 100'000'000});
-  auto memory = [] {
-    rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return usage.ru_maxrss;
-  };
-  uint64_t ticks = 0;
-  auto run_to = [&](uint64_t until_ns) {
-    while (arrival->next_ns() < until_ns) ticks++;
-  };
-  run_to(1'000'000'000);
-  auto first = memory();
-  run_to(3600'000'000'000);
-  expect(ticks > 10'000'000, "an hour of ticks");
-  expect(memory() - first < 1024, "less than 1 MiB more");
-}
-
 const Tests TESTS{
     {"arrival: the logarithm and the exponential are libm's, to 2^-50", logarithm},
     {"arrival: Poisson gaps are exponential and independent", poisson},
@@ -460,12 +248,6 @@ const Tests TESTS{
     {"arrival: microbursts, by size, gaps and mean rate", microburst_process},
     {"arrival: a rate curve integrates exactly", curve_process},
     {"arrival: a sum is the union of its parts", sums},
-    {"arrival: scaling by gaps and by bursts is exact", scales},
-    {"arrival: a ceiling holds in every window", ceilings},
-    {"arrival: the same times on every machine", fixed_times},
-    {"arrival: a constant rate is exact up to 2^50 ticks", constant},
-    {"arrival: a schedule looks ahead and counts what is left", schedules},
-    {"arrival: an hour takes no more memory than a second", bounded_memory},
 };
 
 }  // namespace

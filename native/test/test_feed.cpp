@@ -1,103 +1,13 @@
-// The feed: packing, lines and impairment against a plain recount of everything that left.
-#include "generate/feed.h"
-
+// The feed: packing, sizes, lines and what counts, against a plain recount of everything that left.
 #include <algorithm>
-#include <cmath>
-#include <functional>
 #include <map>
 #include <string>
 #include <vector>
 
-#include "test/loop_support.h"
-#include "test/reference.h"
-#include "test/test.h"
+#include "test/feed_support.h"
 
 namespace carom::test {
 namespace {
-
-constexpr uint64_t START_NS = 1'000'000'000;
-constexpr int64_t EPOCH_NS = 1'700'000'000'000'000'000;
-
-LineConfig line_to(uint8_t last, Impairment impairment = {}) {
-  LineConfig line{};
-  memcpy(line.destination.mac, GROUP4_MAC, 6);
-  memcpy(line.destination.address, GROUP4, 16);
-  line.destination.address[3] = last;
-  line.destination.port = TICK_PORT;
-  line.impairment = impairment;
-  return line;
-}
-
-StreamConfig stream_of(std::vector<LineConfig> lines, uint64_t seed = 7) {
-  StreamConfig stream{};
-  stream.schedule.arrival.kind = ArrivalConfig::Kind::poisson;
-  stream.schedule.arrival.rate_millihertz = 100'000'000;
-  stream.schedule.seed = seed;
-  stream.ticks = {seed, 0.9, {"AAPL", "MSFT", "GOOG", "AMZN"}, 1000, 10000, false};
-  stream.source_port = ORDER_PORT;
-  stream.flows = 1;
-  stream.lines = std::move(lines);
-  return stream;
-}
-
-// What left, or was lost, and all that can be known of it.
-struct Seen {
-  Transmission transmission;
-  std::vector<Tick> ticks;
-  uint8_t answers;
-  std::string frame;  // "" when it was lost
-};
-
-struct Run {
-  std::vector<Seen> seen;
-  std::vector<LineCounters> counters;
-};
-
-Run run(const std::vector<StreamConfig>& streams, size_t count, FeedConfig config = {10'000'000, 1e5, false},
-        size_t finish_at = SIZE_MAX, bool roomy = true) {
-  Run result{{}, std::vector<LineCounters>(line_count(streams))};
-  IoConfig io = io_config(false, false);
-  Feed feed(streams, config, io.link, io.ttl, result.counters, nullptr);
-  feed.start(START_NS, EPOCH_NS);
-  uint64_t last_ns = 0;
-  while (result.seen.size() < count && feed.planned_ns() != Feed::NONE_NS) {
-    if (result.seen.size() == finish_at) feed.finish();
-    if (feed.planned_ns() == Feed::NONE_NS) break;
-    if (roomy) expect(feed.planned_ns() >= last_ns, "in the order of time");
-    last_ns = feed.planned_ns();
-    Transmission transmission = feed.take();
-    Seen& seen = result.seen.emplace_back();
-    seen.transmission = transmission;
-    seen.answers = feed.answers(transmission);
-    for (const FedTick& fed : feed.ticks(transmission)) seen.ticks.push_back(fed.tick);
-    if (!transmission.lost) {
-      std::vector<uint8_t> buffer(2048, 0xaa);
-      uint32_t length = feed.write(transmission, buffer.data());
-      seen.frame.assign(reinterpret_cast<char*>(buffer.data()), length);
-    }
-    feed.count(transmission);
-    feed.release(transmission);
-  }
-  return result;
-}
-
-// The number of each tick, by its timestamp, which is unique.
-std::map<uint64_t, uint32_t> numbers(const Run& run) {
-  std::map<uint64_t, uint32_t> result;
-  for (const Seen& seen : run.seen) {
-    for (const Tick& tick : seen.ticks) result[tick.timestamp] = 0;
-  }
-  uint32_t number = 0;
-  for (auto& [timestamp, at] : result) at = number++;
-  return result;
-}
-
-// Within five standard deviations of what chance gives.
-void expect_ratio(uint64_t count, uint64_t of, double ratio, const char* what) {
-  double mean = static_cast<double>(of) * ratio;
-  double deviation = std::sqrt(mean * (1 - ratio)) + 1;
-  expect(std::abs(static_cast<double>(count) - mean) < 5 * deviation, what);
-}
 
 void packing(Chance&) {
   for (uint32_t most : {1u, 2u, 7u, 61u}) {
@@ -159,158 +69,6 @@ void sizes(Chance&) {
              "no byte of an earlier frame behind it");
     }
   }
-}
-
-void ratios(Chance&) {
-  Impairment done{0.03, 0.05, 0.02, 4, 20'000, 50'000, 0.01, 8, 11};
-  Run result = run({stream_of({line_to(1, done)})}, 60'000);
-  const LineCounters& is = result.counters[0];
-  uint64_t datagrams = is.datagrams.get();
-  uint64_t kept = datagrams - is.lost.get();
-  expect_ratio(is.lost.get(), datagrams, done.loss, "lost");
-  expect_ratio(is.duplicated.get(), kept, done.duplicate, "duplicated");
-  expect_ratio(is.reordered.get(), kept, done.reorder, "reordered");
-  expect_ratio(is.corrupted.get(), kept + is.duplicated.get(), done.corrupt, "corrupted");
-  expect_equal(is.frames.get(), kept + is.duplicated.get(), "frames");
-  // The same on every machine and in every run.
-  expect_equal(is.lost.get(), 1703, "lost with this seed");
-  expect_equal(is.duplicated.get(), 2808, "duplicated with this seed");
-  expect_equal(is.reordered.get(), 1121, "reordered with this seed");
-  expect_equal(is.corrupted.get(), 583, "corrupted with this seed");
-}
-
-void order(Chance&) {
-  Impairment done{0.1, 0.1, 0.1, 3, 0, 0, 0, 0, 0};
-  Run result = run({stream_of({line_to(1, done)})}, 20'000);
-  std::map<uint64_t, uint32_t> number = numbers(result);
-  std::vector<uint32_t> sent;  // without what was lost, and copies
-  std::vector<bool> reordered;
-  for (size_t i = 0; i < result.seen.size(); i++) {
-    const Seen& seen = result.seen[i];
-    if (seen.transmission.lost) continue;
-    if (seen.transmission.copy) {
-      expect(seen.frame == result.seen[i - 1].frame, "a copy is right behind, and the same");
-      expect_equal(seen.transmission.planned_ns, result.seen[i - 1].transmission.planned_ns, "at once");
-      continue;
-    }
-    sent.push_back(number[seen.ticks[0].timestamp]);
-    reordered.push_back(seen.transmission.reordered);
-  }
-  uint32_t highest = 0;
-  for (size_t i = 0; i < sent.size(); i++) {
-    if (!reordered[i]) {
-      expect(i == 0 || sent[i] > highest || highest == 0, "the others keep their order");
-      highest = std::max(highest, sent[i]);
-      continue;
-    }
-    uint32_t overtook = 0;
-    for (size_t before = 0; before < i; before++) overtook += !reordered[before] && sent[before] > sent[i];
-    expect_equal(overtook, 3, "so many overtook it");
-  }
-}
-
-void delay(Chance&) {
-  Impairment done{0, 0, 0, 1, 40'000, 25'000, 0, 0, 0};
-  StreamConfig stream = stream_of({line_to(1, done)});
-  stream.lines[0].skew_ns = 5000;
-  Run result = run({stream}, 20'000);
-  Schedule schedule(stream.schedule);
-  schedule.start(START_NS);
-  uint64_t last_ns = 0;
-  uint64_t sum_ns = 0;
-  uint64_t pushed = 0;
-  for (const Seen& seen : result.seen) {
-    uint64_t planned_ns = schedule.planned_ns();
-    schedule.advance();
-    uint64_t later_ns = seen.transmission.planned_ns - planned_ns;
-    expect(later_ns >= 45'000, "at least delay and skew");
-    expect(later_ns <= 70'000 || seen.transmission.planned_ns == last_ns,
-           "and the jitter, but for the order");
-    pushed += seen.transmission.planned_ns == last_ns;
-    sum_ns += later_ns;
-    last_ns = seen.transmission.planned_ns;
-  }
-  expect(pushed > 100, "some had to wait for the one before");
-  double mean_ns = static_cast<double>(sum_ns) / static_cast<double>(result.seen.size());
-  expect(mean_ns > 57'000 && mean_ns < 66'000, "half the jitter on average, and the waiting");
-}
-
-void corruption(Chance&) {
-  for (auto [from, to] : {std::pair{8u, 11u}, {0u, 0u}, {23u, 23u}, {0u, 23u}, {1u, 2u}}) {
-    Impairment done{0, 0.2, 0, 1, 0, 0, 0.5, from, to};
-    Run result = run({stream_of({line_to(1, done)})}, 20'000);
-    uint64_t corrupt = 0;
-    for (const Seen& seen : result.seen) {
-      const uint8_t* frame = reinterpret_cast<const uint8_t*>(seen.frame.data());
-      Reading reading = read_frame(frame, static_cast<uint32_t>(seen.frame.size()), {-1, true, -1});
-      // One in 65,536 has a checksum that looks like a NIC's unfinished one, once it is wrong.
-      bool is_unfinished = reading.has(ParseResult::unfinished_checksum);
-      bool is_bad = is_unfinished || reading.has(ParseResult::bad_udp_checksum);
-      expect(is_bad == seen.transmission.corrupt, "the checksum is wrong, and only then");
-      Datagram datagram;
-      ParseResult parsed =
-          parse_frame(frame, static_cast<uint32_t>(seen.frame.size()), {-1, true, -1}, datagram);
-      ParseResult wrong = is_unfinished ? ParseResult::unfinished_checksum : ParseResult::bad_udp_checksum;
-      expect(parsed == (is_bad ? wrong : ParseResult::ok), "as the parser finds");
-      corrupt += is_bad;
-      uint8_t right[MARKET_DATA_SIZE];
-      seen.ticks[0].write(right);
-      for (uint32_t i = 0; i < MARKET_DATA_SIZE; i++) {
-        bool may_differ = is_bad && i >= from && i <= to;
-        expect(frame[reading.payload() + i] == right[i] || may_differ, "only the chosen bytes");
-      }
-    }
-    expect_equal(corrupt, result.counters[0].corrupted.get(), "as often as was counted");
-  }
-}
-
-// One kind more changes none of the others, nor another line.
-void independent(Chance&) {
-  auto fates = [](std::vector<LineConfig> lines, uint32_t line,
-                  std::function<bool(const Transmission&)> pick) {
-    Run result = run({stream_of(std::move(lines))}, 40'000);
-    std::map<uint64_t, bool> found;
-    for (const Seen& seen : result.seen) {
-      if (seen.transmission.line == line && !seen.transmission.copy)
-        found[seen.ticks[0].timestamp] = pick(seen.transmission);
-    }
-    return found;
-  };
-  auto same = [](const std::map<uint64_t, bool>& a, const std::map<uint64_t, bool>& b, const char* what) {
-    size_t compared = 0, set = 0;
-    for (auto [tick, value] : a) {
-      auto other = b.find(tick);
-      if (other == b.end()) continue;
-      expect(other->second == value, what);
-      compared++;
-      set += value;
-    }
-    expect(compared > 10'000 && set > 100, "something was compared");
-  };
-  auto lost = [](const Transmission& transmission) { return transmission.lost; };
-  auto corrupt = [](const Transmission& transmission) { return transmission.corrupt; };
-  Impairment loss{0.05, 0, 0, 1, 0, 0, 0, 0, 0};
-  Impairment spoilt{0, 0, 0, 1, 0, 0, 0.05, 0, 3};
-  Impairment all{0.05, 0.1, 0.1, 2, 1000, 1000, 0.05, 0, 3};
-  same(fates({line_to(1, loss)}, 0, lost), fates({line_to(1, all)}, 0, lost), "loss, with more");
-  same(fates({line_to(1, loss)}, 0, lost), fates({line_to(1, loss), line_to(2, all)}, 0, lost),
-       "another line");
-  auto spoilt_alone = fates({line_to(1, spoilt)}, 0, corrupt);
-  Run everything = run({stream_of({line_to(1, all)})}, 40'000);
-  std::map<uint64_t, bool> spoilt_too;
-  for (const Seen& seen : everything.seen) {
-    if (!seen.transmission.lost && !seen.transmission.copy)
-      spoilt_too[seen.ticks[0].timestamp] = seen.transmission.corrupt;
-  }
-  same(spoilt_too, spoilt_alone, "corruption, with more");
-  auto a = fates({line_to(1, loss), line_to(2, loss)}, 0, lost);
-  auto b = fates({line_to(1, loss), line_to(2, loss)}, 1, lost);
-  size_t both = 0, one = 0;
-  for (auto [tick, value] : a) {
-    both += value && b[tick];
-    one += value;
-  }
-  expect_ratio(both, one, 0.05, "the lines lose by chances of their own");
 }
 
 // Exactly one transmission of each datagram counts: the first that the device gets unharmed, or one that says
@@ -484,11 +242,6 @@ const Tests TESTS{
     {"feed: moved, with all that is on its way", moved},
     {"feed: packing, tick by tick", packing},
     {"feed: sizes in turn", sizes},
-    {"feed: impairment by its ratios", ratios},
-    {"feed: reordered by exactly so many, copies right behind", order},
-    {"feed: delay, jitter and skew keep the order", delay},
-    {"feed: what is corrupted has a wrong checksum", corruption},
-    {"feed: each kind and each line has chances of its own", independent},
     {"feed: what counts, and what is withheld", truth},
     {"feed: the same again", again},
     {"feed: memory is bounded", bounded},
