@@ -207,17 +207,20 @@ class Lockstep {
     auto multiply = [&](const Vec& into, const Vec& from, uint32_t k) {
       lanes_.calculate(ValueKind::multiply, into, from, lanes_.constant_memory(k));
     };
-    multiply(mixed, first, SymbolSet::MIX_FIRST);
-    lanes_.calculate(ValueKind::add, rest, last, lanes_.constant_memory(set.salt()));
-    multiply(rest, rest, SymbolSet::MIX_LAST);
-    lanes_.calculate(ValueKind::bit_xor, mixed, mixed, rest);
-    lanes_.shift_right(rest, mixed, SymbolSet::FOLD_BITS);
-    lanes_.calculate(ValueKind::bit_xor, mixed, mixed, rest);
+    auto fold = [&] {
+      lanes_.shift_right(rest, mixed, SymbolSet::FOLD_BITS);
+      lanes_.calculate(ValueKind::bit_xor, mixed, mixed, rest);
+    };
+    multiply(mixed, first, set.mix_first());
+    fold();
+    lanes_.calculate(ValueKind::add, mixed, mixed, last);
+    multiply(mixed, mixed, SymbolSet::MIX_LAST);
+    fold();
     multiply(mixed, mixed, SymbolSet::MIX_ALL);
     lanes_.shift_right(index, mixed, set.bucket_shift());
     Vec seed = lanes_.look_up(set.seeds(), index, 2, 0);
     lanes_.calculate(ValueKind::bit_xor, mixed, mixed, seed);
-    multiply(mixed, mixed, SymbolSet::MIX_FIRST);
+    multiply(mixed, mixed, SymbolSet::MIX_SLOT);
     lanes_.shift_right(index, mixed, set.slot_shift());
     Gp found = lanes_.compare(TestKind::equal, lanes_.look_up(set.keys(), index, 3, 0), first);
     cc.and_(found, lanes_.compare(TestKind::equal, lanes_.look_up(set.keys(), index, 3, 4), last));

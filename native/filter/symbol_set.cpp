@@ -8,9 +8,9 @@
 namespace carom {
 namespace {
 
-constexpr uint32_t SALTS_MAX = 1000;
+constexpr uint32_t MIXES_MAX = 1000;
 constexpr uint32_t SEEDS_MAX = 1 << 16;
-constexpr uint32_t SALT_STEP = 0x9e3779b9;
+constexpr uint32_t MIX_STEP = 0x3c6ef372;  // even
 
 }  // namespace
 
@@ -24,7 +24,7 @@ SymbolSet::SymbolSet(std::span<const SymbolWords> symbols) : size_(static_cast<u
   uint32_t buckets = std::max(2u, std::bit_ceil(size_) / 2);
   slot_shift_ = 32 - static_cast<uint32_t>(std::countr_zero(slots));
   bucket_shift_ = 32 - static_cast<uint32_t>(std::countr_zero(buckets));
-  for (uint32_t i = 0; i < SALTS_MAX; i++, salt_ += SALT_STEP) {
+  for (uint32_t i = 0; i < MIXES_MAX; i++, mix_first_ += MIX_STEP) {
     // An empty slot holds the first symbol, which is looked for in its own slot only.
     keys_.assign(slots, symbols[0]);
     seeds_.assign(buckets, 0);
@@ -33,7 +33,7 @@ SymbolSet::SymbolSet(std::span<const SymbolWords> symbols) : size_(static_cast<u
   throw Error(ErrorCode::internal, "make a set of symbols", "no perfect hash was found for it");
 }
 
-// Hash and displace, the fullest bucket first. False when the salt is no good.
+// Hash and displace, the fullest bucket first. False when the symbols are not mixed well.
 bool SymbolSet::build(std::span<const SymbolWords> symbols) {
   std::vector<std::vector<uint32_t>> buckets(seeds_.size());
   for (uint32_t i = 0; i < symbols.size(); i++) {

@@ -1,4 +1,5 @@
 // The language of filters beyond libpcap's: terms about market data, and what is refused, with its place.
+#include <algorithm>
 #include <fstream>
 #include <functional>
 
@@ -137,6 +138,24 @@ void sets(Chance& chance) {
   }
 }
 
+// Names that differ in few bits, and as many as a set takes.
+void alike(Chance&) {
+  for (const char* begin : {"", "S", "AB", "SYM"}) {
+    std::vector<SymbolWords> words;
+    for (uint32_t i = 0; i < SYMBOL_SET_MAX; i++) {
+      char name[9]{};
+      snprintf(name, sizeof name, "%s%05u", begin, i);
+      uint64_t word = __builtin_bswap64(symbol_word(name));
+      words.push_back({static_cast<uint32_t>(word >> 32), static_cast<uint32_t>(word)});
+    }
+    const SymbolSet set(words);
+    expect(std::all_of(words.begin(), words.end(),
+                       [&](const SymbolWords& one) { return set.contains(one.first, one.last); }),
+           "all are in it");
+    expect(!set.contains(words[1].first, words[1].last ^ 0x80), "another one is not");
+  }
+}
+
 void refuse(const std::string& expression, const std::string& what, size_t at) {
   try {
     compile_filter(expression);
@@ -251,6 +270,7 @@ void engines(Chance&) {
 const Tests TESTS{
     {"filter: terms about market data", terms},
     {"filter: sets of symbols", sets},
+    {"filter: sets of symbols that are much alike", alike},
     {"filter: what is wrong is refused, with its place", bad},
     {"filter: an expression that never or always matches says so", constant},
     {"filter: hostile programs are refused", hostile},
