@@ -26,7 +26,6 @@ const packets = optionGroup("Which packets");
 const files = optionGroup("Files");
 const how = optionGroup("How");
 const SNAP_MAX = 262_144; // more than any frame has, and what other tools take for all of it
-const FILTER_MAX = 4096;
 const PROGRESS_MS = 1000;
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 const BUFFER = { least: 2 ** 20, most: 2 ** 34 } as const;
@@ -39,11 +38,7 @@ const options = {
   files: files(integer(1, 1e6), "keep so many files, the newest; with one of the next two", "number"),
   fileSize: files(byteSize(1000, 1e15), "begin another file when one is this large", "bytes"),
   fileTime: files(duration(1e9), "begin another file when one is this old", "time"),
-  filter: packets(
-    packetFilter(FILTER_MAX),
-    "only those of this filter, as tcpdump has them (pcap-filter)",
-    "expr",
-  ),
+  filter: packets(packetFilter(), "only those of this filter, as tcpdump has them (pcap-filter)", "expr"),
   direction: packets(choice("both", "in", "out"), "both, in or out", "which", "both"),
   promiscuous: packets(flag(), "take frames for other hosts, too", "", "true"),
   snapLength: packets(integer(1, SNAP_MAX), "keep so many bytes of each", "bytes", String(SNAP_MAX)),

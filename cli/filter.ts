@@ -2,7 +2,7 @@
 
 import pc from "picocolors";
 import { optionGroup } from "../config/option.js";
-import { choice, filePath, flag, integer } from "../config/values.js";
+import { choice, FILTER_MAX, filePath, flag, integer } from "../config/values.js";
 import { CaromError } from "../native/error.js";
 import {
   explainFilter,
@@ -16,7 +16,7 @@ import { formatTable } from "./table.js";
 const filter = optionGroup("Filter");
 const output = optionGroup("Output");
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-const EXPRESSION_MAX = 1_000_000; // characters: sets of symbols are long
+
 const ENGINES = ["auto", "interpret", "jit", "simd", "simd-avx2", "simd-avx512", "simd-head"] as const;
 
 const options = {
@@ -52,7 +52,7 @@ export const command = defineCommand({
   ],
   async run(values, context) {
     const [expression = "", path] = context.args;
-    if (expression.length > EXPRESSION_MAX || expression.includes("\0")) {
+    if (expression.length > FILTER_MAX || expression.includes("\0")) {
       throw new CaromError("usage", "read the filter", "it is too long, or holds a NUL character");
     }
     if (path === undefined && !values.explain) {

@@ -24,17 +24,12 @@ const frames = optionGroup("Which frames");
 const listing = optionGroup("Frame by frame");
 const comparing = optionGroup("Two captures");
 
-const FILTER_MAX = 4096; // characters
 const LONGEST_NS = 9e18; // what a capture's times can be apart by
 const BATCH = 512; // frames that are listed at a time
 const IGNORED = ["mac", "vlan", "ttl", "dscp", "checksum", "ip", "port", "timestamp", "padding"] as const;
 
 const options = {
-  filter: frames(
-    packetFilter(FILTER_MAX),
-    "only those of this filter, as tcpdump has them (pcap-filter)",
-    "expr",
-  ),
+  filter: frames(packetFilter(), "only those of this filter, as tcpdump has them (pcap-filter)", "expr"),
   from: frames(duration(0, LONGEST_NS), "from so long after the first frame on", "time"),
   to: frames(duration(0, LONGEST_NS), "up to so long after the first frame", "time"),
   tickPort: frames(integer(1, 65_535), "UDP port of ticks", "port", "8080"),

@@ -258,10 +258,12 @@ export function filePath() {
   return fromText("a file name", (text) => (text.length > 0 && !text.includes("\0") ? text : undefined));
 }
 
-/** A filter of libpcap's language; whether it is one, libpcap says. */
-export function packetFilter(max: number) {
-  return fromText(`a filter of 1 to ${max} characters, as in pcap-filter(7)`, (text) =>
-    text.length > 0 && text.length <= max && !text.includes("\0") ? text : undefined,
+export const FILTER_MAX = 1_000_000; // characters: more than the 65,536 symbols that a set may have
+
+/** A filter of libpcap's language and carom's; whether it is one, is seen when it is compiled. */
+export function packetFilter() {
+  return fromText(`a filter of 1 to ${FILTER_MAX} characters, as in pcap-filter(7)`, (text) =>
+    text.length > 0 && text.length <= FILTER_MAX && !text.includes("\0") ? text : undefined,
   );
 }
 

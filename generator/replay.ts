@@ -20,7 +20,6 @@ const when = optionGroup("When");
 const what = optionGroup("What is sent");
 const change = optionGroup("What is changed");
 
-const FILTER_MAX = 4096;
 const FILES_MAX = 64;
 const GAP_MAX_NS = 24 * 3600e9;
 const LONGEST_GAP_NS = 60e9; // that nobody has to ask for
@@ -60,7 +59,7 @@ export const replayOptions = {
     "time",
   ),
   to: what(moment(), "leave out this and what is after it", "time"),
-  filter: what(packetFilter(FILTER_MAX), "only frames that it takes, as in pcap-filter(7)", "expression"),
+  filter: what(packetFilter(), "only frames that it takes, as in pcap-filter(7)", "expression"),
   oversize: what(
     choice("refuse", "cut", "skip"),
     "frames larger than the link carries: the replay ends, or they are cut off, or left out",

@@ -7,10 +7,11 @@ import { chmodSync, mkdirSync, readdirSync, statSync, unlinkSync } from "node:fs
 import { createConnection, createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
 import { z } from "zod";
+import { FILTER_MAX } from "../config/values.js";
 import { asCaromError, CaromError } from "../native/error.js";
 
 const DIRECTORY = "/run/carom/responders";
-const MAX_LINE = 64 * 1024; // bytes; a longer request ends the connection
+const MAX_LINE = 2 * FILTER_MAX; // characters; a longer request ends the connection
 const ANSWER_MS = 2000;
 const STARTING_MS = 5000; // a younger socket may be that of a responder which is about to listen
 

@@ -4,12 +4,12 @@
  */
 
 import { z } from "zod";
+import { FILTER_MAX } from "../config/values.js";
 import { CaromError } from "../native/error.js";
 import type { Responder, TraceRecord } from "../native/index.js";
 
 export const TRACE_EXPIRY_MS = 2000; // a client that has not asked for so long is gone
 export const TRACE_RATE_MAX = 1_000_000; // packets a second
-export const TRACE_FILTER_MAX = 4096; // characters
 const KEPT = 8192; // records
 const ANSWER_RECORDS = 1000; // in one answer at the most: some 600 KB
 const RING_HALF = 2048; // records: half of what a thread's ring holds
@@ -17,7 +17,7 @@ const DRAIN_MS = { least: 10, most: 500 };
 
 const query = z.strictObject({
   client: z.string().regex(/^[\w-]{1,64}$/),
-  filter: z.string().max(TRACE_FILTER_MAX).default(""),
+  filter: z.string().max(FILTER_MAX).default(""),
   rate: z
     .string()
     .regex(/^[1-9]\d{0,6}$/)
