@@ -66,7 +66,7 @@ double round_ns(RespondLoop<MemoryIo, STRATEGY_threshold>& loop, MemoryIo& io,
   for (uint32_t done = 0; done < TICKS_A_ROUND; done += BATCH) {
     for (uint32_t i = 0; i < BATCH; i++) {
       std::vector<uint8_t>& frame = frames[(done + i) % DISTINCT];
-      loop.rx()[i] = {frame.data(), static_cast<uint32_t>(frame.size()), -1, false, 0};
+      loop.rx()[i] = {frame.data(), static_cast<uint32_t>(frame.size()), false, 0};
     }
     loop.process(BATCH, begin_ns);
     io.clear_sent();

@@ -20,14 +20,14 @@
         },
         {
           "action_name": "redirect",
-          "inputs": ["bpf/redirect.bpf.c", "bpf/arrival.h", "bpf/arrival_state.h", "bpf/trail_state.h", "bpf/match.h", "bpf/compile.js", "wire.gen.h"],
+          "inputs": ["bpf/redirect.bpf.c", "bpf/stages.h", "bpf/wanted.h", "bpf/arrival.h", "bpf/arrival_state.h", "bpf/trail_state.h", "bpf/match.h", "bpf/compile.js", "wire.gen.h"],
           "outputs": ["<(SHARED_INTERMEDIATE_DIR)/redirect.bpf.h"],
           "action": ["node", "bpf/compile.js", "bpf/redirect.bpf.c", "<(SHARED_INTERMEDIATE_DIR)/redirect.bpf.h"],
           "message": "Compiling the eBPF program redirect"
         },
         {
           "action_name": "respond",
-          "inputs": ["bpf/respond.bpf.c", "bpf/arrival.h", "bpf/arrival_state.h", "bpf/trail_state.h", "bpf/link_rules.h", "bpf/match.h", "bpf/packet.h", "bpf/respond.h", "bpf/compile.js", "wire.gen.h",
+          "inputs": ["bpf/respond.bpf.c", "bpf/stages.h", "bpf/wanted.h", "bpf/arrival.h", "bpf/arrival_state.h", "bpf/trail_state.h", "bpf/link_rules.h", "bpf/match.h", "bpf/packet.h", "bpf/respond.h", "bpf/compile.js", "wire.gen.h",
                      "order/answer_limit.h", "<!@(ls strategy/*.h)"],
           "outputs": ["<(SHARED_INTERMEDIATE_DIR)/respond.bpf.h"],
           "action": ["node", "bpf/compile.js", "bpf/respond.bpf.c", "<(SHARED_INTERMEDIATE_DIR)/respond.bpf.h"],
@@ -50,9 +50,9 @@
         "addon/addon.cpp", "addon/arrivals.cpp", "addon/capture.cpp", "addon/filter_capture.cpp", "addon/frame_socket.cpp", "addon/inspect.cpp", "addon/read.cpp", "addon/read_generator.cpp", "addon/replay.cpp", "addon/roles.cpp", "addon/write.cpp",
         "capture/bursts.cpp", "capture/bytes.cpp", "capture/compare.cpp", "capture/edit.cpp", "capture/ethernet.cpp", "capture/file.cpp", "capture/fingerprint.cpp", "capture/inspect.cpp", "capture/pcapng.cpp", "capture/player.cpp", "capture/reader.cpp", "capture/ring.cpp", "capture/trading.cpp", "capture/writer.cpp",
         "core/clock.cpp", "core/stall.cpp", "core/thread.cpp",
-        "filter/asmjit_stderr.cpp", "filter/expression.cpp", "filter/filter.cpp", "filter/graph_builder.cpp", "filter/graph_text.cpp", "filter/head.cpp", "filter/interpret.cpp", "filter/jit.cpp", "filter/language.cpp", "filter/machine_code.cpp", "filter/market_terms.cpp", "filter/packet_filter.cpp", "filter/program.cpp", "filter/simd.cpp", "filter/simplify.cpp", "filter/symbol_set.cpp",
+        "filter/asmjit_stderr.cpp", "filter/ebpf.cpp", "filter/expression.cpp", "filter/filter.cpp", "filter/graph_builder.cpp", "filter/graph_text.cpp", "filter/head.cpp", "filter/interpret.cpp", "filter/jit.cpp", "filter/language.cpp", "filter/machine_code.cpp", "filter/market_terms.cpp", "filter/packet_filter.cpp", "filter/program.cpp", "filter/simd.cpp", "filter/simplify.cpp", "filter/symbol_set.cpp",
         "generate/arrival.cpp", "generate/feed.cpp", "generate/ledger.cpp", "generate/replay.cpp",
-        "io/af_packet.cpp", "io/af_xdp.cpp", "io/arrivals.cpp", "io/driver_counters.cpp", "io/netdev.cpp", "io/packet_tap.cpp", "io/socket.cpp", "io/timestamping.cpp", "io/udp.cpp", "io/xdp.cpp", "io/xdp_holder.cpp", "io/xdp_live.cpp", "io/xdp_pass.cpp", "io/xdp_program.cpp",
+        "io/af_packet.cpp", "io/af_xdp.cpp", "io/arrivals.cpp", "io/driver_counters.cpp", "io/netdev.cpp", "io/packet_tap.cpp", "io/socket.cpp", "io/timestamping.cpp", "io/udp.cpp", "io/xdp.cpp", "io/xdp_filter.cpp", "io/xdp_holder.cpp", "io/xdp_live.cpp", "io/xdp_pass.cpp", "io/xdp_program.cpp",
         "loop/backends.cpp", "loop/capture.cpp", "loop/filter_capture.cpp", "loop/generate_live.cpp", "loop/respond.cpp", "loop/role.cpp", "loop/run_capture.cpp"
       ],
       "cflags_cc": ["-isystem", "<!(node -p \"require('path').resolve(require('node-addon-api').include_dir)\")"],

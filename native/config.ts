@@ -91,6 +91,7 @@ export interface CaptureConfig {
 
 export interface ResponderConfig {
   readonly io: IoConfig;
+  readonly filter: string; // which frames for its port it takes, of libpcap's language and carom's; "" for all
   readonly strategy: StrategyConfig;
   readonly answerLimit: number; // answers a second for each source, 0 for no limit
   readonly responseAddress: string; // "" answers the tick's sender

@@ -11,6 +11,7 @@ import {
   ipAddress,
   macAddress,
   multicastGroups,
+  packetFilter,
   queues,
 } from "../config/values.js";
 import { CaromError } from "../native/error.js";
@@ -45,6 +46,11 @@ export const responderOptions = {
     integer(0, 1e9),
     "answers a second for each source, on an open network; no limit without it, and with 0",
     "orders/s",
+  ),
+  filter: where(
+    packetFilter(),
+    "take only these frames for the port: pcap-filter(7), symbol, price and quantity; dropped as early as can be",
+    "expr",
   ),
   ...strategyOptions,
   ...perThread,
@@ -117,6 +123,7 @@ export function responderConfig(
       rxStamps: false,
       txStamps: false,
     }),
+    filter: values.filter ?? "",
     strategy: strategyConfig(values),
     answerLimit: values.answerLimit ?? 0,
     breakdownEvery: 0,

@@ -185,6 +185,7 @@ export class RunningResponder {
         quiet: n("quiet_ticks"),
         disabled: n("disabled"),
         passed_on: n("passed_on"),
+        filtered: n("filtered"),
       },
       errors: Object.fromEntries(
         this.reasons.filter((reason) => n(reason) > 0).map((reason) => [reason, n(reason)]),

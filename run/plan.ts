@@ -312,6 +312,7 @@ function responderPlan(
     responseIp: undefined,
     responseMac: undefined,
     answerLimit: undefined,
+    filter: undefined,
   };
   return { ...responderConfig(link, own, cores.responder), breakdownEvery };
 }

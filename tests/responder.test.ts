@@ -14,7 +14,7 @@ import {
 } from "../native/index.js";
 import { responderConfig, responderOptions } from "../responder/config.js";
 import { multicastMac } from "../wire/address.js";
-import { decodeOrder, encodeTick } from "../wire/codec.js";
+import { decodeOrder, decodeTick, encodeTick } from "../wire/codec.js";
 import { decodeFrame } from "../wire/decode.js";
 import { buildFrame, type FrameFields } from "../wire/frame.js";
 
@@ -251,6 +251,50 @@ for (const [settings, way, hasRoom] of STREAMS) {
     }
   });
 }
+
+/** A filter, what it wants of a tick, and whether a socket can have it. */
+const FILTERS: readonly (readonly [expression: string, way: Way, wants: RegExp, ofSockets: boolean])[] = [
+  ["udp and symbol in (AAPL, META) and not price >= 95.00", "IPv4", /AAPL 9[0-4]|META 9[0-4]/, false],
+  ["ip6[48:4] = 0x4d534654", "IPv6", /MSFT/, true],
+  ["vlan 7 and symbol != NVDA", "VLAN", /AAPL|MSFT|GOOG|AMZN|META/, false],
+];
+
+for (const [filter, way, wants, ofSockets] of FILTERS) {
+  test(`over ${way}, every backend takes what the filter wants: ${filter}`, async () => {
+    const next = numbers(5);
+    const symbols = ["AAPL", "MSFT", "GOOG", "AMZN", "NVDA", "META"];
+    const ticks = Array.from({ length: FRAMES }, (_, index) => anyTick(next, symbols, index));
+    const wanted = ticks
+      .map((tick) => decodeTick(tick))
+      .filter(({ symbol, price }) => wants.test(`${symbol} ${price}`));
+    assert.ok(wanted.length > FRAMES / 20 && wanted.length < FRAMES, `${wanted.length} are wanted`);
+    const stream: Stream = { frames: (lab) => plainStream(lab, way, 5), ticks: wanted.length };
+    const settings = { strategy: "echo", filter, ...(way === "VLAN" && { vlan: "7" }) };
+    for (const backend of BACKENDS) {
+      if (backend === "udp" && way === "VLAN") continue; // tags are the kernel's
+      const { answers, counters } = await play(backend, settings, stream);
+      const answered = answers.map(({ order }) => (JSON.parse(order) as { clOrdId: string }).clOrdId);
+      const must = wanted.map(({ timestamp }) => timestamp.toString(16).padStart(16, "0"));
+      assert.equal(answered, must, backend);
+      assert.is(counters.frames, wanted.length, `${backend}: frames`);
+      const uncounted = backend === "af_packet" && ofSockets; // by the kernel
+      assert.is(counters.filtered, uncounted ? 0 : FRAMES - wanted.length, `${backend}: filtered`);
+    }
+  });
+}
+
+test("a filter in the driver leaves what is not for the port to the kernel", async () => {
+  const mixed: Stream = { frames: (lab) => mixedStream(lab, 7) };
+  for (const backend of ["af_xdp", "xdp"]) {
+    const without = await play(backend, THRESHOLD, mixed);
+    const { answers, counters } = await play(backend, { ...THRESHOLD, filter: "symbol AAPL" }, mixed);
+    const ofApple = (all: readonly Answer[]) => all.filter(({ order }) => order.includes('"AAPL"')).length;
+    assert.ok(ofApple(answers) > 10 && ofApple(answers) <= ofApple(without.answers), backend); // some are packed
+    assert.ok(answers.length < without.answers.length, `${backend}: ${answers.length} orders`);
+    assert.is(counters.passed_on, without.counters.passed_on, `${backend}: passed on`);
+    assert.is(counters.frames! + counters.filtered!, without.counters.frames, `${backend}: all are counted`);
+  }
+});
 
 for (const strategy of STATEFUL) {
   test(`${strategy} in the kernel: what it can't decide is counted, and changes nothing`, async () => {

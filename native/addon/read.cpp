@@ -3,6 +3,7 @@
 #include <bit>
 
 #include "addon/convert.h"
+#include "filter/packet_filter.h"
 
 namespace carom {
 namespace {
@@ -117,6 +118,8 @@ std::unique_ptr<const TraceRequest> read_trace_request(const Napi::Object& objec
 ResponderConfig read_responder(const Napi::Object& object) {
   ResponderConfig config{};
   config.io = read_io(nested(object, "io"));
+  if (std::string filter = text(object, "filter"); !filter.empty())
+    config.io.filter = open_filter(filter, {"auto", IO_FRAMES});
   config.strategy = read_strategy(nested(object, "strategy"));
   config.limit = read_limit(object);
   config.breakdown_every = read_breakdown(object);

@@ -25,6 +25,7 @@ void put_io(Napi::Object& object, const Role& role) {
   put(object, "fill_ring_empty", role.io_counters.fill_ring_empty);
   put(object, "tx_invalid", role.io_counters.tx_invalid);
   put(object, "rx_ring_drops", role.io_counters.rx_ring_drops);
+  put(object, "filtered", role.io_counters.filtered);
   put(object, "passed_on", role.io_counters.passed_on);
   put(object, "unserved_queue", role.io_counters.unserved_queue);
   put(object, "xdp_tx_errors", role.io_counters.xdp_tx_errors);

@@ -1,9 +1,11 @@
 // Takes the UDP datagrams for one port to the AF_XDP socket of the queue they came in on; everything else
-// (ARP, IGMP, ssh) goes on to the kernel. Where it is asked to, it leaves the time in front of the frame.
+// (ARP, IGMP, ssh) goes on to the kernel. Where it is asked to, it leaves the time in front of the frame, and
+// drops what the user's filter does not want.
 #include <linux/bpf.h>
 
 #include "arrival.h"
 #include "match.h"
+#include "wanted.h"
 
 // Set before the program is loaded.
 const volatile __be16 port = 0;  // network order
@@ -30,16 +32,7 @@ struct {
   __type(value, struct counts);
 } owns SEC(".maps");
 
-SEC("xdp")
-int redirect(struct xdp_md* context) {
-  stamp_arrival(context);
-  __u32 zero = 0;
-  struct counts* own = bpf_map_lookup_elem(&owns, &zero);
-  if (!own) return XDP_PASS;
-  if (!is_for_port((void*)(long)context->data, (void*)(long)context->data_end, port)) {
-    own->passed_on++;
-    return XDP_PASS;
-  }
+static __always_inline int hand_up(struct xdp_md* context, struct counts* own) {
   if (stamp) {
     __u64 now = bpf_ktime_get_tai_ns();
     if (bpf_xdp_adjust_meta(context, -(int)sizeof(now)) == 0) {
@@ -50,6 +43,26 @@ int redirect(struct xdp_md* context) {
   int handed = bpf_redirect_map(&sockets, context->rx_queue_index, XDP_PASS);
   if (handed != XDP_REDIRECT) own->unserved++;
   return handed;
+}
+
+SEC("xdp")
+int redirect(struct xdp_md* context) {
+  stamp_arrival(context);
+  __u32 zero = 0;
+  struct counts* own = bpf_map_lookup_elem(&owns, &zero);
+  if (!own) return XDP_PASS;
+  if (!is_for_port((void*)(long)context->data, (void*)(long)context->data_end, port)) {
+    own->passed_on++;
+    return XDP_PASS;
+  }
+  return filtering ? ask_filter(context) : hand_up(context, own);
+}
+
+SEC("xdp")
+int wanted(struct xdp_md* context) {
+  __u32 zero = 0;
+  struct counts* own = bpf_map_lookup_elem(&owns, &zero);
+  return own ? hand_up(context, own) : XDP_PASS;
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -8,6 +8,7 @@
 #include "arrival.h"
 #include "packet.h"
 #include "respond.h"
+#include "wanted.h"
 
 enum {
   HAND_UP = -1,
@@ -292,13 +293,15 @@ static __always_inline int dispatch(struct xdp_md* context, const struct respond
   return vlan->ethertype == bpf_htons(ETH_P_IPV6) ? answer(context, s, own, 18, 1) : HAND_UP;
 }
 
-SEC("xdp")
-int respond(struct xdp_md* context) {
-  stamp_arrival(context);
+static __always_inline const struct respond_settings* settings_in_force(void) {
+  return &shared.settings[*(volatile __u32*)&shared.in_force % RESPOND_SLOTS];
+}
+
+static __always_inline int take(struct xdp_md* context) {
   __u32 zero = 0;
   struct respond_own* own = bpf_map_lookup_elem(&owns, &zero);
   if (!own) return XDP_PASS;
-  const struct respond_settings* s = &shared.settings[*(volatile __u32*)&shared.in_force % RESPOND_SLOTS];
+  const struct respond_settings* s = settings_in_force();
   if (s->enabled) {
     int verdict = dispatch(context, s, own);
     if (verdict != HAND_UP) return verdict;
@@ -322,5 +325,19 @@ int respond(struct xdp_md* context) {
   }
   return XDP_DROP;
 }
+
+SEC("xdp")
+int respond(struct xdp_md* context) {
+  stamp_arrival(context);
+  if (filtering) {
+    void* data = (void*)(long)context->data;
+    __be16 port = settings_in_force()->link.local_port;
+    if (port != 0 && is_for_port(data, (void*)(long)context->data_end, port)) return ask_filter(context);
+  }
+  return take(context);
+}
+
+SEC("xdp")
+int wanted(struct xdp_md* context) { return take(context); }
 
 char LICENSE[] SEC("license") = "GPL";

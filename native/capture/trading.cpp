@@ -6,11 +6,11 @@ namespace carom {
 
 void Trading::add(const uint8_t* frame, uint32_t captured, uint64_t time_ns) {
   Datagram datagram{};
-  ParseResult result = parse_frame(frame, captured, {ANY_VLAN, true, -1}, datagram);
+  ParseResult result = parse_frame(frame, captured, {ANY_VLAN, true}, datagram);
   if (result == ParseResult::unfinished_checksum) {
     // The frame is from before its NIC: it goes out with a right one.
     counters_.unfinished++;
-    result = parse_frame(frame, captured, {ANY_VLAN, false, -1}, datagram);
+    result = parse_frame(frame, captured, {ANY_VLAN, false}, datagram);
   }
   if (result != ParseResult::ok) {
     counters_.refused[static_cast<size_t>(result)]++;

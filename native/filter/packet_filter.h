@@ -12,6 +12,12 @@ struct bpf_insn;
 
 namespace carom {
 
+// Throws Error (usage) for what is wrong in an expression, and for one that can never match.
+std::unique_ptr<const Filter> open_filter(const std::string& expression, const Filter::Options& options);
+
+// A filter as classic BPF, for a socket; empty when it is more than the kernel takes.
+std::vector<bpf_insn> socket_code(const Filter& filter);
+
 class PacketFilter {
  public:
   // An expression of libpcap's language ("src host 198.18.0.1 and udp"); "" takes every frame. Throws Error
@@ -23,8 +29,8 @@ class PacketFilter {
     return !filter_ || run(frame, captured, length);
   }
 
-  // The program, for a kernel to run; empty when it takes every frame, or is more than a kernel takes.
-  std::vector<bpf_insn> for_kernel() const;
+  // What there is of it without an expression: null.
+  const Filter* filter() const noexcept { return filter_.get(); }
 
  private:
   bool run(const uint8_t* frame, uint32_t captured, uint32_t length) const noexcept;

@@ -74,7 +74,6 @@ constexpr int32_t ANY_VLAN = -2;
 struct ParseOptions {
   int32_t vlan;           // the identifier every frame must carry, -1 for none; or ANY_VLAN
   bool verify_checksums;  // false when the kernel has done it
-  int32_t stripped_vlan;  // a tag the kernel took out of the frame, -1 for none
 };
 
 inline uint64_t pseudo_header_sum(const uint8_t* addresses, uint32_t size, uint32_t udp_length) noexcept {
@@ -164,9 +163,8 @@ inline ParseResult parse_frame(const uint8_t* frame, uint32_t length, const Pars
   if (length < ETHERNET_SIZE) return ParseResult::truncated;
   uint16_t ethertype = load_be16(frame + 12);
   uint32_t offset = ETHERNET_SIZE;
-  int32_t vlan = options.stripped_vlan;
+  int32_t vlan = -1;
   if (ethertype == ETHERTYPE_VLAN) [[unlikely]] {
-    if (vlan >= 0) return ParseResult::wrong_ethertype;
     if (length < ETHERNET_SIZE + VLAN_SIZE) return ParseResult::truncated;
     vlan = load_be16(frame + 14) & 0x0fff;
     ethertype = load_be16(frame + 16);

@@ -5,6 +5,9 @@
 #include <linux/if_packet.h>
 #include <linux/net_tstamp.h>
 #include <sys/mman.h>
+#include <sys/types.h>
+// Needs the types above.
+#include <pcap/pcap.h>
 
 #include <atomic>
 #include <bit>
@@ -12,11 +15,14 @@
 #include <ctime>
 
 #include "core/error.h"
+#include "filter/packet_filter.h"
 
 namespace carom {
 namespace {
 
-constexpr int KICK_TRIES = 16;  // the frames stay in the ring, and the next call takes them along
+constexpr uint32_t TAG_BYTES = 4;
+constexpr uint32_t ADDRESSES_BYTES = 12;  // of an Ethernet header, in front of the tag
+constexpr int KICK_TRIES = 16;            // the frames stay in the ring, and the next call takes them along
 
 // Where the bytes of a frame begin in a slot of the TX ring.
 constexpr uint32_t TX_DATA_OFFSET = TPACKET_ALIGN(sizeof(tpacket2_hdr));
@@ -31,19 +37,35 @@ void store_status(uint8_t* slot, uint32_t status) noexcept {
   __atomic_store_n(&header->tp_status, status, __ATOMIC_RELEASE);
 }
 
-// UDP datagrams to one port, over IPv4 or IPv6; everything else never reaches the ring.
-void attach_port_filter(int fd, uint16_t port, const std::string& operation) {
-  sock_filter code[] = {
+// UDP datagrams to one port, over IPv4 or IPv6, that the expression's code wants; everything else never
+// reaches the ring.
+void attach_filter(int fd, uint16_t port, std::span<const bpf_insn> expression,
+                   const std::string& operation) {
+  std::vector<sock_filter> code = {
       BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 12),  BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ETH_P_IP, 0, 5),
       BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 23),  BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_UDP, 0, 9),
       BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, 14), BPF_STMT(BPF_LD | BPF_H | BPF_IND, 16),
       BPF_JUMP(BPF_JMP | BPF_JA, 4, 0, 0),     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ETH_P_IPV6, 0, 5),
       BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 20),  BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, IPPROTO_UDP, 0, 3),
       BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 56),  BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, port, 0, 1),
-      BPF_STMT(BPF_RET | BPF_K, 0xffff),       BPF_STMT(BPF_RET | BPF_K, 0),
+      BPF_STMT(BPF_JMP | BPF_JA, 1),           BPF_STMT(BPF_RET | BPF_K, 0),
   };
-  sock_fprog program{sizeof code / sizeof *code, code};
+  for (const bpf_insn& from : expression) {
+    code.push_back({static_cast<uint16_t>(from.code), static_cast<uint8_t>(from.jt),
+                    static_cast<uint8_t>(from.jf), from.k});
+  }
+  if (expression.empty()) code.push_back(BPF_STMT(BPF_RET | BPF_K, 0xffff));
+  sock_fprog program{static_cast<uint16_t>(code.size()), code.data()};
   set_option(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program, operation + " (SO_ATTACH_FILTER)");
+}
+
+// Puts the tag back that the kernel took out of a frame. There is room in front of it (PACKET_RESERVE).
+uint8_t* restore_tag(uint8_t* frame, const tpacket2_hdr* header) noexcept {
+  bool has_type = (header->tp_status & TP_STATUS_VLAN_TPID_VALID) != 0;
+  const uint16_t tag[2] = {htons(has_type ? header->tp_vlan_tpid : ETH_P_8021Q), htons(header->tp_vlan_tci)};
+  memmove(frame - TAG_BYTES, frame, ADDRESSES_BYTES);
+  memcpy(frame - TAG_BYTES + ADDRESSES_BYTES, tag, TAG_BYTES);
+  return frame - TAG_BYTES;
 }
 
 void set_ring(int fd, int which, uint32_t frame_size, uint32_t frames, const std::string& operation) {
@@ -88,8 +110,9 @@ AfPacketIo::AfPacketIo(const IoConfig& config, IoCounters& counters) : config_(c
     set_option(fd_.get(), SOL_SOCKET, SO_BUSY_POLL, static_cast<int>(config.busy_poll_us),
                operation("SO_BUSY_POLL"));
   }
-  attach_port_filter(fd_.get(), config.local_port, operation("set up"));
-  uint32_t header = TPACKET_ALIGN(TPACKET2_HDRLEN) + 16;
+  attach(operation("set up"));
+  set_option(fd_.get(), SOL_PACKET, PACKET_RESERVE, static_cast<int>(TAG_BYTES), operation("PACKET_RESERVE"));
+  uint32_t header = TPACKET_ALIGN(TPACKET2_HDRLEN) + 16 + TAG_BYTES;
   frame_size_ = std::bit_ceil(config.link.mtu + 22 + header);
   mask_ = config.ring_size - 1;
   set_ring(fd_.get(), PACKET_RX_RING, frame_size_, config.ring_size,
@@ -118,6 +141,20 @@ AfPacketIo::AfPacketIo(const IoConfig& config, IoCounters& counters) : config_(c
   notes_.push_back("TPACKET_V2 rings of " + std::to_string(config.ring_size) + " frames");
 }
 
+// The kernel's filter sees no tags: where frames have them, this thread decides.
+void AfPacketIo::attach(const std::string& operation) {
+  std::vector<bpf_insn> expression;
+  if (config_.filter) {
+    if (config_.vlan < 0) expression = socket_code(*config_.filter);
+    filters_ = !expression.empty();
+    notes_.push_back(filters_
+                         ? "the filter is attached to the socket, and the kernel does not count what it drops"
+                     : config_.vlan < 0 ? "the filter runs in this thread: it is more than a socket takes"
+                                        : "the filter runs in this thread: a socket's sees no VLAN tags");
+  }
+  attach_filter(fd_.get(), config_.local_port, expression, operation);
+}
+
 AfPacketIo::~AfPacketIo() {
   if (ring_ != nullptr) munmap(ring_, ring_bytes_);
 }
@@ -137,7 +174,10 @@ uint32_t AfPacketIo::rx_peek(std::span<Frame> frames) noexcept {
     bool ours = address->sll_pkttype != PACKET_OTHERHOST;
     if (!ours) ++counters_.rx_other_host;
     frame.length = ours ? header->tp_snaplen : 0;
-    frame.stripped_vlan = (status & TP_STATUS_VLAN_VALID) != 0 ? header->tp_vlan_tci & 0x0fff : -1;
+    if ((status & TP_STATUS_VLAN_VALID) != 0 && ours) {
+      frame.data = restore_tag(frame.data, header);
+      frame.length += TAG_BYTES;
+    }
     frame.checksums_verified = (status & (TP_STATUS_CSUM_VALID | TP_STATUS_CSUMNOTREADY)) != 0;
     bool stamped = config_.timestamps == Provenance::hardware ? (status & TP_STATUS_TS_RAW_HARDWARE) != 0
                                                               : (status & TP_STATUS_TS_SOFTWARE) != 0;
@@ -160,7 +200,7 @@ uint32_t AfPacketIo::tx_reserve(std::span<Frame> frames) noexcept {
     } else if (status != TP_STATUS_AVAILABLE) {
       break;
     }
-    frames[count] = {slot + TX_DATA_OFFSET, frame_size_ - TX_DATA_OFFSET, -1, false, 0};
+    frames[count] = {slot + TX_DATA_OFFSET, frame_size_ - TX_DATA_OFFSET, false, 0};
   }
   if (count < frames.size()) counters_.tx_full.add(frames.size() - count);
   return count;

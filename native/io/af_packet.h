@@ -26,10 +26,12 @@ class AfPacketIo {
   uint32_t tx_submit(std::span<const Frame> frames) noexcept;
   uint32_t tx_stamps(std::span<TxStamp> stamps) noexcept;
   void settle() noexcept;
+  bool filters() const noexcept { return filters_; }
   const std::vector<std::string>& notes() const { return notes_; }
   static int stamp_clock() noexcept;
 
  private:
+  void attach(const std::string& operation);
   uint8_t* rx_slot(uint32_t index) const noexcept { return rx_ring_ + size_t{index & mask_} * frame_size_; }
   uint8_t* tx_slot(uint32_t index) const noexcept { return tx_ring_ + size_t{index & mask_} * frame_size_; }
 
@@ -47,6 +49,7 @@ class AfPacketIo {
   uint32_t rx_tail_ = 0;  // the oldest that was not released
   uint32_t tx_head_ = 0;  // the next frame to write
   IoCounters& counters_;
+  bool filters_ = false;  // the kernel has the filter
   std::vector<std::string> notes_;
 };
 

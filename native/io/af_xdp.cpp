@@ -110,7 +110,7 @@ AfXdpIo::AfXdpIo(const IoConfig& config, IoCounters& counters, std::shared_ptr<X
 
 AfXdpIo::AfXdpIo(const IoConfig& config, IoCounters& counters, std::shared_ptr<XdpProgram> program,
                  const XdpObject& object, const XdpProgram::Prepare& prepare)
-    : config_(config), program_(std::move(program)), counters_(counters) {
+    : config_(config), program_(std::move(program)), owns_program_(!program_), counters_(counters) {
   const std::string operation = operation_text("af_xdp", config.link, "set up");
   int interface = interface_index("af_xdp", config.link);
   if (config.timestamps == Provenance::hardware && (config.rx_stamps || config.tx_stamps)) {
@@ -252,6 +252,10 @@ void AfXdpIo::bind_socket(int interface, const std::string& operation) {
   notes_.push_back(std::string(zero_copy ? "zero-copy" : "copy") + " mode, " + program_->mode() +
                    " XDP, queue " + std::to_string(config_.queue) + ", rings of " +
                    std::to_string(config_.ring_size) + " frames");
+  if (config_.filter) {
+    notes_.push_back(filters() ? "the filter is in the driver"
+                               : "the filter runs in this thread: " + program_->why_no_filter());
+  }
 }
 
 uint32_t AfXdpIo::rx_peek(std::span<Frame> frames) noexcept {
@@ -269,7 +273,7 @@ uint32_t AfXdpIo::rx_peek(std::span<Frame> frames) noexcept {
     uint8_t* data = umem_ + descriptor.addr;
     uint64_t stamp_ns = 0;
     if (config_.rx_stamps) memcpy(&stamp_ns, data - sizeof stamp_ns, sizeof stamp_ns);
-    frames[i] = {data, descriptor.len, -1, false, stamp_ns};
+    frames[i] = {data, descriptor.len, false, stamp_ns};
   }
   rx_.head += count;
   return count;
@@ -291,7 +295,7 @@ uint32_t AfXdpIo::tx_reserve(std::span<Frame> frames) noexcept {
   uint32_t count = std::min(static_cast<uint32_t>(tx_free_.size()), static_cast<uint32_t>(frames.size()));
   for (uint32_t i = 0; i < count; i++) {
     uint64_t address = tx_free_[tx_free_.size() - 1 - i] + metadata_size_;
-    frames[i] = {umem_ + address, chunk_size_ - metadata_size_, -1, false, 0};
+    frames[i] = {umem_ + address, chunk_size_ - metadata_size_, false, 0};
   }
   if (count < frames.size()) {
     counters_.tx_full.add(frames.size() - count);
@@ -371,6 +375,7 @@ void AfXdpIo::settle() noexcept {
     counters_.tx_invalid.set(statistics.tx_invalid_descs);
     counters_.fill_ring_empty.set(unfilled);
   }
+  if (owns_program_) counters_.filtered.set(program_->filtered());
   if (owns_redirect_) {
     std::array<uint64_t, 2> sums{};
     if (program_->sum_cpus("owns", sums)) {

@@ -48,6 +48,7 @@ class AfXdpIo {
   uint32_t tx_submit(std::span<const Frame> frames) noexcept;
   uint32_t tx_stamps(std::span<TxStamp> stamps) noexcept;
   void settle() noexcept;
+  bool filters() const noexcept { return program_->filters(); }
   const std::vector<std::string>& notes() const { return notes_; }
   static int stamp_clock() noexcept;
   int descriptor() const noexcept { return fd_.get(); }
@@ -82,6 +83,7 @@ class AfXdpIo {
   uint32_t tx_count_ = 0;        // frames submitted
   uint32_t tx_outstanding_ = 0;  // submitted, not completed
   bool busy_poll_ = false;
+  bool owns_program_;
   bool owns_redirect_ = false;  // the program is its own, and the one that only redirects
   IoCounters& counters_;
   std::vector<std::string> notes_;

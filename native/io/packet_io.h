@@ -3,12 +3,14 @@
 
 #include <concepts>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/counters.h"
+#include "filter/filter.h"
 
 namespace carom {
 
@@ -55,16 +57,20 @@ struct IoConfig {
   uint64_t stall_threshold_ns;
   bool stamps_arrivals;  // a responder with an XDP program has it stamp each tick (io/arrivals.h)
   bool stamps_any;       // or any frame, by what its sender says of it
+  std::shared_ptr<const Filter> filter;  // which frames for the port are wanted; null: all
 };
 
 // A borrowed view of a frame: valid until it is released (rx) or submitted (tx).
 struct Frame {
   uint8_t* data;
   uint32_t length;
-  int32_t stripped_vlan;    // a tag that the kernel took out, -1 for none
   bool checksums_verified;  // by the kernel or the NIC
   uint64_t stamp_ns;        // receive time by the stamp clock, 0 for none
 };
+
+// Batches of them, for the packet filter.
+constexpr FrameLayout IO_FRAMES{sizeof(Frame), offsetof(Frame, data), offsetof(Frame, length),
+                                offsetof(Frame, length)};
 
 // When a frame left. `index` counts the frames submitted on this backend, from 0.
 struct TxStamp {
@@ -78,6 +84,7 @@ struct IoCounters {
   Counter fill_ring_empty;  // af_xdp: frames for us that the kernel had no buffer for
   Counter tx_invalid;       // af_xdp: descriptors that the kernel refused
   Counter rx_ring_drops;    // frames for us that found no room in the ring (af_xdp: none of the above)
+  Counter filtered;         // frames for us that the filter did not want
   Counter passed_on;        // af_xdp, xdp: frames that are not for us and went on to the kernel
   Counter unserved_queue;  // af_xdp, xdp: frames for us on a queue that no thread serves; the kernel got them
   Counter xdp_tx_errors;   // xdp: answers that the driver threw away, by its own count
@@ -97,6 +104,7 @@ concept PacketIo = requires(B b, std::span<Frame> frames, std::span<const Frame>
   { b.tx_submit(filled) } noexcept -> std::same_as<uint32_t>;  // to the wire, as one batch; how many were taken
   { b.tx_stamps(stamps) } noexcept -> std::same_as<uint32_t>;  // when earlier frames left; 0 = none known yet
   { b.settle() } noexcept -> std::same_as<void>;  // reads what the kernel counted; after the loop
+  { b.filters() } noexcept -> std::same_as<bool>;  // whether what it receives has passed the filter
   { b.notes() } -> std::convertible_to<const std::vector<std::string>&>;  // what was found out while opening
 };
 // clang-format on

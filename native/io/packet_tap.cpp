@@ -126,7 +126,8 @@ PacketTap::~PacketTap() {
 }
 
 void PacketTap::attach(const PacketFilter& filter, const std::string& operation) {
-  std::vector<bpf_insn> expression = filter.for_kernel();
+  std::vector<bpf_insn> expression;
+  if (filter.filter() != nullptr) expression = socket_code(*filter.filter());
   if (asks_for_tag(config_.filter)) {
     why_not_in_kernel_ = "it asks for VLAN tags, which the kernel has put aside";
   } else if (expression.empty() && !config_.filter.empty()) {

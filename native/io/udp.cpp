@@ -120,6 +120,11 @@ UdpIo::UdpIo(const IoConfig& config, IoCounters& counters)
     tx_messages_[i].msg_hdr.msg_name = &tx_slots_[i].peer;
   }
   notes_.push_back("kernel sockets: checksums, TTL and addresses are the kernel's work");
+  if (config.filter) {
+    notes_.push_back(
+        "the filter runs in this thread, on headers made up from what the kernel tells: addresses, "
+        "ports, TTL and payload are those of the frame");
+  }
 }
 
 uint32_t UdpIo::rx_peek(std::span<Frame> frames) noexcept {
@@ -178,7 +183,6 @@ void UdpIo::restore_headers(Frame& frame, mmsghdr& message, Slot& slot) noexcept
   store_be16(ethernet + 12, source4 != nullptr ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6);
   frame.data = ethernet;
   frame.length = static_cast<uint32_t>(payload - ethernet) + message.msg_len;
-  frame.stripped_vlan = -1;
   frame.checksums_verified = true;
   frame.stamp_ns = config_.rx_stamps ? stamp_of(message.msg_hdr, config_.timestamps) : 0;
 }
@@ -186,7 +190,7 @@ void UdpIo::restore_headers(Frame& frame, mmsghdr& message, Slot& slot) noexcept
 uint32_t UdpIo::tx_reserve(std::span<Frame> frames) noexcept {
   uint32_t count = static_cast<uint32_t>(frames.size() < BATCH ? frames.size() : BATCH);
   for (uint32_t i = 0; i < count; i++) {
-    frames[i] = {tx_buffers_.get() + size_t{i} * buffer_size_, buffer_size_, -1, false, 0};
+    frames[i] = {tx_buffers_.get() + size_t{i} * buffer_size_, buffer_size_, false, 0};
   }
   return count;
 }

@@ -25,6 +25,7 @@ class UdpIo {
   uint32_t tx_submit(std::span<const Frame> frames) noexcept;
   uint32_t tx_stamps(std::span<TxStamp> stamps) noexcept;
   void settle() noexcept;
+  static bool filters() noexcept { return false; }
   const std::vector<std::string>& notes() const { return notes_; }
   static int stamp_clock() noexcept;
 

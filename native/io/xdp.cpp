@@ -54,6 +54,10 @@ XdpIo::XdpIo(const IoConfig& config, IoCounters& counters, std::shared_ptr<XdpPr
       counters_(counters),
       settings_(wanted.settings) {
   notes_ = below_.notes();
+  if (config.filter && !below_.filters()) {
+    throw Error(ErrorCode::environment, operation_text("xdp", config.link, "put the filter in the driver"),
+                program()->why_no_filter(), "make it simpler, or use --backend af_xdp");
+  }
   if (!owns_program_) return;
   bool keeps_state = STRATEGY_STATES[wanted.constants.strategy];
   uint32_t queues = keeps_state ? receive_queues(config.link, XdpProgram::QUEUES) : 1;

@@ -32,6 +32,7 @@ class XdpIo {
   uint32_t tx_submit(std::span<const Frame> frames) noexcept { return below_.tx_submit(frames); }
   uint32_t tx_stamps(std::span<TxStamp> stamps) noexcept { return below_.tx_stamps(stamps); }
   void settle() noexcept;
+  bool filters() const noexcept { return below_.filters(); }
   const std::vector<std::string>& notes() const { return notes_; }
   const std::shared_ptr<XdpProgram>& program() const noexcept { return below_.program(); }
 

@@ -53,11 +53,14 @@ void XdpProgram::DestroyLink::operator()(bpf_link* link) const noexcept { bpf_li
 
 XdpProgram::XdpProgram(const IoConfig& config, int interface, const XdpObject& object, const Prepare& prepare)
     : link_(config.link), stamps_any_(config.stamps_arrivals && config.stamps_any) {
+  if (config.filter) filter_ = std::make_unique<XdpFilter>(*config.filter);
   load(object, [&](XdpProgram& program) {
     if (prepare) prepare(program);
+    prepare_filter();
     if (config.stamps_arrivals) Arrivals::prepare(program, config.local_port, config.stamps_any);
   });
-  attach(config, interface, bpf_program__fd(bpf_object__find_program_by_name(object_.get(), object.program)));
+  if (filters()) filter_->connect(program("wanted"), program("unwanted"));
+  attach(config, interface, program(object.program));
 }
 
 XdpProgram::~XdpProgram() {
@@ -80,6 +83,19 @@ void XdpProgram::load(const XdpObject& object, const Prepare& prepare) {
     throw Error(ErrorCode::environment, operation("load the program"),
                 errno_text(-error) + ": " + last_lines(libbpf_log, 6),
                 "the kernel's verifier refuses it: a kernel older than 6.1, or one with other rules");
+  }
+}
+
+// Programs that a filter needs are left out without one; not every object has them.
+void XdpProgram::prepare_filter() {
+  if (filters()) {
+    const uint8_t filtering = 1;
+    set_constants(&filtering, sizeof filtering, ".rodata.filter");
+    bpf_map__reuse_fd(bpf_object__find_map_by_name(object_.get(), "stages"), filter_->stages());
+    return;
+  }
+  for (const char* name : {"wanted", "unwanted"}) {
+    if (bpf_object__find_program_by_name(object_.get(), name) != nullptr) leave_out(name);
   }
 }
 
@@ -163,6 +179,12 @@ bool XdpProgram::sum_cpus(const char* name, std::span<uint64_t> sums) const noex
     for (size_t i = 0; i < sums.size(); i++) sums[i] += values[cpu * stride + i];
   }
   return true;
+}
+
+uint64_t XdpProgram::filtered() const noexcept {
+  uint64_t count = 0;
+  if (filters()) sum_cpus("filtered", {&count, 1});
+  return count;
 }
 
 void XdpProgram::resize(const char* name, size_t entries, size_t value_size) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "io/packet_io.h"
+#include "io/xdp_filter.h"
 
 struct bpf_link;
 struct bpf_object;
@@ -72,6 +73,13 @@ class XdpProgram {
   // From now on to none.
   void withdraw(uint32_t queue) noexcept;
 
+  // Whether the filter of the configuration is in the driver; if not, why.
+  bool filters() const noexcept { return filter_ && filter_->why_not().empty(); }
+  const std::string& why_no_filter() const noexcept { return filter_->why_not(); }
+
+  // Frames that it did not want.
+  uint64_t filtered() const noexcept;
+
   // "native" or "generic".
   const char* mode() const noexcept { return mode_; }
 
@@ -84,11 +92,13 @@ class XdpProgram {
   };
 
   void load(const XdpObject& object, const Prepare& prepare);
+  void prepare_filter();
   void attach(const IoConfig& config, int interface, int program);
   std::string operation(const std::string& what) const;
 
   Link link_;
   bool stamps_any_ = false;
+  std::unique_ptr<XdpFilter> filter_;
   std::unique_ptr<bpf_object, CloseObject> object_;
   std::vector<std::span<uint8_t>> memory_;  // mapped
   std::unique_ptr<bpf_link, DestroyLink> trace_;

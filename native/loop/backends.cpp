@@ -37,12 +37,20 @@ void generate(GeneratorRole& role) {
   role.finish_capture();
 }
 
+// What opening found out, and what it means for a filter that some of it can't be told by every backend.
+template <PacketIo Io>
+std::vector<std::string> notes_of(const ResponderRole& role, Io& io) {
+  std::vector<std::string> notes = io.notes();
+  if (role.io.filter && role.io.filter->always()) notes.push_back("the filter wants every frame");
+  return notes;
+}
+
 // The loop of the role's strategy.
 template <PacketIo Io>
 void respond_by_strategy(ResponderRole& role, Io& io) {
   auto run = [&]<StrategyId ID>() {
     auto loop = std::make_unique<RespondLoop<Io, ID>>(role, io);
-    if (!role.opened(io.notes())) return;
+    if (!role.opened(notes_of(role, io))) return;
     loop->run();
     io.settle();
   };

@@ -12,7 +12,7 @@ namespace carom {
 class OrderTaker {
  public:
   explicit OrderTaker(GeneratorRole& role)
-      : role_(role), parse_options_{ANY_VLAN, true, -1}, siblings_(role.siblings.get()) {
+      : role_(role), parse_options_{ANY_VLAN, true}, siblings_(role.siblings.get()) {
     for (const StreamConfig& each : role.config.streams) {
       for (const LineConfig& its : each.lines) vlans_.set(static_cast<size_t>(its.vlan + 1));
     }
@@ -48,7 +48,6 @@ class OrderTaker {
   [[gnu::always_inline]] uint32_t judge(const Frame& frame, uint64_t now_ns) noexcept {
     Datagram datagram;
     parse_options_.verify_checksums = !frame.checksums_verified;
-    parse_options_.stripped_vlan = frame.stripped_vlan;
     ParseResult result = parse_frame(frame.data, frame.length, parse_options_, datagram);
     if (result != ParseResult::ok) [[unlikely]] {
       ++role_.counters.refused[static_cast<size_t>(result)];

@@ -1,8 +1,9 @@
-// The responder's hot loop: receive → parse → strategy → order → send, in batches.
+// The responder's hot loop: receive → filter → parse → strategy → order → send, in batches.
 #pragma once
 
 #include <array>
 #include <atomic>
+#include <bit>
 #include <ctime>
 #include <memory>
 
@@ -40,9 +41,10 @@ class RespondLoop {
         role_(role),
         counters_(role.counters),
         io_(io),
+        filter_(io.filters() ? nullptr : role.config.io.filter.get()),
         strategy_(role.config.strategy),
         limited_(new answer_limit_set[ANSWER_LIMIT_SETS]{}),
-        parse_options_{role.config.io.vlan, true, -1} {
+        parse_options_{role.config.io.vlan, true} {
     adopt(role.live.wanted());
   }
 
@@ -125,16 +127,17 @@ class RespondLoop {
   void process(uint32_t count, uint64_t now_ns) noexcept {
     now_ns_ = now_ns;
     order_time_ns_ = now_ns + static_cast<uint64_t>(epoch_offset_ns_);
-    batch_hint_ = count;
-    counters_.frames.add(count);
+    const uint64_t wanted = wanted_of(count);
+    batch_hint_ = static_cast<uint32_t>(std::popcount(wanted));
+    counters_.frames.add(batch_hint_);
     if (role_.trace.follow() != nullptr) [[unlikely]] {
-      for (uint32_t i = 0; i < count; i++) handle_traced(rx_[i]);
+      for (uint64_t left = wanted; left != 0; left &= left - 1) handle_traced(rx_[std::countr_zero(left)]);
       flush();
     } else if (live_->settings.enabled) [[likely]] {
-      for (uint32_t i = 0; i < count; i++) handle(rx_[i]);
+      for (uint64_t left = wanted; left != 0; left &= left - 1) handle(rx_[std::countr_zero(left)]);
       flush();
     } else {
-      counters_.disabled.add(count);
+      counters_.disabled.add(batch_hint_);
     }
     io_.rx_release(count);
   }
@@ -145,6 +148,16 @@ class RespondLoop {
   static constexpr uint32_t TX_TRIES = 1000;
   static constexpr const char* LIMITED = "the source has had its answers for now";
   static constexpr uint64_t OFFSET_PERIOD_NS = 1'000'000'000;  // clocks of the kernel are slewed
+
+  // The frames of a batch that the filter wants, a bit each.
+  uint64_t wanted_of(uint32_t count) noexcept {
+    static_assert(MAX_BATCH <= 64);
+    uint64_t wanted = ~0ull >> (64 - count);
+    if (filter_ == nullptr) return wanted;
+    filter_->match(rx_.data(), count, &wanted);
+    role_.io_counters.filtered.add(count - static_cast<uint32_t>(std::popcount(wanted)));
+    return wanted;
+  }
 
   // What became of a frame, for the trace.
   struct Outcome {
@@ -216,7 +229,6 @@ class RespondLoop {
   [[gnu::always_inline]] void handle(const Frame& frame, Outcome* outcome = nullptr) noexcept {
     Datagram datagram;
     parse_options_.verify_checksums = !frame.checksums_verified;
-    parse_options_.stripped_vlan = frame.stripped_vlan;
     ParseResult result = parse_frame(frame.data, frame.length, parse_options_, datagram);
     if (result != ParseResult::ok) [[unlikely]] {
       ++counters_.refused[static_cast<size_t>(result)];
@@ -402,6 +414,7 @@ class RespondLoop {
   ResponderCounters& counters_;
   Io& io_;
   const ResponderRole::Live* live_ = nullptr;
+  const Filter* filter_;  // null: every frame is wanted, or the backend has it
   StrategyRunner strategy_;
   std::unique_ptr<answer_limit_set[]> limited_;
   ParseOptions parse_options_;

@@ -176,7 +176,7 @@ RunCapture::~RunCapture() { ledger_.tell(nullptr); }
 void RunCapture::sent(const Frame& frame, uint64_t sent_ns) noexcept {
   TickNote note{};
   Datagram datagram;
-  ParseOptions options{ANY_VLAN, false, -1};
+  ParseOptions options{ANY_VLAN, false};
   if (receives_ && parse_frame(frame.data, frame.length, options, datagram) == ParseResult::ok) {
     note.ticks = datagram.payload_length / MARKET_DATA_SIZE;
     for (uint32_t i = 0; i < note.ticks; i++) {
@@ -205,13 +205,10 @@ void RunCapture::received(const Frame& frame, uint64_t now_ns, const char* refus
 
 void RunCapture::put(const Frame& frame, uint64_t time_ns, PcapngDirection direction, uint16_t kind,
                      std::span<const uint8_t> note) noexcept {
-  constexpr uint16_t VLAN = 0x8100;
-  bool tagged = frame.stripped_vlan >= 0 && direction == PcapngDirection::in;
   CaptureHead head{};
   head.time_ns = time_ns + static_cast<uint64_t>(epoch_offset_ns_);
-  head.length = frame.length + (tagged ? CaptureRing::TAG_SIZE : 0);
-  head.tag = tagged ? frame.stripped_vlan : -1;
-  head.tag_protocol = VLAN;
+  head.length = frame.length;
+  head.tag = -1;
   head.direction = direction;
   head.kind = kind;
   ++frames;

@@ -68,6 +68,7 @@ class DeviceIo {
     return count;
   }
   void settle() noexcept {}
+  static bool filters() noexcept { return false; }
   const std::vector<std::string>& notes() const { return memory_.notes(); }
 
   uint64_t sent = 0;
@@ -91,7 +92,7 @@ class DeviceIo {
   void take(const Frame& frame) {
     const GeneratorConfig& config = role_.config;
     const LineConfig& line = config.streams[0].lines[0];
-    Reading reading = read_frame(frame.data, frame.length, {line.vlan, true, -1});
+    Reading reading = read_frame(frame.data, frame.length, {line.vlan, true});
     expect_equal(reading.defects, 0, "defects of a tick's frame");
     expect_equal(reading.payload_length(), MARKET_DATA_SIZE, "one tick a frame");
     const uint8_t* ip = frame.data + reading.ip;
@@ -124,7 +125,7 @@ class DeviceIo {
   void take_any(const Frame& frame) {
     sent++;
     Datagram datagram;
-    if (parse_frame(frame.data, frame.length, {-1, true, -1}, datagram) != ParseResult::ok) return;
+    if (parse_frame(frame.data, frame.length, {-1, true}, datagram) != ParseResult::ok) return;
     for (uint32_t at = 0; at < datagram.payload_length; at += MARKET_DATA_SIZE)
       options_.on_tick(memory_, Tick::read(datagram.payload + at));
   }

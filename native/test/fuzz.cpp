@@ -20,7 +20,7 @@ void fail(const std::string& what, const char* file, int line) {
 
 namespace {
 
-// Bits of the byte of settings: 1 IPv6 group, 2 VLAN, 4 a stripped tag, 8 and 16 the strategy, 32 a limit on
+// Bits of the byte of settings: 1 IPv6 group, 2 VLAN, 8 and 16 the strategy, 32 a limit on
 // answers.
 class Target {
  public:
@@ -94,7 +94,7 @@ void check(Target& target, const Expected& expected) {
   require(target.io.sent().size() == expected.orders.size());
   for (size_t i = 0; i < expected.orders.size(); i++) {
     const Frame& order = target.io.sent()[i];
-    require(read_frame(order.data, order.length, {target.role.config.io.vlan, true, -1}).defects == 0);
+    require(read_frame(order.data, order.length, {target.role.config.io.vlan, true}).defects == 0);
     require(order.length == expected.lengths[i]);
     require(memcmp(order.data, expected.orders[i].data(), order.length) == 0);
   }
@@ -115,14 +115,14 @@ void feed(const uint8_t* data, size_t size) {
     data += 2;
     size -= 2;
     if (length > size) length = static_cast<uint32_t>(size);
-    Frame frame{const_cast<uint8_t*>(data), length, (settings & 4) != 0 ? 100 : -1, verified, 0};
+    Frame frame{const_cast<uint8_t*>(data), length, verified, 0};
     require(target->io.push(frame));
     data += length;
     size -= length;
     uint32_t count = target->io.rx_peek(target->rx());
     Frame& pushed = target->rx()[0];
     if (right) repair(pushed.data, pushed.length);
-    check_parse(pushed, {target->role.config.io.vlan, !verified, pushed.stripped_vlan});
+    check_parse(pushed, {target->role.config.io.vlan, !verified});
     target->now_ns += length;
     Expected expected = expectation(pushed, target->role.config, target->now_ns, target->model);
     target->process(count, target->now_ns);

@@ -37,7 +37,7 @@ class MemoryIo {
   uint8_t* push(uint32_t length) noexcept {
     if (length > options_.rx_size || pushed_ - released_ == options_.rx_capacity) return nullptr;
     uint32_t slot = pushed_++ & (options_.rx_capacity - 1);
-    rx_[slot] = {rx_memory_.last(slot, length), length, -1, false, 0};
+    rx_[slot] = {rx_memory_.last(slot, length), length, false, 0};
     return rx_[slot].data;
   }
 
@@ -79,7 +79,7 @@ class MemoryIo {
     uint32_t room = options_.tx_capacity - sent_count_;
     uint32_t count = room < frames.size() ? room : static_cast<uint32_t>(frames.size());
     for (uint32_t i = 0; i < count; i++) {
-      frames[i] = {tx_memory_.last(sent_count_ + i, options_.tx_size), options_.tx_size, -1, false, 0};
+      frames[i] = {tx_memory_.last(sent_count_ + i, options_.tx_size), options_.tx_size, false, 0};
     }
     return count;
   }
@@ -95,6 +95,7 @@ class MemoryIo {
 
   uint32_t tx_stamps(std::span<TxStamp>) noexcept { return 0; }
   void settle() noexcept {}
+  static bool filters() noexcept { return false; }
   const std::vector<std::string>& notes() const { return notes_; }
 
  private:

@@ -107,10 +107,9 @@ inline Reading read_frame(const uint8_t* frame, uint32_t length, const ParseOpti
     return out;
   }
   uint32_t type = be16(frame + 12);
-  int32_t vlan = options.stripped_vlan;
+  int32_t vlan = -1;
   out.ip = 14;
   if (type == 0x8100) {
-    if (vlan >= 0) out.add(ParseResult::wrong_ethertype);
     if (length < 18) out.add(ParseResult::truncated);
     if (out.defects != 0) return out;
     vlan = static_cast<int32_t>(be16(frame + 14) % 4096);

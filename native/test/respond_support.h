@@ -76,8 +76,7 @@ inline answer_source source_of(const uint8_t* frame, const Reading& reading) {
 inline Expected expectation(const Frame& in, const ResponderConfig& config, uint64_t now_ns,
                             ResponderModel& model) {
   Expected expected;
-  Reading reading =
-      read_frame(in.data, in.length, {config.io.vlan, !in.checksums_verified, in.stripped_vlan});
+  Reading reading = read_frame(in.data, in.length, {config.io.vlan, !in.checksums_verified});
   if (reading.defects != 0 || !wanted(in.data, reading, config.io)) return expected;
   expected.for_us = true;
   expected.ticks = reading.payload_length() / 24;

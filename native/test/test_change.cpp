@@ -42,6 +42,7 @@ class ChangingIo {
   uint32_t tx_submit(std::span<const Frame> frames) noexcept { return memory_.tx_submit(frames); }
   uint32_t tx_stamps(std::span<TxStamp>) noexcept { return 0; }
   void settle() noexcept {}
+  static bool filters() noexcept { return false; }
   const std::vector<std::string>& notes() const { return memory_.notes(); }
 
   uint64_t batches = 0;
@@ -64,7 +65,7 @@ class ChangingIo {
   void push() {
     uint8_t bytes[MAX_FRAME];
     for (uint32_t i = 1 + chance_.below(8); i > 0; i--) {
-      Frame frame{bytes, tick_frame(chance_, config_, bytes), -1, false, 0};
+      Frame frame{bytes, tick_frame(chance_, config_, bytes), false, 0};
       expect(memory_.push(frame), "room in the ring");
       frames++;
       disabled += !enabled_;
@@ -151,7 +152,7 @@ class KernelIo {
     if (++turns_ == 2000) role_.stop();
     if (turns_ % 4 == 0) request();
     uint8_t bytes[MAX_FRAME];
-    Frame frame{bytes, tick_frame(chance_, role_.config, bytes), -1, false, 0};
+    Frame frame{bytes, tick_frame(chance_, role_.config, bytes), false, 0};
     if (turns_ % 2 == 0 || !memory_.push(frame)) return 0;
     return memory_.rx_peek(frames);
   }
@@ -160,6 +161,7 @@ class KernelIo {
   uint32_t tx_submit(std::span<const Frame> frames) noexcept { return memory_.tx_submit(frames); }
   uint32_t tx_stamps(std::span<TxStamp>) noexcept { return 0; }
   void settle() noexcept {}
+  static bool filters() noexcept { return false; }
   const std::vector<std::string>& notes() const { return memory_.notes(); }
 
   void rest() noexcept {}

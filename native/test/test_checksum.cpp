@@ -63,7 +63,7 @@ Endpoint random_endpoint(Chance& chance) {
 // Everything a frame from a template must be, by the reference.
 void check_built(const uint8_t* frame, uint32_t length, const Endpoint& from, const Endpoint& to, bool ipv6,
                  int32_t vlan, uint8_t ttl, uint8_t dscp, const uint8_t* payload, uint32_t payload_length) {
-  Reading reading = read_frame(frame, length, {vlan, true, -1});
+  Reading reading = read_frame(frame, length, {vlan, true});
   expect_equal(reading.defects, 0, "defects of a frame from a template");
   expect(reading.ipv6 == ipv6, "IP version");
   expect(memcmp(frame, to.mac, 6) == 0 && memcmp(frame + 6, from.mac, 6) == 0, "MAC addresses");
@@ -84,8 +84,7 @@ void check_built(const uint8_t* frame, uint32_t length, const Endpoint& from, co
   expect(memcmp(frame + reading.payload(), payload, payload_length) == 0, "payload");
   expect(be16(frame + reading.udp + 6) != 0, "a UDP checksum of zero would mean none");
   Datagram datagram{};
-  expect_equal(parse_frame(frame, length, {vlan, true, -1}, datagram), ParseResult::ok,
-               "the parser's result");
+  expect_equal(parse_frame(frame, length, {vlan, true}, datagram), ParseResult::ok, "the parser's result");
   expect(datagram.payload == frame + reading.payload(), "where the parser finds the payload");
 }
 

@@ -95,7 +95,7 @@ void wrong_stays_wrong(Chance& chance) {
     EditConfig config;
     config.ttl = 9;
     config.ports.push_back({fields.source_port, 4444});
-    ParseOptions options{-1, true, -1};
+    ParseOptions options{-1, true};
     Datagram datagram{};
     bool was_right = parse_frame(before.bytes, before.length, options, datagram) == ParseResult::ok;
     Made kept = edited(before, config);

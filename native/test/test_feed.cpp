@@ -36,7 +36,7 @@ void packing(Chance&) {
         expect_equal(seen.ticks.size(), ticks.size(), "ticks in a datagram");
         expect_equal(seen.transmission.planned_ns, planned_ns, "when it leaves");
         const uint8_t* frame = reinterpret_cast<const uint8_t*>(seen.frame.data());
-        Reading reading = read_frame(frame, static_cast<uint32_t>(seen.frame.size()), {-1, true, -1});
+        Reading reading = read_frame(frame, static_cast<uint32_t>(seen.frame.size()), {-1, true});
         expect_equal(reading.defects, 0, "a good frame");
         expect_equal(reading.payload_length(), ticks.size() * MARKET_DATA_SIZE, "as long as its ticks");
         for (size_t i = 0; i < ticks.size(); i++) {
@@ -62,7 +62,7 @@ void sizes(Chance&) {
       expect_equal(frame.size(), ipv6 ? std::max(wanted, 86u) : wanted,
                    "sizes in turn, the same on each line");
       Reading reading = read_frame(reinterpret_cast<const uint8_t*>(frame.data()),
-                                   static_cast<uint32_t>(frame.size()), {-1, true, -1});
+                                   static_cast<uint32_t>(frame.size()), {-1, true});
       expect_equal(reading.defects, 0, "what is behind the IP packet does not count");
       size_t end = reading.payload() + reading.payload_length();
       expect(frame.find_first_not_of('\0', end) == std::string::npos,

@@ -83,7 +83,7 @@ void push_orders(MemoryIo& memory, const GeneratorConfig& config, const uint8_t*
   FrameFields fields = fields_between(false, config.streams[0].lines[0].ipv6, config.io.vlan);
   fields.payload = orders;
   fields.payload_length = length;
-  Frame frame{bytes, build(fields, bytes), -1, false, 0};
+  Frame frame{bytes, build(fields, bytes), false, 0};
   expect(memory.push(frame), "room in the ring");
 }
 
@@ -244,7 +244,7 @@ void never_quiet(Chance&) {
   options.on_poll = [](MemoryIo& memory) {
     uint8_t bytes[MAX_FRAME];
     FrameFields fields = fields_between(true, false, -1);
-    expect(memory.push({bytes, build(fields, bytes), -1, false, 0}), "room in the ring");
+    expect(memory.push({bytes, build(fields, bytes), false, 0}), "room in the ring");
   };
   Outcome outcome = run(role, options);
   check_identities(role, outcome);
@@ -309,11 +309,10 @@ class Lunatic {
     uint32_t length = lengths_[at];
     memcpy(bytes_[2], bytes_[at], length);
     if (chance_.one_in(2)) length = mutate(chance_, bytes_[2], length, bytes_[1 - at], lengths_[1 - at]);
-    Frame frame{bytes_[2], length, -1, chance_.one_in(8), chance_.one_in(4) ? chance_.any_size() : 0};
-    if (chance_.one_in(32)) frame.stripped_vlan = static_cast<int32_t>(chance_.below(4096));
+    Frame frame{bytes_[2], length, chance_.one_in(8), chance_.one_in(4) ? chance_.any_size() : 0};
     if (!memory.push(frame)) return;
     pushed++;
-    ParseOptions options{config_.io.vlan, !frame.checksums_verified, frame.stripped_vlan};
+    ParseOptions options{config_.io.vlan, !frame.checksums_verified};
     Reading reading = read_frame(frame.data, length, options);
     if (reading.defects != 0 || be16(frame.data + reading.udp + 2) != config_.io.local_port) return;
     const uint8_t* to = frame.data + reading.ip + (reading.ipv6 ? 24 : 16);

@@ -55,7 +55,7 @@ DeviceOptions device(bool once) {
     FrameFields fields = fields_between(false, false, -1);
     fields.payload = order;
     fields.payload_length = sizeof order;
-    expect(memory.push({bytes, build(fields, bytes), -1, false, 0}), "room in the ring");
+    expect(memory.push({bytes, build(fields, bytes), false, 0}), "room in the ring");
   };
   return options;
 }

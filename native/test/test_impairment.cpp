@@ -92,14 +92,13 @@ void corruption(Chance&) {
     uint64_t corrupt = 0;
     for (const Seen& seen : result.seen) {
       const uint8_t* frame = reinterpret_cast<const uint8_t*>(seen.frame.data());
-      Reading reading = read_frame(frame, static_cast<uint32_t>(seen.frame.size()), {-1, true, -1});
+      Reading reading = read_frame(frame, static_cast<uint32_t>(seen.frame.size()), {-1, true});
       // One in 65,536 has a checksum that looks like a NIC's unfinished one, once it is wrong.
       bool is_unfinished = reading.has(ParseResult::unfinished_checksum);
       bool is_bad = is_unfinished || reading.has(ParseResult::bad_udp_checksum);
       expect(is_bad == seen.transmission.corrupt, "the checksum is wrong, and only then");
       Datagram datagram;
-      ParseResult parsed =
-          parse_frame(frame, static_cast<uint32_t>(seen.frame.size()), {-1, true, -1}, datagram);
+      ParseResult parsed = parse_frame(frame, static_cast<uint32_t>(seen.frame.size()), {-1, true}, datagram);
       ParseResult wrong = is_unfinished ? ParseResult::unfinished_checksum : ParseResult::bad_udp_checksum;
       expect(parsed == (is_bad ? wrong : ParseResult::ok), "as the parser finds");
       corrupt += is_bad;

@@ -165,7 +165,7 @@ void dissected_frames(Chance& chance) {
     memcpy(frame, built, length);
     Dissected found = dissect(frame, length);
     Datagram datagram{};
-    ParseResult result = parse_frame(frame, length, {ANY_VLAN, true, -1}, datagram);
+    ParseResult result = parse_frame(frame, length, {ANY_VLAN, true}, datagram);
     if (result != ParseResult::ok && result != ParseResult::unfinished_checksum) continue;
     taken++;
     expect(found.ip == datagram.ip && found.ipv6 == datagram.ipv6, "the packet");

@@ -229,7 +229,7 @@ void pause(Chance&) {
     expect(is.skipped.get() < 5000, "the pause's ticks are not left out but come later");
     expect(is.measured_ns.get() < 1'000'000'000, "the time measured is without it");
     uint64_t whole_ns = sent.timestamps.back() - sent.timestamps.front();
-    expect(whole_ns > 1'200'000'000 + 100'000'000, "the schedule moved");
+    expect(whole_ns > 1'200'000'000, "the schedule moved");  // it has 100 ms
   }
 }
 

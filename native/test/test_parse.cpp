@@ -12,7 +12,7 @@
 namespace carom::test {
 namespace {
 
-constexpr ParseOptions PLAIN{-1, true, -1};
+constexpr ParseOptions PLAIN{-1, true};
 
 // One tick, AAPL at 9999, from 198.18.0.1:9999 to 239.1.1.1:8080. Checked with tcpdump -vvv.
 constexpr std::string_view TICK4 =
@@ -76,8 +76,7 @@ void check_tick(const std::string& frame, const ParseOptions& options, bool ipv6
 void by_hand(Chance&) {
   check_tick(from_hex(TICK4), PLAIN, false, 42);
   check_tick(from_hex(TICK6), PLAIN, true, 62);
-  check_tick(from_hex(TICK_VLAN), {100, true, -1}, false, 46);
-  check_tick(from_hex(TICK4), {100, true, 100}, false, 42);                 // the kernel took the tag out
+  check_tick(from_hex(TICK_VLAN), {100, true}, false, 46);
   check_tick(from_hex(TICK4) + std::string(18, '\xee'), PLAIN, false, 42);  // padded
 }
 
@@ -154,7 +153,7 @@ void refusals(Chance&) {
     std::string frame = from_hex(change.from);
     std::string bytes = from_hex(change.digits);
     frame.replace(change.at, bytes.size(), bytes);
-    check(frame, {-1, false, -1}, change.result, change.what);  // not verified
+    check(frame, {-1, false}, change.result, change.what);  // not verified
     repair(reinterpret_cast<uint8_t*>(frame.data()), static_cast<uint32_t>(frame.size()));
     check(frame, PLAIN, change.result, change.what);
   }
@@ -163,27 +162,21 @@ void refusals(Chance&) {
 void tags(Chance&) {
   std::string plain = from_hex(TICK4);
   std::string tagged = from_hex(TICK_VLAN);
-  check(plain, {100, true, -1}, wrong_vlan, "untagged, tagged is wanted");
+  check(plain, {100, true}, wrong_vlan, "untagged, tagged is wanted");
   check(tagged, PLAIN, wrong_vlan, "tagged, untagged is wanted");
-  check(tagged, {101, true, -1}, wrong_vlan, "another identifier");
-  check(plain, {-1, true, 100}, wrong_vlan, "a stripped tag, untagged is wanted");
-  check(plain, {101, true, 100}, wrong_vlan, "another identifier, stripped");
-  check(tagged, {100, true, 100}, wrong_ethertype, "a second tag behind a stripped one");
+  check(tagged, {101, true}, wrong_vlan, "another identifier");
   std::string priority = tagged;
   priority.replace(14, 2, from_hex("e000"));
   check_tick(priority, PLAIN, false, 46);
-  check(plain, {-1, true, 0}, ok, "a priority tag, stripped");
-  check(priority, {100, true, -1}, wrong_vlan, "a priority tag, a VLAN is wanted");
-  check(plain, {100, true, 0}, wrong_vlan, "a priority tag, stripped, a VLAN is wanted");
-  check(tagged, {100, true, 0}, wrong_ethertype, "a tag behind a stripped priority tag");
+  check(priority, {100, true}, wrong_vlan, "a priority tag, a VLAN is wanted");
   priority.insert(16, from_hex("8100 0064"));
-  check(priority, {100, true, -1}, wrong_vlan, "a tag behind a priority tag, a VLAN is wanted");
+  check(priority, {100, true}, wrong_vlan, "a tag behind a priority tag, a VLAN is wanted");
   check(priority, PLAIN, wrong_ethertype, "a tag behind a priority tag");
   std::string twice = tagged;
   twice.insert(12, from_hex("8100 0064"));
-  check(twice, {100, true, -1}, wrong_ethertype, "a second tag");
+  check(twice, {100, true}, wrong_ethertype, "a second tag");
   for (size_t length = 14; length < 18; length++) {
-    check(tagged.substr(0, length), {100, true, -1}, truncated, "a tag cut off");
+    check(tagged.substr(0, length), {100, true}, truncated, "a tag cut off");
   }
 }
 
@@ -200,7 +193,7 @@ void checksums(Chance&) {
     check(frame, PLAIN, ipv6 ? bad_udp_checksum : ok, "no UDP checksum");
     set(udp + 6, "1234");
     check(frame, PLAIN, bad_udp_checksum, "a wrong UDP checksum");
-    check(frame, {-1, false, -1}, ok, "a wrong UDP checksum that is not looked at");
+    check(frame, {-1, false}, ok, "a wrong UDP checksum that is not looked at");
     uint8_t* bytes = reinterpret_cast<uint8_t*>(frame.data());
     put_be16(bytes + udp + 6, ones_sum_pseudo(bytes + 14, ipv6, 32));
     check(frame, PLAIN, unfinished_checksum, "the pseudo header's sum alone");
@@ -208,7 +201,7 @@ void checksums(Chance&) {
     frame = from_hex(good);
     set(24, "0000");
     check(frame, PLAIN, bad_ip_checksum, "no IP checksum");
-    check(frame, {-1, false, -1}, ok, "no IP checksum, not looked at");
+    check(frame, {-1, false}, ok, "no IP checksum, not looked at");
   }
 }
 
@@ -275,8 +268,7 @@ ParseResult agree(const uint8_t* frame, uint32_t length, const ParseOptions& opt
   return result;
 }
 
-constexpr ParseOptions OPTIONS[] = {{-1, true, -1},   {-1, false, -1}, {100, true, -1}, {100, false, -1},
-                                    {100, true, 100}, {-1, true, 100}, {-1, true, 0}};
+constexpr ParseOptions OPTIONS[] = {{-1, true}, {-1, false}, {100, true}, {100, false}};
 
 void every_length(Chance& chance) {
   uint8_t payload[1400];
@@ -284,7 +276,7 @@ void every_length(Chance& chance) {
   for (int i = 0; i < 2000; i++) {
     FrameFields fields = random_fields(chance, payload);
     uint32_t length = build(fields, frame);
-    ParseOptions options{fields.vlan == 0 ? -1 : fields.vlan, true, -1};
+    ParseOptions options{fields.vlan == 0 ? -1 : fields.vlan, true};
     for (uint32_t cut = 0; cut <= length; cut++) {
       ParseResult result = agree(place(frame, cut), cut, options);
       bool whole = cut + fields.padding >= length;
@@ -315,7 +307,7 @@ void by_chance(Chance& chance) {
 const Tests TESTS{
     {"parse: frames known by hand", by_hand},
     {"parse: each reason to refuse a frame", refusals},
-    {"parse: VLAN tags, in the frame and stripped", tags},
+    {"parse: VLAN tags", tags},
     {"parse: checksums missing, wrong and unfinished", checksums},
     {"parse: no bit that a checksum covers turns over unseen", single_bits},
     {"parse: good frames cut off at every length", every_length},

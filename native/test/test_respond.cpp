@@ -60,7 +60,7 @@ class Responder {
       fail("an order is " + hex_dump(frame.data, frame.length) + ", must be " + hex_dump(expected, length),
            __FILE__, __LINE__);
     }
-    expect_equal(read_frame(frame.data, frame.length, {role.config.io.vlan, true, -1}).defects, 0, "defects");
+    expect_equal(read_frame(frame.data, frame.length, {role.config.io.vlan, true}).defects, 0, "defects");
   }
 
   void agree() const {
@@ -98,10 +98,7 @@ void run(Chance& chance, const ResponderConfig& config, int frames) {
       memcpy(bytes[2], bytes[at], lengths[at]);
       uint32_t length = lengths[at];
       if (chance.one_in(2)) length = mutate(chance, bytes[2], length, bytes[1 - at], lengths[1 - at]);
-      Frame frame{bytes[2], length, -1, chance.one_in(4), 0};
-      if (chance.one_in(16))
-        frame.stripped_vlan =
-            static_cast<int32_t>(chance.one_in(2) ? 100 * chance.below(2) : chance.below(4096));
+      Frame frame{bytes[2], length, chance.one_in(4), 0};
       expected.push_back(expectation(frame, config, responder.now_ns, responder.model));
       expect(responder.io.push(frame), "room in the ring");
     }
@@ -109,7 +106,7 @@ void run(Chance& chance, const ResponderConfig& config, int frames) {
     responder.now_ns += chance.one_in(100) ? chance.below(20'000'000) : chance.below(2000);
   }
   const ResponderCounters& is = responder.role.counters;
-  expect(is.orders.get() > 100 && is.partial_ticks.get() > 100, "chance reached the ticks");
+  expect(is.orders.get() > 20 && is.partial_ticks.get() > 20, "chance reached the ticks");
   if (ID != STRATEGY_echo) expect(is.quiet_ticks.get() > 1000, "and those that give no order");
   expect(is.wrong_mac.get() > 100 && is.wrong_address.get() > 100 && is.wrong_group.get() > 100 &&
              is.wrong_port.get() > 100 && (config.io.link.has_address6 || is.unanswerable.get() > 100),
@@ -196,7 +193,7 @@ void full(Chance& chance) {
   for (uint32_t room : {16u, 0u, 16u}) {
     uint64_t before = role.counters.orders.get();
     for (uint32_t pushed = 0; pushed < 20;) {
-      Frame frame{bytes, tick_frame(chance, role.config, bytes), -1, true, 0};
+      Frame frame{bytes, tick_frame(chance, role.config, bytes), true, 0};
       Expected expected = expectation(frame, role.config, NOW_NS);
       if (expected.ticks != 1 || expected.orders.empty()) continue;
       io.push(frame);
@@ -217,7 +214,7 @@ void as_a_role(Chance& chance) {
   uint64_t orders = 0;
   MemoryIo io({64, 1024, MAX_FRAME, FrameTemplate::MIN_BUFFER, true});
   for (int i = 0; i < 64; i++) {
-    Frame frame{bytes, tick_frame(chance, role.config, bytes), -1, false, 0};
+    Frame frame{bytes, tick_frame(chance, role.config, bytes), false, 0};
     orders += expectation(frame, role.config, NOW_NS).orders.size();
     io.push(frame);
   }

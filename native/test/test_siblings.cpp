@@ -152,7 +152,7 @@ void crossed(Chance&) {
       fields.payload = order;
       fields.payload_length = sizeof order;
       uint8_t frame[256];
-      memory.push(Frame{frame, build(fields, frame), -1, false, 0});
+      memory.push(Frame{frame, build(fields, frame), false, 0});
     };
     roles[own]->open([&, own] {
       DeviceIo io(*roles[own], options[own]);

@@ -136,7 +136,7 @@ void agrees(Chance& chance, bool enabled, uint64_t interval_ns) {
     for (uint32_t i = 0; i < count; i++) {
       uint32_t length = tick_frame(chance, config, bytes[0]);
       if (chance.one_in(2)) length = mutate(chance, bytes[0], length, bytes[1], other);
-      io.push({bytes[0], length, -1, false, 0});
+      io.push({bytes[0], length, false, 0});
       pushed.emplace_back(reinterpret_cast<char*>(bytes[0]), std::min(length, TraceRecord::HEAD));
     }
     loop->process(io.rx_peek(loop->rx()), now_ns);
