@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <span>
@@ -257,7 +258,16 @@ class Ledger {
   const Decision& due(const Entry& entry) const noexcept {
     return due_[static_cast<size_t>(&entry - entries_)].decision;
   }
-  static bool settle(Entry& entry, ledger_state from, ledger_state to) noexcept;
+  // Where two sides may settle an entry, one of them does.
+  static bool settle(Entry& entry, ledger_state from, ledger_state to) noexcept {
+    ledger_status before = entry.status;
+    if (before.state != from) return false;
+    ledger_status after = before;
+    after.state = static_cast<uint8_t>(to);
+    uint32_t expected = std::bit_cast<uint32_t>(before);
+    return __atomic_compare_exchange_n(&entry.word, &expected, std::bit_cast<uint32_t>(after), false,
+                                       __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+  }
   Entry& claim() noexcept;
   void count(Counter LedgerCounters::*counter, uint32_t stream) noexcept {
     ++(counters_.*counter);
