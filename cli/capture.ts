@@ -1,6 +1,6 @@
 /** carom capture: what goes in and out of an interface, into a file. */
 
-import { captureOutput } from "../config/capture.js";
+import { bufferBytes, bufferSize, captureOutput } from "../config/capture.js";
 import { optionGroup, type Values } from "../config/option.js";
 import {
   byteSize,
@@ -28,7 +28,6 @@ const how = optionGroup("How");
 const SNAP_MAX = 262_144; // more than any frame has, and what other tools take for all of it
 const PROGRESS_MS = 1000;
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-const BUFFER = { least: 2 ** 20, most: 2 ** 34 } as const;
 
 const options = {
   interface: where(interfaceName(), "the interface", "name"),
@@ -45,13 +44,8 @@ const options = {
   count: packets(integer(1, 1e15), "end after so many", "packets"),
   duration: packets(duration(1e6), "end after this time", "time"),
   timestamps: how(choice("kernel", "hardware"), "whose: the kernel's, or the NIC's", "clock", "kernel"),
-  ring: how(
-    byteSize(BUFFER.least, BUFFER.most),
-    "of the kernel: what bridges a stall of this program",
-    "bytes",
-    "64MiB",
-  ),
-  buffer: how(byteSize(BUFFER.least, BUFFER.most), "what may wait for a slow disk", "bytes", "64MiB"),
+  ring: how(bufferSize(), "of the kernel: what bridges a stall of this program", "bytes", "64MiB"),
+  buffer: how(bufferSize(), "what may wait for a slow disk", "bytes", "64MiB"),
   cpu: how(core(), "core to which the receiving thread is pinned: a number or none", "core", "none"),
 } as const;
 
@@ -134,7 +128,7 @@ function captureConfig(values: CaptureValues, isJson: boolean): CaptureConfig {
     snapLength: values.snapLength,
     direction: values.direction,
     promiscuous: values.promiscuous,
-    ringBytes: 2 ** Math.ceil(Math.log2(values.ring)),
+    ringBytes: bufferBytes(values.ring),
     timestamps: values.timestamps,
     count: values.count ?? 0,
     durationNs: values.duration ?? 0,

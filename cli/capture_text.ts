@@ -3,6 +3,7 @@
 import pc from "picocolors";
 import { asCaromError } from "../native/error.js";
 import type { CaptureConfig, CaptureResult, Counters } from "../native/index.js";
+import { count } from "../run/lines.js";
 import { formatTable } from "./table.js";
 
 export interface CaptureReport {
@@ -53,8 +54,8 @@ export function captureReport(config: CaptureConfig, found: Found): CaptureRepor
   const failure = found.result.failure ?? captured.failure;
   const faults = [
     ...Object.entries(drops)
-      .filter(([, count]) => count > 0)
-      .map(([place, count]) => `${count.toLocaleString("en-US")} dropped by the ${place}`),
+      .filter(([, dropped]) => dropped > 0)
+      .map(([place, dropped]) => `${count(dropped)} dropped by the ${place}`),
     ...(failure === null ? [] : [asCaromError(failure, "capture").message]),
   ];
   return {
@@ -85,7 +86,6 @@ export function captureReport(config: CaptureConfig, found: Found): CaptureRepor
 }
 
 export function captureLines(report: CaptureReport): string[] {
-  const count = (value: number) => value.toLocaleString("en-US");
   const { drops, written, timestamps } = report;
   const isWhole = report.faults.length === 0;
   const file =
@@ -125,7 +125,6 @@ export function captureLines(report: CaptureReport): string[] {
 /** One line while it runs; the counters a second before tell the rate. */
 export function captureProgress(now: Counters, before: Counters): string {
   const n = (name: string) => now[name] ?? 0;
-  const count = (value: number) => value.toLocaleString("en-US");
   const rate = n("frames") - (before.frames ?? 0);
   const dropped = n("ring_drops") + n("writer_drops") + n("interface_drops");
   const megabytes = (n("written_bytes") / 1e6).toFixed(1);

@@ -7,7 +7,7 @@ import { byteSize } from "./values.js";
 
 const BUFFER = { min: 2 ** 20, max: 2 ** 34 } as const;
 
-/** The size of a buffer; the native core takes the power of two that holds it. */
+/** The size of a buffer. */
 export const bufferSize = () => byteSize(BUFFER.min, BUFFER.max);
 
 /** The smallest power of two that is not smaller. */
