@@ -85,7 +85,6 @@ Napi::Object write_counters(Napi::Env env, const CaptureRole& role) {
   put("captured_bytes", counters.captured_bytes.get());
   put("in", counters.in.get());
   put("out", counters.out.get());
-  put("filtered", counters.filtered.get());
   put("ring_drops", counters.ring_drops.get());
   put("writer_drops", role.writer->dropped());
   put("interface_drops", counters.interface_drops.get());

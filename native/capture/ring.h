@@ -72,7 +72,8 @@ class CaptureRing {
                      CaptureRecord::padded(note_size);
     CaptureRecord* record = reserve(whole);
     if (record == nullptr) [[unlikely]] {
-      missed(1);
+      ++dropped;
+      missed_++;
       return false;
     }
     *record = {whole,     captured,       head.time_ns,   missed_,   head.length,
@@ -95,15 +96,14 @@ class CaptureRing {
   const CaptureRecord* peek() noexcept;
   void release() noexcept;
 
+  // The first `captured` bytes of a frame with its tag back where it was; the frame has both addresses.
+  static void put_tagged(uint8_t* to, uint32_t captured, const CaptureHead& head,
+                         std::span<const uint8_t> frame) noexcept;
+
   Counter dropped;  // frames that found no room
 
  private:
   static constexpr uint32_t FILLER = UINT32_MAX;  // in place of captured: nothing, up to the end of the ring
-
-  void missed(uint64_t count) noexcept {
-    dropped.add(count);
-    missed_ += count;
-  }
 
   CaptureRecord* reserve(uint32_t size) noexcept {
     uint64_t at = head_at_ & mask_;
@@ -119,9 +119,6 @@ class CaptureRing {
     head_at_ += left;
     return reinterpret_cast<CaptureRecord*>(memory_);
   }
-
-  static void put_tagged(uint8_t* to, uint32_t captured, const CaptureHead& head,
-                         std::span<const uint8_t> frame) noexcept;
 
   uint8_t* memory_;
   uint64_t mask_;

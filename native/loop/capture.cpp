@@ -24,6 +24,7 @@ CaptureSource source_of(CaptureRole& role) {
     const CaptureCounters& counters = role.counters;
     PcapngStatistics statistics{};
     uint64_t accepted = counters.frames.get() + counters.ring_drops.get();
+    // As libpcap's tools have it: what the kernel's filter leaves out, nobody counts.
     statistics.received = accepted + counters.filtered.get();
     statistics.accepted = accepted;
     statistics.interface_drops = counters.interface_drops.get();
@@ -107,10 +108,6 @@ class CaptureLoop {
   }
 
   void take(const TappedFrame& frame) noexcept {
-    if (!matches(frame)) {
-      ++counters_.filtered;
-      return;
-    }
     bool is_out = frame.type == PACKET_OUTGOING;
     CaptureHead head{};
     head.time_ns = frame.time_ns;
@@ -120,6 +117,10 @@ class CaptureLoop {
     head.direction = is_out ? PcapngDirection::out : PcapngDirection::in;
     head.reception = reception_of(frame.type);
     if (is_hardware_ && !frame.hardware_stamped) head.kind = KERNEL_STAMP;
+    if (!matches(frame, head)) {
+      ++counters_.filtered;
+      return;
+    }
     ring_.put(head, {frame.data, frame.captured}, config_.tap.snap_length);
     ++counters_.frames;
     counters_.bytes.add(head.length);
@@ -131,20 +132,14 @@ class CaptureLoop {
   }
 
   // Where the kernel can't, the filter sees the frame as it was on the wire.
-  bool matches(const TappedFrame& frame) noexcept {
+  bool matches(const TappedFrame& frame, const CaptureHead& head) noexcept {
     if (tap_.filters_in_kernel()) [[likely]]
       return true;
     if (frame.tag < 0 || frame.captured < CaptureRing::ADDRESSES_SIZE)
       return filter_.matches(frame.data, frame.captured, frame.length);
-    constexpr uint32_t FRONT = CaptureRing::ADDRESSES_SIZE;
-    uint32_t rest = std::min<uint32_t>(frame.captured, sizeof whole_ - CaptureRing::TAG_SIZE) - FRONT;
-    uint16_t tag[2] = {__builtin_bswap16(frame.tag_type),
-                       __builtin_bswap16(static_cast<uint16_t>(frame.tag))};
-    memcpy(whole_, frame.data, FRONT);
-    memcpy(whole_ + FRONT, tag, sizeof tag);
-    memcpy(whole_ + FRONT + sizeof tag, frame.data + FRONT, rest);
-    return filter_.matches(whole_, static_cast<uint32_t>(FRONT + sizeof tag + rest),
-                           static_cast<uint32_t>(frame.length + sizeof tag));
+    uint32_t size = std::min<uint32_t>(frame.captured + CaptureRing::TAG_SIZE, sizeof whole_);
+    CaptureRing::put_tagged(whole_, size, head, {frame.data, frame.captured});
+    return filter_.matches(whole_, size, head.length);
   }
 
   void count_ring_drops() noexcept {
