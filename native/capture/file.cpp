@@ -86,7 +86,6 @@ void CaptureFile::open() {
 
 void CaptureFile::next() {
   kept_.push_back(name_);
-  fd_ = Fd();
   if (files_.keep != 0 && kept_.size() >= files_.keep) {
     // Gone already is as good as removed; one that can't be removed is left to its owner.
     unlink(kept_.front().c_str());
@@ -96,6 +95,7 @@ void CaptureFile::next() {
 }
 
 bool CaptureFile::append(std::span<const uint8_t> blocks) noexcept {
+  failure_ = 0;
   size_t done = 0;
   while (done < blocks.size()) {
     ssize_t taken = write(fd_.get(), blocks.data() + done, blocks.size() - done);

@@ -28,23 +28,23 @@ class CaptureFile {
   // Opens the first one: an existing file is overwritten. Throws Error.
   CaptureFile(const CaptureFiles& files, const std::atomic<bool>& given_up);
 
-  // Appends blocks. False when that failed, or was given up: failure() says why.
+  // Appends blocks. False when that failed, or was given up: failure() says why. The file then is as long as
+  // it may be, with room for a last block.
   bool append(std::span<const uint8_t> blocks) noexcept;
 
   // How many packets of those appended are not in the file because of a failure.
   uint64_t lost() const noexcept { return lost_; }
 
-  // The error, 0 for none: EPIPE when the reader has seen enough, ECANCELED when it was given up.
+  // The error of the last append(), 0 for none: EPIPE when the reader has seen enough, ECANCELED when it was
+  // given up.
   int failure() const noexcept { return failure_; }
 
-  // After a failure: the file is as long as it may be, and has room for a last block.
-  void resume() noexcept { failure_ = 0; }
-
-  // The next file of the series. Throws Error.
+  // The next file of the series, once this one is closed. Throws Error.
   void next();
 
   // A pipe's reader is waiting for this.
   void close() noexcept { fd_ = Fd(); }
+  bool is_open() const noexcept { return fd_.open(); }
 
   uint64_t size() const noexcept { return size_; }  // bytes of the current file
   const std::string& name() const noexcept { return name_; }

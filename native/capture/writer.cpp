@@ -72,13 +72,12 @@ void CaptureWriter::run() noexcept {
     if (record == nullptr) rest();
   }
   end_file();
-  file_.close();
   files.set(file_.count());
   ended_.store(true, std::memory_order_release);
 }
 
 void CaptureWriter::take(const CaptureRecord& record) {
-  if (has_failed_.load(std::memory_order_relaxed) || given_up_.load(std::memory_order_relaxed)) {
+  if (has_failed() || given_up_.load(std::memory_order_relaxed)) {
     ++lost;
     return;
   }
@@ -111,23 +110,26 @@ void CaptureWriter::begin_file() {
   blocks_.interface(source_.interface);
 }
 
-// With the interface's statistics, for which a failure has left some room.
+// With the interface's statistics. A failure leaves some room for them: so when it is they for which there is
+// none, they are put once more, with what that has cost.
 void CaptureWriter::end_file() {
+  if (!file_.is_open()) return;
   flush();
-  PcapngStatistics statistics = source_.statistics(dropped());
-  statistics.time_ns = statistics.end_ns = epoch_ns();
-  statistics.start_ns = start_ns_;
-  statistics.delivered = written.get();
-  file_.resume();
-  blocks_.clear();
-  blocks_.statistics(statistics);
-  if (file_.append(blocks_.bytes())) bytes.add(blocks_.bytes().size());
-  blocks_.clear();
+  for (int tries = 2; tries > 0 && file_.size() > 0; tries--) {
+    PcapngStatistics statistics = source_.statistics(dropped());
+    statistics.time_ns = statistics.end_ns = epoch_ns();
+    statistics.start_ns = start_ns_;
+    statistics.delivered = written.get();
+    blocks_.statistics(statistics);
+    if (flush()) break;
+  }
+  file_.close();
 }
 
 void CaptureWriter::next_file() {
-  if (has_failed_.load(std::memory_order_relaxed)) return;
+  if (has_failed()) return;
   end_file();
+  if (has_failed()) return;
   try {
     file_.next();
     begin_file();
@@ -137,11 +139,10 @@ void CaptureWriter::next_file() {
   }
 }
 
-void CaptureWriter::flush() {
+bool CaptureWriter::flush() {
   flushed_ns_ = epoch_ns();
   uint64_t packets = std::exchange(pending_, 0);
-  size_t size = blocks_.bytes().size();
-  if (size == 0) return;
+  if (blocks_.bytes().empty()) return true;
   uint64_t before = file_.size();
   bool is_written = file_.append(blocks_.bytes());
   blocks_.clear();
@@ -152,6 +153,7 @@ void CaptureWriter::flush() {
   written.set(written.get() + packets - gone);
   bytes.set(bytes.get() + file_.size() - before);
   if (!is_written) fail(file_.failure());
+  return is_written;
 }
 
 void CaptureWriter::fail(int error) {

@@ -76,7 +76,7 @@ class CaptureWriter {
   void begin_file();
   void end_file();
   void next_file();
-  void flush();
+  bool flush();
   void fail(int error);
   bool is_full(uint64_t now_ns) const noexcept;
 

@@ -123,6 +123,7 @@ void any_blocks(Chance& chance) {
     const Block& statistics = read[3];
     expect_equal(number_of(value_of(statistics, 4)), 7, "received");
     expect(value_of(statistics, 5) == "none", "what is not known is left out");
+    expect_equal(number_of(value_of(statistics, 6)), 9, "accepted by the filter");
     expect_equal(number_of(value_of(statistics, 7)), 3, "dropped by the system");
     expect_equal(number_of(value_of(statistics, 3)), time_ns << 32 | time_ns >> 32,
                  "the end, upper half first");
@@ -249,6 +250,18 @@ void writer_writes(Chance&) {
   expect(!writer.failure(), "no failure");
 }
 
+void expect_cut(const MemoryFile& file, const CaptureWriter& writer, uint64_t frames) {
+  std::vector<Block> blocks = read_blocks(file.bytes());
+  expect(writer.failure() && writer.failure()->detail.starts_with("EFBIG"), "the failure is told");
+  expect_equal(blocks.back().type, PCAPNG_STATISTICS, "there is room for the statistics");
+  expect_equal(blocks.size() - 3, writer.written.get(), "what is said to be written is there");
+  expect_equal(number_of(value_of(blocks.back(), 8)), writer.written.get(), "and in the statistics");
+  expect_equal(number_of(value_of(blocks.back(), 7)), writer.dropped(), "as what was dropped");
+  expect_equal(writer.bytes.get(), file.bytes().size(), "bytes");
+  expect_equal(writer.written.get() + writer.dropped(), frames, "each frame is written or dropped");
+  expect(writer.written.get() > 0, "what found room is kept");
+}
+
 // The file may not grow beyond any size: it stays whole, and says how many are missing.
 void full_disk(Chance& chance) {
   rlimit before{};
@@ -266,14 +279,27 @@ void full_disk(Chance& chance) {
     }
     writer.finish([] { return false; });
     setrlimit(RLIMIT_FSIZE, &before);
-    std::vector<Block> blocks = read_blocks(file.bytes());
-    expect(writer.failure() && writer.failure()->detail.starts_with("EFBIG"), "the failure is told");
-    expect_equal(blocks.back().type, PCAPNG_STATISTICS, "there is room for the statistics");
-    expect_equal(blocks.size() - 3, writer.written.get(), "what is said to be written is there");
-    expect_equal(number_of(value_of(blocks.back(), 8)), writer.written.get(), "and in the statistics");
-    expect_equal(number_of(value_of(blocks.back(), 7)), writer.dropped(), "as what was dropped");
-    expect_equal(writer.written.get() + writer.dropped(), frames / 4 * 4, "each frame is written or dropped");
-    expect(writer.written.get() > 0, "what found room is kept");
+    expect_cut(file, writer, frames / 4 * 4);
+  }
+}
+
+// All frames find room, the statistics do not: some of the frames make room for them.
+void full_at_last(Chance& chance) {
+  constexpr uint32_t FRAMES = 500;
+  rlimit before{};
+  getrlimit(RLIMIT_FSIZE, &before);
+  uint64_t whole = 0;
+  for (int i = 0; i < 10; i++) {
+    MemoryFile file;
+    rlimit limit{whole == 0 ? before.rlim_cur : whole - 1 - chance.below(60), before.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &limit);
+    CaptureWriter writer({{file.path(), 0, 0, 0}, 1 << 20, {}, ""}, source());
+    put_all(writer, FRAMES, 100);
+    writer.finish([] { return false; });
+    setrlimit(RLIMIT_FSIZE, &before);
+    if (whole != 0) expect_cut(file, writer, FRAMES);
+    if (whole != 0) expect(writer.dropped() > 0, "some made room");
+    whole = whole == 0 ? writer.bytes.get() : whole;
   }
 }
 
@@ -292,6 +318,7 @@ const Tests TESTS{
     {"capture: the ring loses nothing uncounted", ring_counts},
     {"capture: the writer writes each frame", writer_writes},
     {"capture: a full disk leaves a whole file", full_disk},
+    {"capture: a disk that is full at the last block", full_at_last},
     {"capture: names of a series", names},
 };
 
