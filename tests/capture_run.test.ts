@@ -156,6 +156,7 @@ labTest("a generator alone is captured, too; what can't be is refused by name", 
   const full = await carom(...sent, "--tolerance", "1s@max", "--capture", "/dev/full");
   assert.is(full.status, 3);
   assert.match(full.stderr, "ENOSPC");
+  assert.not.match(full.stderr, "--snap-length", "no option of another command");
   assert.match(
     full.stdout,
     /0 frames in \/dev\/full; [\d,]+ are missing: the writer was behind, or could not write/,

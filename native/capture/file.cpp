@@ -39,6 +39,12 @@ size_t step_back(std::span<const uint8_t> blocks, size_t end, uint64_t wanted) n
   return at;
 }
 
+Error open_error(const std::string& operation, int number) {
+  if (number == EISDIR) return Error(ErrorCode::usage, operation, "it is a folder", "name a file in it");
+  return system_error(operation, number,
+                      number == ENXIO ? "start the pipe's reader first" : "choose another path");
+}
+
 }  // namespace
 
 std::string series_name(const std::string& path, uint32_t number, time_t time) {
@@ -66,14 +72,14 @@ void CaptureFile::open() {
   Fd fd(name == "-" ? fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3)
                     : ::open(name.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
                              OWNER_ONLY));
-  if (!fd.open()) {
-    const char* hint = errno == ENXIO ? "start the pipe's reader first" : "choose another path";
-    throw system_error(operation, errno, hint);
-  }
+  if (!fd.open()) throw open_error(operation, errno);
   struct stat found {};
   if (fstat(fd.get(), &found) != 0) throw system_error(operation, errno);
   is_regular_ = S_ISREG(found.st_mode) && name != "-";
-  if (S_ISFIFO(found.st_mode)) fcntl(fd.get(), F_SETFL, fcntl(fd.get(), F_GETFL) | O_NONBLOCK);
+  // Others may have standard output as well, and want to block: Node does the same to it, and ends that at
+  // its end.
+  if (S_ISFIFO(found.st_mode) || S_ISSOCK(found.st_mode))
+    fcntl(fd.get(), F_SETFL, fcntl(fd.get(), F_GETFL) | O_NONBLOCK);
   // What was there before may have been open to others; packets are nobody else's business.
   if (is_regular_ && fchmod(fd.get(), OWNER_ONLY) != 0 && errno != EPERM)
     throw system_error(operation + " (fchmod)", errno);

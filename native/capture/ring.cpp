@@ -15,7 +15,7 @@ CaptureRing::CaptureRing(size_t bytes) : mask_(bytes - 1) {
   assert(std::has_single_bit(bytes));
   void* memory =
       mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-  if (memory == MAP_FAILED) throw system_error("take memory for a capture", errno, "try a smaller --buffer");
+  if (memory == MAP_FAILED) throw system_error("take memory for a capture", errno, "try a smaller buffer");
   memory_ = static_cast<uint8_t*>(memory);
 }
 

@@ -158,8 +158,8 @@ bool CaptureWriter::flush() {
 
 void CaptureWriter::fail(int error) {
   if (!failure_ && error != EPIPE && error != ECANCELED) {
-    const char* hint = error == ENOSPC || error == EDQUOT ? "free space, or keep less: --snap-length, --files"
-                       : error == EFBIG ? "the files of this process are limited (ulimit -f): use --file-size"
+    const char* hint = error == ENOSPC || error == EDQUOT ? "free space, or write to another disk"
+                       : error == EFBIG ? "the files of this process are limited (ulimit -f): raise that"
                                         : "choose another path";
     failure_ = system_error("write " + file_.name(), error, hint);
   }
