@@ -21,13 +21,13 @@ import { captureOutput } from "../config/capture.js";
 import { type CaptureConfig, type CaptureResult, openCapture, openFrameSocket } from "../native/index.js";
 import { encodeTick } from "../wire/codec.js";
 import { buildFrame, type FrameFields } from "../wire/frame.js";
-import { carom, jsonOf, launch, startCarom } from "./cli_support.js";
+import { carom, jsonOf, type Running, startCarom } from "./cli_support.js";
 import { labForTests, labTest, MAIN, PREFIX } from "./lab_support.js";
 import { numberOf, readPcapng, textOf } from "./pcapng_support.js";
 
 const NAME = `${PREFIX}-capture`;
 const WAIT_MS = 5000;
-const [DROPPED, DELIVERED, FILTER, COMMENT] = [7, 8, 11, 1] as const; // options of the format
+const [COMMENT, RECEIVED, ACCEPTED, DROPPED, DELIVERED, FILTER] = [1, 4, 6, 7, 8, 11] as const; // options of the format
 
 const lab = labForTests({ name: NAME });
 const folder = mkdtempSync(join(tmpdir(), "carom-capture-"));
@@ -96,6 +96,16 @@ async function capturing(
   }
 }
 
+/** The command, once it captures ticks at the responder's end. */
+async function startCapture(...args: string[]): Promise<Running> {
+  const running = startCarom(
+    ...["capture", "--lab", `${NAME}:responder`, "--filter", "udp dst port 8080"],
+    ...args,
+  );
+  await running.said("capturing");
+  return running;
+}
+
 labTest("frames are kept byte for byte, in order, with their times and direction", async () => {
   const path = join(folder, "whole.pcapng");
   const frames = [...ticks(50), tick(50, { vlans: [{ id: 100, priority: 5 }] })];
@@ -149,11 +159,15 @@ labTest("a filter, a direction, a length and a number choose what is kept", asyn
   assert.is(byPort.packets[0]!.length, tick(1).length);
   assert.is(byPort.snapLength, 50);
   assert.is(textOf(byPort.interface, FILTER), "\0udp dst port 8080");
+  assert.is(numberOf(byPort.statistics, RECEIVED), 2n, "the kernel says nothing of the others");
+  assert.is(numberOf(byPort.statistics, ACCEPTED), 2n);
   const byTag = await run({ filter: "vlan 100 and udp dst port 8080" }, [tick(1), tagged, other]);
   assert.equal(
     byTag.packets.map(({ frame }) => frame.toString("hex")),
     [tagged.toString("hex")],
   );
+  assert.ok(numberOf(byTag.statistics, RECEIVED)! >= 3n, "carom's own filter counts them");
+  assert.is(numberOf(byTag.statistics, ACCEPTED), 1n);
   assert.is((await run({ direction: "out" }, [tick(1), tick(2)])).packets.length, 0, "all of them come in");
   const counted = await run({ count: 3 }, ticks(10));
   assert.equal(
@@ -248,11 +262,7 @@ labTest("a reader that does not read: what finds no room is counted, and where i
 
 labTest("the kernel's ring is full: what it dropped is counted, and where it is missing", async () => {
   const path = join(folder, "ring.pcapng");
-  const running = startCarom(
-    ...["capture", "--lab", `${NAME}:responder`, "--filter", "udp dst port 8080"],
-    ...["--write", path, "--ring", "4MiB", "--json"],
-  );
-  await running.said("capturing");
+  const running = await startCapture("--write", path, "--ring", "4MiB", "--json");
   running.child.kill("SIGSTOP");
   const frames = Array.from({ length: 5000 }, (_, number) =>
     tick(number, { payload: Buffer.alloc(1400, number % 251) }),
@@ -302,18 +312,7 @@ labTest("to standard output, through a pipe, and what the report says", async ()
 
 labTest("killed, it leaves a file that can be read up to its last second", async () => {
   const path = join(folder, "killed.pcapng");
-  const running = launch([
-    process.execPath,
-    MAIN,
-    "capture",
-    "--lab",
-    `${NAME}:responder`,
-    "--write",
-    path,
-    "--filter",
-    "udp dst port 8080",
-  ]);
-  await running.said("capturing");
+  const running = await startCapture("--write", path);
   send(ticks(40));
   for (const end = performance.now() + WAIT_MS; performance.now() < end; await sleep(20))
     if (readPcapng(readFileSync(path)).packets.length === 40) break;
@@ -330,24 +329,12 @@ labTest("killed, it leaves a file that can be read up to its last second", async
 labTest("a full disk ends it, says so, and the signal's end is in order", async () => {
   const full = await carom("capture", "--lab", NAME, "--write", "/dev/full", "--json");
   assert.is(full.status, 3, full.stderr);
-  assert.match(full.stderr, "ENOSPC");
+  assert.match(full.stderr, /ENOSPC.*free space/);
   const report = jsonOf(full) as { schema: string; faults: string[] };
   assert.is(report.schema, "carom.capture");
   assert.match(report.faults.join(), "ENOSPC");
   const path = join(folder, "interrupted.pcapng");
-  const running = launch([
-    process.execPath,
-    MAIN,
-    "capture",
-    "--lab",
-    `${NAME}:responder`,
-    "--write",
-    path,
-    "--filter",
-    "udp dst port 8080",
-    "--json",
-  ]);
-  await running.said("capturing");
+  const running = await startCapture("--write", path, "--json");
   send(ticks(10));
   running.child.kill("SIGINT");
   const ended = await running.end;
@@ -372,6 +359,7 @@ labTest("what can't be is refused, and no file is touched", async () => {
     [/series of files/, "--lab", NAME, "--write", "-", "--file-time", "1s"],
     [/filter "udp dst prt 1"/, "--lab", NAME, "--write", path, "--filter", "udp dst prt 1"],
     [/is not a size/, "--lab", NAME, "--write", path, "--buffer", "1 mile"],
+    [/it is a folder/, "--lab", NAME, "--write", folder],
     [/not a lab's name/, "--lab", `${NAME}:middle`, "--write", path],
   ];
   const ended = await Promise.all(refused.map(([, ...args]) => carom("capture", ...args)));
