@@ -117,8 +117,7 @@ static __always_inline void stamp_frame(struct xdp_md* context, __u64 now_ns) {
   __u64 head = *(volatile __u64*)&first->key;
   __u64 next = state->trail_next;
   if (head - next <= TRAIL_ENTRIES && follow_trail(state, now_ns, key, next, head)) return;
-  if (head - next > TRAIL_SEARCH && follow_trail(state, now_ns, key, head - TRAIL_SEARCH, head)) return;
-  state->strangers++;
+  if (head - next > TRAIL_SEARCH) follow_trail(state, now_ns, key, head - TRAIL_SEARCH, head);
 }
 
 /* Called first: what the program does afterwards is not the wire's. */

@@ -30,7 +30,6 @@ struct arrival_state {
   __u32 at; /* where the next of the last errors goes */
   __u32 pad;
   __u64 trail_next; /* the entry that is expected next */
-  __u64 strangers;  /* frames that are not on the trail */
 };
 
 #endif

@@ -1,5 +1,5 @@
 // What a receiving end is to expect, in the order of sending: a ring in memory that an eBPF program reads
-// (bpf/trail.h). It ties any frame to its planned time, whatever is in it.
+// (bpf/arrival.h). It ties any frame to its planned time, whatever is in it.
 #pragma once
 
 #include <cstdint>
