@@ -30,6 +30,14 @@ void pin_to_cpu(int cpu) {
   }
 }
 
+// By what the main thread may use: the calling one may be pinned, or have been made by one that is.
+void leave_cpu(int cpu) noexcept {
+  cpu_set_t allowed;
+  if (sched_getaffinity(getpid(), sizeof allowed, &allowed) != 0) return;
+  if (cpu >= 0 && CPU_COUNT(&allowed) > 1) CPU_CLR(static_cast<size_t>(cpu), &allowed);
+  sched_setaffinity(0, sizeof allowed, &allowed);
+}
+
 bool drop_capabilities() noexcept { return keep_capabilities({}); }
 
 bool keep_capabilities(std::initializer_list<int> kept) noexcept {

@@ -33,6 +33,9 @@ void in_network_namespace(const std::string& path, Action action) {
 // Throws Error when there is no such core, or the process may not use it.
 void pin_to_cpu(int cpu);
 
+// The calling thread leaves this core (-1: none) to another one, where the process may use more than that.
+void leave_cpu(int cpu) noexcept;
+
 // Everything is open: the thread that reads packets keeps no capability. A failure is not fatal, only
 // reported.
 bool drop_capabilities() noexcept;

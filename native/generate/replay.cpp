@@ -1,8 +1,5 @@
 #include "generate/replay.h"
 
-#include <sched.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstring>
 
@@ -14,14 +11,6 @@ namespace {
 
 constexpr uint32_t MAX_TICKS = 512;  // of a frame; the largest has fewer
 constexpr uint32_t STEP = 8;         // bytes to which frames are aligned in the ring
-
-// The sending thread has its core to itself where there is another one.
-void leave_cpu(int cpu) noexcept {
-  cpu_set_t allowed;
-  if (sched_getaffinity(getpid(), sizeof allowed, &allowed) != 0) return;
-  if (cpu >= 0 && CPU_COUNT(&allowed) > 1) CPU_CLR(static_cast<size_t>(cpu), &allowed);
-  sched_setaffinity(0, sizeof allowed, &allowed);
-}
 
 }  // namespace
 

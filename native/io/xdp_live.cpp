@@ -101,7 +101,7 @@ XdpLiveIo::XdpLiveIo(const IoConfig& config, IoCounters& counters, const LivePro
   if (longest_ > LARGEST_FRAME) {
     throw Error(ErrorCode::usage, operation_text("xdp_live", config.link, "send frames of this size"),
                 "the kernel's live frames have up to " + std::to_string(LARGEST_FRAME) + " bytes",
-                "use a smaller --size, or --backend af_packet");
+                "use a smaller MTU or --size, or --backend af_packet");
   }
   if (int error = run_program(1); error != 0) {
     throw system_error(operation_text("xdp_live", config.link, "run a program with live frames"), error,

@@ -1,9 +1,8 @@
 #include "loop/generate_live.h"
 
-#include <sched.h>
-
 #include <bit>
 
+#include "core/thread.h"
 #include "generate/replay.h"
 #include "loop/link_rules.h"
 #include "loop/live_frames.h"
@@ -99,13 +98,6 @@ LivePrograms frame_programs(const GeneratorConfig& config) {
   return programs;
 }
 
-// The sending thread has the core to itself where there is another one.
-void leave_cpu(int cpu, const cpu_set_t& allowed) noexcept {
-  cpu_set_t others = allowed;
-  if (cpu >= 0 && CPU_COUNT(&others) > 1) CPU_CLR(static_cast<size_t>(cpu), &others);
-  sched_setaffinity(0, sizeof others, &others);
-}
-
 }  // namespace
 
 uint32_t frames_ahead(const GeneratorConfig& config) noexcept {
@@ -116,13 +108,10 @@ uint32_t frames_ahead(const GeneratorConfig& config) noexcept {
 
 void generate_live(GeneratorRole& role) {
   const GeneratorConfig& config = role.config;
-  cpu_set_t allowed;
-  CPU_ZERO(&allowed);
-  sched_getaffinity(getpid(), sizeof allowed, &allowed);
   bool plain = !config.replay && is_plain(config.streams);
   XdpLiveIo io(role.io, role.io_counters, plain ? tick_programs(config) : frame_programs(config));
   auto run = [&](auto& loop) {
-    leave_cpu(role.io.cpu, allowed);
+    leave_cpu(role.io.cpu);  // the sending thread has it to itself
     if (!role.opened(io.notes())) return;
     loop.run();
     io.settle();
