@@ -135,6 +135,9 @@ export function refuseReplay(files: readonly string[], values: ReplayValues): vo
       "there are no gaps without a schedule",
       "give one of them",
     );
+  const planned = (["gap", "rate"] as const).find((name) => values[name] !== undefined);
+  if (values.maxGap !== undefined && planned !== undefined)
+    refuse(`--max-gap with --${planned}`, "the capture's gaps are not what is sent", "give one of them");
   if (files.includes("-") && values.loop !== 1)
     refuse("--loop", "standard input can't be read again", "save it to a file first");
 }
@@ -163,8 +166,7 @@ export function replayConfig(
     rateMilliHz: Math.round((rate_pps ?? 1) * 1000),
     keepsBursts: values.preserveBursts,
     burstGapNs: values.burstGap ?? DEFAULT_BURST_GAP_NS,
-    // Where the capture does not say when, no gap of it is too long.
-    maxGapNs: maxGap ?? (fast || gap !== undefined || rate_pps !== undefined ? 1e18 : LONGEST_GAP_NS),
+    maxGapNs: maxGap ?? LONGEST_GAP_NS,
     cutsGaps: maxGap !== undefined,
     loopGapNs: loopGap ?? -1,
     from: values.from ?? null,

@@ -158,6 +158,12 @@ for (const [what, content, args, expected] of [
   ["two timings", pcapOf(captured(1, 1n)), ["--fast", "--speed", "2"], /--speed with --fast/],
   ["bursts without a speed", pcapOf(captured(1, 1n)), ["--preserve-bursts"], /--preserve-bursts/],
   ["one frame, again", pcapOf(captured(1, 1n)), ["--loop", "2"], /no gap.*--loop-gap/s],
+  [
+    "a longest gap of none",
+    pcapOf(captured(1, 1n)),
+    ["--rate", "1k", "--max-gap", "1s"],
+    /--max-gap with --rate/,
+  ],
   ["a map", pcapOf(captured(1, 1n)), ["--map-ip", "10.0.0.1=::1"], /--map-ip/],
   [
     "a tolerance of nothing",

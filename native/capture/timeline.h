@@ -15,7 +15,7 @@ struct TimelineConfig {
   uint64_t rate_millihertz = 0;           // rate: frames in 1000 s
   bool keeps_bursts = false;              // captured and rate: gaps within a burst stay as they are
   uint64_t burst_gap_ns = 100'000;        // a burst's frames are less apart than this
-  uint64_t max_gap_ns = UINT64_MAX;       // a longer one in the capture is cut to it, or refused
+  uint64_t max_gap_ns = UINT64_MAX;       // captured: a longer one is cut to it, or refused
   bool cuts_gaps = false;
   int64_t loop_gap_ns = -1;  // between two passes; -1: the mean gap of the pass before
 };
@@ -31,7 +31,7 @@ class Timeline {
       cut_ns_ = 0;
     }
     uint64_t gap_ns = time_ns - last_ns_;
-    if (gap_ns > config_.max_gap_ns) {
+    if (gap_ns > config_.max_gap_ns && config_.kind == TimelineConfig::Kind::captured) {
       if (!config_.cuts_gaps) return false;
       cut_ns_ += gap_ns - config_.max_gap_ns;
       gap_ns = config_.max_gap_ns;

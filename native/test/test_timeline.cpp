@@ -100,6 +100,11 @@ void gaps(Chance&) {
   expect(!refusing.place(2001, offset_ns), "longer");
   config.cuts_gaps = true;
   expect_plan(config, {0, 1000, 2001, 2002, 9'000'000'000, 9'000'000'001}, {0, 1000, 2000, 2001, 3001, 3002});
+  config.cuts_gaps = false;
+  config.kind = Kind::gap;
+  config.gap_ns = 5;
+  expect_plan(config, {0, 9'000'000'000},
+              {0, 5});  // the capture does not say when: none of its gaps is too long
 }
 
 // Two bursts of three, 1 ms apart, and one frame.
