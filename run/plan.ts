@@ -1,10 +1,9 @@
 /** A plan: everything a run needs, validated and complete, before anything starts. */
 
 import { bufferSize, captureOutput } from "../config/capture.js";
-import { hasProgram, ioOptions, RESPONDER_BACKENDS } from "../config/io.js";
-import { flagName, optionGroup, type Values } from "../config/option.js";
-import { keepsState } from "../config/strategy.js";
-import { choice, filePath, flag, interfaceName, isMulticast, name } from "../config/values.js";
+import { ioOptions, RESPONDER_BACKENDS } from "../config/io.js";
+import { optionGroup, type Values } from "../config/option.js";
+import { choice, filePath, flag, interfaceName, name } from "../config/values.js";
 import {
   closedLoopRing,
   DEFAULT_DURATION_NS,
@@ -32,12 +31,20 @@ import {
   type Link,
   openFrameSocket,
 } from "../native/index.js";
-import { GROUPS_MAX, type ResponderPlan, responderConfig, responderOptions } from "../responder/config.js";
-import { isIp6, multicastMac } from "../wire/address.js";
+import { type ResponderPlan, responderOptions } from "../responder/config.js";
+import { multicastMac } from "../wire/address.js";
 import { certificateOptions } from "./certificate.js";
+import { refuseContradictions, refuseMoreThanTheLinkCarries } from "./contradictions.js";
 import { type ChosenCores, chooseCores } from "./cores.js";
+import {
+  responderBackend,
+  responderPlan,
+  servedQueues,
+  takesXdpBack,
+  takesXdpSent,
+  withStamps,
+} from "./far_end.js";
 import { type CertificatePlan, planCertificate } from "./receiver.js";
-import { hasXdpProgram } from "./statistics.js";
 import { type ChosenTimestamps, chooseTimestamps } from "./timestamps.js";
 
 const where = optionGroup("Where it runs");
@@ -226,11 +233,6 @@ async function complete(
   };
 }
 
-function withStamps(responder: ResponderPlan, generator: GeneratorConfig): ResponderPlan {
-  const stampsAny = generator.replay !== null;
-  return { ...responder, io: { ...responder.io, stampsArrivals: true, stampsAny } };
-}
-
 /** The streams only say where ticks go to, and orders come from. @throws CaromError (usage) */
 function withReplay(
   generator: GeneratorConfig,
@@ -247,20 +249,6 @@ function withReplay(
   return { ...generator, replay, durationNs: duration ?? 0, warmupNs: 0 };
 }
 
-/** But for a profile that says so: its ceiling is none. */
-function refuseMoreThanTheLinkCarries(feeds: readonly Feed[]): void {
-  const bound = feeds.filter(({ profile }) => profile === null || profile.ceiling > 0);
-  const share = bound.reduce((sum, { rate_pps, carried_pps }) => sum + rate_pps / carried_pps, 0);
-  if (share <= 1) return;
-  const shown = (value: number) => Math.floor(value).toLocaleString("en-US");
-  const [first] = bound;
-  const [operation, detail] =
-    feeds.length === 1
-      ? [`--rate ${first!.rate_pps}`, `the link carries ${shown(first!.carried_pps)} such frames a second`]
-      : ["--streams", `together they are ${share.toFixed(2)} times what the link carries`];
-  throw new CaromError("usage", operation, detail, "lower it, or raise --link-speed");
-}
-
 function totalFeed(feeds: readonly Feed[]): Feed {
   const [first] = feeds;
   if (feeds.length === 1) return first!;
@@ -268,70 +256,10 @@ function totalFeed(feeds: readonly Feed[]): Feed {
   return { ...first!, profile: null, scale: 1, rate_pps: sum("rate_pps"), peak_pps: sum("peak_pps") };
 }
 
-/** The responder's queues: in the lab those by which the threads' ticks come, too. */
-function servedQueues(values: RunValues, threads: number): number[] {
-  const isQueued = values.backend === "af_xdp" && hasProgram(responderBackend(values));
-  if (threads === 1 || !isQueued) return values.queues;
-  const needed = Array.from({ length: threads }, (_, thread) => values.queue + thread);
-  return [...new Set([...values.queues, ...needed])];
-}
-
 /** With several threads, --cpu names the core of the first one, and the others have the next. */
 function generatorCores({ cpu }: RunValues, { generators }: ChosenCores): readonly number[] {
   if (cpu === "auto") return generators;
   return generators.map((_, thread) => (cpu === "none" ? -1 : cpu + thread));
-}
-
-/** With a generator in the kernel the responder is there, too, unless something else was asked for. */
-function responderBackend(values: RunValues): (typeof RESPONDER_BACKENDS)[number] {
-  return values.responderBackend ?? (values.backend === "xdp_live" ? "xdp" : values.backend);
-}
-
-function responderPlan(
-  link: Link,
-  values: RunValues & { ringSize: number },
-  generator: GeneratorConfig,
-  cores: ChosenCores,
-  breakdownEvery: number,
-): ResponderPlan {
-  const { groups, port, vlan } = listening(generator);
-  const isPacked = generator.streams.some(({ packing }) => packing.most > 1);
-  if (isPacked && keepsState(values.strategy) && responderBackend(values) === "xdp") {
-    const detail = `what ${values.strategy} remembers is in the kernel, where only single ticks are decided`;
-    throw new CaromError("usage", "packing", detail, "leave it out, or add --responder-backend af_xdp");
-  }
-  const own = {
-    ...values,
-    backend: responderBackend(values),
-    multicast: groups.length > 0,
-    multicastGroup: groups,
-    targetPort: port,
-    vlan: vlan < 0 ? undefined : vlan,
-    cpu: values.responderCpu,
-    targetIp: undefined, // the generator's; the lab's far end has what it has
-    responseIp: undefined,
-    responseMac: undefined,
-    answerLimit: undefined,
-    filter: undefined,
-  };
-  return { ...responderConfig(link, own, cores.responder), breakdownEvery };
-}
-
-/** Where the lab's responder has to listen. @throws CaromError (usage) when that is more than one can do */
-function listening({ streams }: GeneratorConfig) {
-  const lines = streams.flatMap((stream) => stream.lines.filter(({ judged }) => judged));
-  const all = <T>(pick: (line: (typeof lines)[number]) => T) => [...new Set(lines.map(pick))];
-  const groups = all(({ destinationAddress }) => destinationAddress).filter(isMulticast);
-  const ports = all(({ destinationPort }) => destinationPort);
-  const vlans = all(({ vlan }) => vlan);
-  const refuse = (operation: string, detail: string): never => {
-    const hint = "add --no-responder, and start a device of your own for each";
-    throw new CaromError("usage", operation, detail, hint);
-  };
-  if (ports.length > 1) refuse("--streams", `the lab's responder takes ticks on one port, not ${ports}`);
-  if (vlans.length > 1) refuse("--streams", "the lab's responder is in one VLAN, the streams are in several");
-  if (groups.length > GROUPS_MAX) refuse("--streams", `the lab's responder joins up to ${GROUPS_MAX} groups`);
-  return { groups, port: ports[0]!, vlan: vlans[0]! };
 }
 
 const BREAKDOWN_TICKS = 50_000; // wanted; the native logs hold more than twice as many
@@ -346,24 +274,6 @@ function breakdownEvery(values: RunValues, feed: Feed): number {
     (isOpen(values) || isFlatOut(values) ? feed.rate_pps : CLOSED_LOOP_TICKS_PER_S) * seconds,
   );
   return 2 ** Math.min(20, Math.max(0, Math.ceil(Math.log2(ticks / BREAKDOWN_TICKS))));
-}
-
-/** Whether the lab's near end needs a program of its own to see what one at the far end sends back. */
-function takesXdpBack(lab: Lab | null, generator: GeneratorConfig, responder: ResponderPlan | null): boolean {
-  if (lab === null || hasProgram(generator.io.backend)) return false;
-  return responder === null ? hasXdpProgram(lab.responder) : responder.io.backend === "xdp";
-}
-
-/** Whether the lab's far end needs one to see what a program at the near end sends. */
-function takesXdpSent(
-  lab: Lab | null,
-  generator: GeneratorConfig,
-  responder: ResponderPlan | null,
-  certificate: CertificatePlan | null,
-): boolean {
-  if (lab === null || generator.io.backend !== "xdp_live" || certificate?.receiver.by === "program")
-    return false;
-  return responder === null ? !hasXdpProgram(lab.responder) : !hasProgram(responder.io.backend);
 }
 
 /** The capture of a run: the loop's own frames, by the loop's own clock. */
@@ -405,66 +315,5 @@ async function askForMac(link: Link, address: string): Promise<string> {
     return await resolveMac(frames, link, address);
   } finally {
     frames.close();
-  }
-}
-
-function refuseContradictions(values: RunValues): void {
-  const refuse = (operation: string, detail: string, hint: string): never => {
-    throw new CaromError("usage", operation, detail, hint);
-  };
-  const ofOne = ["rate", "profile", "scale", "scaleBy", "window"] as const;
-  const given = values.streams === undefined ? undefined : ofOne.find((key) => values[key] !== undefined);
-  if (given !== undefined) {
-    const detail = "the file says of each stream when its ticks come";
-    refuse(`--${flagName(given)} with --streams`, detail, "say it in the file");
-  }
-  if (values.interface !== undefined && values.lab !== undefined) {
-    refuse("--interface with --lab", "a run is on a real link or in a lab", "give one of them");
-  }
-  if (values.namespace !== undefined && values.interface === undefined) {
-    refuse("--namespace", "it says where --interface is", "give --interface, too");
-  }
-  if (values.breakdown && values.backend === "xdp_live") {
-    refuse(
-      "--breakdown with xdp_live",
-      "a tick is not handed to a backend: it is made in the driver",
-      "use af_xdp",
-    );
-  }
-  if (values.capture !== undefined && values.backend === "xdp_live") {
-    const detail = "its frames are made in the driver, and no loop has them";
-    refuse("--capture with xdp_live", detail, "use af_xdp, af_packet or udp");
-  }
-  if (values.capture === "-") {
-    const detail = "standard output has the report";
-    refuse("--capture -", detail, "name a file, or a pipe that mkfifo made");
-  }
-  if (values.breakdown && (values.interface !== undefined || !values.responder)) {
-    refuse(
-      "--breakdown",
-      "only the lab's own responder tells when a tick came to it",
-      "leave out --interface and --no-responder",
-    );
-  }
-  for (const [name, value] of [
-    ["--tolerance", values.tolerance],
-    ["--arrivals", values.arrivals],
-  ] as const) {
-    if (value !== undefined && !isOpen(values))
-      refuse(name, "a closed loop, or --rate max, has no schedule to be held", "add --rate or --profile");
-  }
-  if (values.arrivals === "on" && values.interface !== undefined) {
-    refuse("--arrivals on", "only in a lab the far end is at hand", "leave it out, or --interface");
-  }
-  if (
-    values.multicast &&
-    values.targetIp !== undefined &&
-    isIp6(values.targetIp) !== isIp6(values.multicastGroup)
-  ) {
-    refuse(
-      "--target-ip",
-      "it is of another family than the multicast group",
-      "add --no-multicast to send to it alone",
-    );
   }
 }
