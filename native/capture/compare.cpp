@@ -121,7 +121,6 @@ std::unique_ptr<CompareResult> compare_captures(const CompareConfig& config, Ins
                                } else {
                                  side.filtered++;
                                }
-                               return true;
                              });
   };
   read(config.path_a, result->a, &Comparison::add_a);

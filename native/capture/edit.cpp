@@ -2,8 +2,8 @@
 
 #include <cstring>
 
+#include "capture/checksums.h"
 #include "capture/ethernet.h"
-#include "frame/checksum.h"
 
 namespace carom {
 namespace {
@@ -25,18 +25,10 @@ void patch(uint8_t* checksum, uint64_t removed, uint64_t added, bool zero_is_non
   memcpy(checksum, &stored, 2);
 }
 
-// Where the transport's checksum is; null when it has none, or the frame does not reach so far.
-uint8_t* transport_checksum(uint8_t* frame, const Layers& layers) noexcept {
-  if (layers.transport == 0) return nullptr;
-  if (layers.protocol == PROTOCOL_UDP) return frame + layers.transport + 6;
-  if (layers.protocol == PROTOCOL_TCP) return frame + layers.transport + 16;
-  if (layers.protocol == PROTOCOL_ICMP6 && layers.ipv6) return frame + layers.transport + 2;
-  return nullptr;
-}
-
+// Of addresses and ports, which ICMP's checksum has no part in.
 void patch_transport(uint8_t* frame, const Layers& layers, uint64_t removed, uint64_t added) noexcept {
-  uint8_t* checksum = transport_checksum(frame, layers);
-  if (checksum != nullptr) patch(checksum, removed, added, layers.protocol == PROTOCOL_UDP);
+  uint32_t at = layers.protocol == PROTOCOL_ICMP ? 0 : checksum_place(layers);
+  if (at != 0) patch(frame + at, removed, added, layers.protocol == PROTOCOL_UDP);
 }
 
 // An address of an IP header: in its own checksum, if it has one, and in the transport's.
@@ -63,7 +55,7 @@ uint32_t FrameEditor::edit(uint8_t* frame, uint32_t length) const noexcept {
   }
   if (!layers.ip()) return length;
   if (!config_.addresses.empty()) map_addresses(frame, layers);
-  if (!config_.ports.empty() && layers.has_ports()) map_ports(frame, layers);
+  if (!config_.ports.empty() && layers.ports) map_ports(frame, layers);
   if (config_.ttl >= 0 && layers.ipv6) frame[layers.network + 7] = static_cast<uint8_t>(config_.ttl);
   if (config_.ttl >= 0 && layers.ipv4) {
     uint8_t* word = frame + layers.network + 8;  // with the protocol, as a checksum goes by pairs
@@ -122,7 +114,7 @@ void FrameEditor::map_addresses(uint8_t* frame, const Layers& layers) const noex
 }
 
 void FrameEditor::map_ports(uint8_t* frame, const Layers& layers) const noexcept {
-  for (uint32_t at : {layers.transport, layers.transport + 2}) {
+  for (uint32_t at : {layers.payload, layers.payload + 2}) {
     uint16_t port = load_be16(frame + at);
     for (const PortMap& map : config_.ports) {
       if (map.from != port) continue;
@@ -152,34 +144,19 @@ void mend_checksums(uint8_t* frame, const Layers& layers) noexcept {
   };
   if (layers.ipv4) {
     uint8_t* header = frame + layers.network;
-    uint32_t size = (header[0] & 15u) * 4;
+    uint32_t size = layers.payload - layers.network;
     // Options may lie beyond the frame: nothing to make it of.
     if (layers.whole || size == IPV4_SIZE) {
       memset(header + 10, 0, 2);
       put(header + 10, checksum_add(0, header, size), false);
     }
   }
-  if (layers.transport == 0 || layers.fragment || !layers.whole) return;
-  uint8_t* transport = frame + layers.transport;
-  uint32_t size = layers.end - layers.transport;
-  uint64_t sum = 0;
-  uint8_t* checksum = transport_checksum(frame, layers);
-  if (checksum != nullptr) {
-    if (layers.protocol == PROTOCOL_UDP) {
-      uint32_t udp = load_be16(transport + 4);
-      if (udp < UDP_SIZE || udp > size || (layers.ipv4 && all_zero(checksum, 2))) return;
-      size = udp;
-    }
-    sum = checksum_add(0, frame + layers.source(), 2 * layers.address_size());
-    sum = checksum_add_word(sum, __builtin_bswap16(static_cast<uint16_t>(size)));
-    sum = checksum_add_word(sum, static_cast<uint64_t>(layers.protocol) << 8);
-  } else if (layers.protocol == PROTOCOL_ICMP && layers.ipv4) {
-    checksum = transport + 2;
-  } else {
-    return;
-  }
-  memset(checksum, 0, 2);
-  put(checksum, checksum_add(sum, transport, size), layers.protocol == PROTOCOL_UDP);
+  uint32_t at = checksum_place(layers);
+  uint32_t size = summed_size(frame, layers);
+  bool udp = layers.protocol == PROTOCOL_UDP;
+  if (at == 0 || size == 0 || (udp && layers.ipv4 && all_zero(frame + at, 2))) return;
+  memset(frame + at, 0, 2);
+  put(frame + at, checksum_add(pseudo_sum(frame, layers, size), frame + layers.transport, size), udp);
 }
 
 }  // namespace carom

@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "capture/dissect.h"
+#include "capture/layers.h"
 #include "wire.gen.h"
 
 namespace carom {
@@ -58,16 +58,15 @@ uint64_t Fingerprint::of(const uint8_t* frame, uint32_t captured) {
 
 // Returns how many bytes of it count.
 uint32_t Fingerprint::blank(uint8_t* frame, uint32_t captured) const noexcept {
-  Dissected found = dissect(frame, captured);
+  Layers found = find_layers(frame, captured);
   if (ignored_.mac) wipe(frame, captured, 0, 12);
-  if (found.ethertype == 0) return captured;
-  uint32_t ip = found.ip_offset;
+  if (found.network == 0) return captured;
+  uint32_t ip = found.network;
   uint32_t end = captured;
-  if (found.ip != nullptr) {
-    uint32_t transport = ip + found.ip_size;
+  if (found.ip()) {
     bool udp = found.protocol == PROTOCOL_UDP;
-    bool stamps = ignored_.timestamp && udp && found.has_ports &&
-                  (found.destination_port == tick_port_ || found.destination_port == order_port_);
+    uint16_t port = udp && found.ports ? load_be16(frame + found.payload + 2) : 0;  // neither is 0
+    bool stamps = ignored_.timestamp && (port == tick_port_ || port == order_port_);
     bool sums = ignored_.checksum || ignored_.ip || ignored_.port || stamps;
     if (ignored_.ttl) wipe(frame, captured, ip + (found.ipv6 ? 7 : 8), 1);
     if (ignored_.dscp && found.ipv6) {
@@ -81,14 +80,11 @@ uint32_t Fingerprint::blank(uint8_t* frame, uint32_t captured) const noexcept {
     if (!found.ipv6 && (ignored_.ttl || ignored_.dscp || ignored_.checksum || ignored_.ip)) {
       wipe(frame, captured, ip + 10, 2);
     }
-    if (ignored_.ip) wipe(frame, captured, ip + (found.ipv6 ? 8 : 12), 2 * found.address_size());
-    if (stamps) {
-      wipe_stamps(frame, captured, transport + UDP_SIZE, ip + found.packet_size,
-                  found.destination_port == tick_port_);
-    }
-    if (found.has_ports && ignored_.port) wipe(frame, captured, transport, 4);
-    if (found.has_ports && sums) wipe(frame, captured, transport + (udp ? 6 : 16), 2);
-    if (ignored_.padding && found.packet_size >= found.ip_size) end = std::min(end, ip + found.packet_size);
+    if (ignored_.ip) wipe(frame, captured, found.source(), 2 * found.address_size());
+    if (stamps) wipe_stamps(frame, captured, found.payload + UDP_SIZE, found.end, port == tick_port_);
+    if (found.ports && ignored_.port) wipe(frame, captured, found.payload, 4);
+    if (found.ports && sums) wipe(frame, captured, found.payload + (udp ? 6 : 16), 2);
+    if (ignored_.padding && found.payload <= found.end) end = std::min(end, found.end);
   }
   if (!ignored_.vlan || found.tags == 0) return end;
   // The tags are between the addresses and the EtherType, which stays.

@@ -1,5 +1,7 @@
 #include "capture/inspect.h"
 
+#include "capture/checksums.h"
+
 namespace carom {
 
 Inspection::Inspection(const InspectConfig& config)
@@ -27,12 +29,15 @@ void Inspection::add(const CapturedFrame& frame, const CapturedFrame* ethernet) 
     counters_.unconverted++;
     return;
   }
-  Dissected found = dissect(ethernet->data, ethernet->captured);
+  Layers found = find_layers(ethernet->data, ethernet->captured);
+  // Of a fragmented datagram only the first part has them: all parts are one conversation.
+  if (found.fragment) found.ports = false;
   classify(found);
-  if (found.ip == nullptr) return;
-  converse(found, frame.length);
-  bool udp = found.has_ports && found.protocol == PROTOCOL_UDP;
-  if (udp && trading_.wants(found.destination_port)) {
+  if (!found.ip()) return;
+  check(*ethernet, found);
+  converse(ethernet->data, found, frame.length);
+  bool udp = found.ports && found.protocol == PROTOCOL_UDP;
+  if (udp && trading_.wants(load_be16(ethernet->data + found.payload + 2))) {
     trading_.add(ethernet->data, ethernet->captured, frame.time_ns);
   }
 }
@@ -69,11 +74,11 @@ void Inspection::time(uint64_t time_ns, uint32_t length) {
   bursts_.add(time_ns, length);
 }
 
-void Inspection::classify(const Dissected& found) noexcept {
+void Inspection::classify(const Layers& found) noexcept {
   if (found.tags != 0) count(FrameKind::vlan);
-  if (found.ip == nullptr) {
+  if (!found.ip()) {
     bool ip = found.ethertype == ETHERTYPE_IPV4 || found.ethertype == ETHERTYPE_IPV6;
-    count(found.ethertype == 0               ? FrameKind::runt
+    count(found.network == 0                 ? FrameKind::runt
           : ip                               ? FrameKind::bad_ip
           : found.ethertype == ETHERTYPE_ARP ? FrameKind::arp
                                              : FrameKind::other_ethertype);
@@ -82,7 +87,6 @@ void Inspection::classify(const Dissected& found) noexcept {
   count(found.ipv6 ? FrameKind::ipv6 : FrameKind::ipv4);
   if (found.fragment) count(FrameKind::fragment);
   if (found.options) count(FrameKind::ip_options);
-  bool tcp = found.protocol == PROTOCOL_TCP;
   switch (found.protocol) {
     case PROTOCOL_UDP:
       count(FrameKind::udp);
@@ -100,20 +104,26 @@ void Inspection::classify(const Dissected& found) noexcept {
     default:
       count(FrameKind::other_protocol);
   }
-  if (found.ip_checksum == ChecksumState::bad) count(BadChecksum::ip);
-  if (found.checksum == ChecksumState::bad) count(tcp ? BadChecksum::tcp : BadChecksum::udp);
-  if (found.checksum == ChecksumState::unfinished) count(BadChecksum::unfinished);
 }
 
-void Inspection::converse(const Dissected& found, uint32_t length) {
+void Inspection::check(const CapturedFrame& ethernet, const Layers& found) noexcept {
+  if (check_header(ethernet.data, ethernet.captured, found) == ChecksumState::bad) count(BadChecksum::ip);
+  bool tcp = found.protocol == PROTOCOL_TCP;
+  ChecksumState state = check_transport(ethernet.data, found);
+  if (state == ChecksumState::bad) count(tcp ? BadChecksum::tcp : BadChecksum::udp);
+  if (state == ChecksumState::unfinished) count(BadChecksum::unfinished);
+}
+
+void Inspection::converse(const uint8_t* frame, const Layers& found, uint32_t length) {
   ConversationKey key{};
-  memcpy(key.address[0].data(), found.source(), found.address_size());
-  memcpy(key.address[1].data(), found.destination(), found.address_size());
-  key.port[0] = found.source_port;
-  key.port[1] = found.destination_port;
+  memcpy(key.address[0].data(), frame + found.source(), found.address_size());
+  memcpy(key.address[1].data(), frame + found.destination(), found.address_size());
+  uint16_t port = found.ports ? load_be16(frame + found.payload + 2) : 0;
+  key.port[0] = found.ports ? load_be16(frame + found.payload) : 0;
+  key.port[1] = port;
   key.protocol = found.protocol;
   key.ipv6 = found.ipv6;
-  key.has_ports = found.has_ports;
+  key.has_ports = found.ports;
   bool swapped =
       key.address[1] < key.address[0] || (key.address[0] == key.address[1] && key.port[1] < key.port[0]);
   if (swapped) {
@@ -121,12 +131,13 @@ void Inspection::converse(const Dissected& found, uint32_t length) {
     std::swap(key.port[0], key.port[1]);
   }
   conversations_.at(key).add({1, length, swapped ? 0u : 1u});
-  if (!found.to_group()) return;
+  uint8_t mac[6];
+  if (!group_mac(frame + found.destination(), found.ipv6, mac)) return;
   GroupKey group{};
-  memcpy(group.address.data(), found.destination(), found.address_size());
-  group.port = found.destination_port;
+  memcpy(group.address.data(), frame + found.destination(), found.address_size());
+  group.port = port;
   group.ipv6 = found.ipv6;
-  group.has_port = found.has_ports;
+  group.has_port = found.ports;
   groups_.at(group).add({{1, length}});
 }
 
@@ -136,7 +147,6 @@ std::unique_ptr<InspectResult> inspect_capture(const InspectConfig& config, Insp
   result->file = read_capture(config.path, progress,
                               [&](uint64_t, const CapturedFrame& frame, const CapturedFrame* ethernet) {
                                 inspection.add(frame, ethernet);
-                                return true;
                               });
   inspection.finish();
   return result;

@@ -8,8 +8,8 @@
 #include <string>
 
 #include "capture/bursts.h"
-#include "capture/dissect.h"
 #include "capture/ethernet.h"
+#include "capture/layers.h"
 #include "capture/rate_bins.h"
 #include "capture/reader.h"
 #include "capture/top_table.h"
@@ -146,8 +146,9 @@ class Inspection {
  private:
   bool wanted(const CapturedFrame& frame, const CapturedFrame* ethernet) noexcept;
   void time(uint64_t time_ns, uint32_t length);
-  void classify(const Dissected& found) noexcept;
-  void converse(const Dissected& found, uint32_t length);
+  void classify(const Layers& found) noexcept;
+  void check(const CapturedFrame& ethernet, const Layers& found) noexcept;
+  void converse(const uint8_t* frame, const Layers& found, uint32_t length);
   void count(FrameKind kind) noexcept { counters_.kinds[static_cast<size_t>(kind)]++; }
   void count(BadChecksum which) noexcept { counters_.bad[static_cast<size_t>(which)]++; }
 
@@ -182,14 +183,11 @@ struct InspectResult {
 // Reads a capture to its end, or where it broke. Throws Error.
 std::unique_ptr<InspectResult> inspect_capture(const InspectConfig& config, InspectProgress& progress);
 
-// Frames of a capture one by one: number in the file from 1, the frame, and the same with an Ethernet header
-// or null. `each` returns false to end. Throws Error.
-template <class Each>
-FileFound read_capture(const std::string& path, InspectProgress& progress, Each each);
-
 // Where a capture has no MAC addresses: those of carom's lab.
 constexpr GivenMacs LAB_MACS{{2, 0xca, 0x40, 0, 0, 1}, {2, 0xca, 0x40, 0, 0, 2}};
 
+// Frames of a capture one by one: number in the file from 1, the frame, and the same with an Ethernet header
+// or null. Throws Error.
 template <class Each>
 FileFound read_capture(const std::string& path, InspectProgress& progress, Each each) {
   CaptureReader reader(path);
@@ -200,7 +198,7 @@ FileFound read_capture(const std::string& path, InspectProgress& progress, Each 
   uint64_t number = 0;
   while (reader.next(frame)) {
     bool has = to_ethernet.convert(frame, ethernet);
-    if (!each(++number, frame, has ? &ethernet : nullptr)) break;
+    each(++number, frame, has ? &ethernet : nullptr);
     if (number % 1024 != 0) continue;
     progress.frames.store(number, std::memory_order_relaxed);
     progress.bytes_read.store(reader.file_read(), std::memory_order_relaxed);

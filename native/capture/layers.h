@@ -1,5 +1,6 @@
 // Where things are in any Ethernet frame, as far as it goes: tags, IP with its options and extension headers,
-// fragments. Unlike frame/parse.h it refuses nothing: what is there is told, what is not is left out.
+// fragments, ports. Unlike frame/parse.h, which takes what a responder may answer, it refuses nothing: what
+// is there is told, what is not is left out. Nothing outside the frame is read, whatever it holds.
 #pragma once
 
 #include <algorithm>
@@ -12,47 +13,71 @@ namespace carom {
 struct Layers {
   uint16_t ethertype = 0;  // behind the tags
   uint32_t tags = 0;
-  uint32_t network = 0;  // where IP or ARP begins
+  uint32_t network = 0;  // where IP or ARP begins; 0: no whole Ethernet header
   bool ipv4 = false;     // and its fixed header is there
   bool ipv6 = false;
-  uint32_t transport = 0;  // where it begins; 0: it is not there, or in another fragment
-  uint8_t protocol = 0;
-  uint32_t end = 0;       // of what the IP packet says it has
-  bool fragment = false;  // one of several
-  bool whole = false;     // all of the IP packet is in the frame
+  bool options = false;    // of IPv4, or IPv6 extension headers
+  bool fragment = false;   // one of several
+  bool ports = false;      // of UDP or TCP, and they are there: at `payload`
+  bool whole = false;      // all of the IP packet is in the frame, and it is no shorter than its headers
+  uint8_t protocol = 0;    // of what follows the last IP header
+  uint32_t payload = 0;    // of IP: where it begins, or would
+  uint32_t transport = 0;  // the same; 0: not all of its header is there, or it is in another fragment
+  uint32_t end = 0;        // of what the IP packet says it has
 
   bool ip() const noexcept { return ipv4 || ipv6; }
   uint32_t address_size() const noexcept { return ipv6 ? 16 : 4; }
   uint32_t source() const noexcept { return network + (ipv6 ? 8 : 12); }
   uint32_t destination() const noexcept { return source() + address_size(); }
-  bool has_ports() const noexcept {
-    return transport != 0 && (protocol == PROTOCOL_UDP || protocol == PROTOCOL_TCP);
-  }
 };
 
 constexpr bool is_tag(uint16_t ethertype) noexcept {
   return ethertype == ETHERTYPE_VLAN || ethertype == ETHERTYPE_SERVICE_VLAN;
 }
 
-inline void find_transport6(const uint8_t* frame, uint32_t length, Layers& out) noexcept {
-  uint8_t next = frame[out.network + 6];
-  uint32_t at = out.network + IPV6_SIZE;
+// What follows the headers of IP, unless it is a later fragment.
+inline void find_transport(uint32_t length, Layers& out) noexcept {
+  bool has_ports = out.protocol == PROTOCOL_UDP || out.protocol == PROTOCOL_TCP;
+  uint32_t least = out.protocol == PROTOCOL_TCP ? TCP_SIZE : out.protocol == PROTOCOL_UDP ? UDP_SIZE : 4;
+  uint32_t there = std::min(length, out.end);
+  out.ports = has_ports && out.payload + 4 <= there;
+  if (out.payload + least <= there) out.transport = out.payload;
+}
+
+inline void find_ipv4(const uint8_t* frame, uint32_t length, Layers& out) noexcept {
+  const uint8_t* ip = frame + out.network;
+  uint32_t header = (ip[0] & 15u) * 4;
+  if (header < IPV4_SIZE) return;
+  out.ipv4 = true;
+  out.options = header > IPV4_SIZE;
+  out.protocol = ip[9];
+  out.payload = out.network + header;
+  out.end = out.network + load_be16(ip + 2);
+  uint32_t fragment = load_be16(ip + 6);
+  out.fragment = (fragment & 0x3fff) != 0;
+  if ((fragment & 0x1fff) == 0) find_transport(length, out);
+}
+
+inline void find_ipv6(const uint8_t* frame, uint32_t length, Layers& out) noexcept {
+  const uint8_t* ip = frame + out.network;
+  out.ipv6 = true;
+  out.protocol = ip[6];
+  out.payload = out.network + IPV6_SIZE;
+  out.end = out.payload + load_be16(ip + 4);
   constexpr uint32_t EXTENSIONS_MAX = 8;
   for (uint32_t i = 0; i < EXTENSIONS_MAX; i++) {
-    bool is_fragment = next == 44;
-    if (next != 0 && next != 43 && next != 60 && !is_fragment) {
-      out.protocol = next;
-      out.transport = at;
-      return;
-    }
-    if (at + 8 > length) return;
-    if (is_fragment) {
-      out.fragment = true;
-      if ((load_be16(frame + at + 2) & 0xfff8) != 0) return;  // a later one: no transport header
-    }
-    next = frame[at];
-    at += is_fragment ? 8 : (frame[at + 1] + 1u) * 8;
+    bool is_fragment = out.protocol == 44;  // RFC 8200, 4.5
+    bool is_options = out.protocol == 0 || out.protocol == 43 || out.protocol == 60;
+    if ((!is_fragment && !is_options) || out.payload + 8 > std::min(length, out.end)) break;
+    const uint8_t* extension = frame + out.payload;
+    uint32_t fragment = is_fragment ? load_be16(extension + 2) : 0;
+    out.options = true;
+    out.fragment |= (fragment & 0xfff9) != 0;
+    out.protocol = extension[0];
+    out.payload += is_fragment ? 8 : (extension[1] + 1u) * 8;
+    if ((fragment & 0xfff8) != 0) return;  // what follows is the middle of a datagram
   }
+  find_transport(length, out);
 }
 
 inline Layers find_layers(const uint8_t* frame, uint32_t length) noexcept {
@@ -67,23 +92,11 @@ inline Layers find_layers(const uint8_t* frame, uint32_t length) noexcept {
   }
   out.network = at;
   if (out.ethertype == ETHERTYPE_IPV4 && at + IPV4_SIZE <= length && frame[at] >> 4 == 4) {
-    uint32_t header = (frame[at] & 15u) * 4;
-    uint32_t total = load_be16(frame + at + 2);
-    if (header < IPV4_SIZE || total < header) return out;
-    out.ipv4 = true;
-    out.protocol = frame[at + 9];
-    out.end = at + total;
-    uint32_t fragment = load_be16(frame + at + 6);
-    out.fragment = (fragment & 0x3fff) != 0;
-    if ((fragment & 0x1fff) == 0) out.transport = at + header;
+    find_ipv4(frame, length, out);
   } else if (out.ethertype == ETHERTYPE_IPV6 && at + IPV6_SIZE <= length && frame[at] >> 4 == 6) {
-    out.ipv6 = true;
-    out.end = at + IPV6_SIZE + load_be16(frame + at + 4);
-    find_transport6(frame, std::min(length, out.end), out);
+    find_ipv6(frame, length, out);
   }
-  out.whole = out.ip() && out.end <= length;
-  uint32_t least = out.protocol == PROTOCOL_TCP ? TCP_SIZE : out.protocol == PROTOCOL_UDP ? UDP_SIZE : 4;
-  if (out.transport != 0 && out.transport + least > std::min(length, out.end)) out.transport = 0;
+  out.whole = out.ip() && out.payload <= out.end && out.end <= length;
   return out;
 }
 

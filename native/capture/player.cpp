@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "capture/checksums.h"
 #include "order/native_order.h"
 
 namespace carom {
@@ -223,11 +224,9 @@ bool Player::fit(File& file) noexcept {
 void Player::find_ticks(PlayedFrame& out) noexcept {
   if (config_.tick_port == 0) return;
   Layers layers = find_layers(out.data, out.length);
-  if (layers.transport == 0 || layers.protocol != PROTOCOL_UDP || layers.fragment || !layers.whole) return;
-  const uint8_t* udp = out.data + layers.transport;
-  uint32_t length = load_be16(udp + 4);
-  if (load_be16(udp + 2) != config_.tick_port || length > layers.end - layers.transport) return;
+  uint32_t length = layers.protocol == PROTOCOL_UDP ? summed_size(out.data, layers) : 0;
   if (length < UDP_SIZE + MARKET_DATA_SIZE) return;
+  if (load_be16(out.data + layers.transport + 2) != config_.tick_port) return;
   out.payload = layers.transport + UDP_SIZE;
   out.ticks = (length - UDP_SIZE) / MARKET_DATA_SIZE;
   restamp(layers, out);

@@ -3,6 +3,7 @@
 #include <map>
 #include <vector>
 
+#include "capture/checksums.h"
 #include "capture/inspect.h"
 #include "order/native_order.h"
 #include "test/capture_support.h"
@@ -163,19 +164,20 @@ void dissected_frames(Chance& chance) {
     length = mutate(chance, built, length, other, other_length);
     uint8_t* frame = memory.last(0, length);
     memcpy(frame, built, length);
-    Dissected found = dissect(frame, length);
+    Layers found = find_layers(frame, length);
     Datagram datagram{};
     ParseResult result = parse_frame(frame, length, {ANY_VLAN, true}, datagram);
     if (result != ParseResult::ok && result != ParseResult::unfinished_checksum) continue;
     taken++;
-    expect(found.ip == datagram.ip && found.ipv6 == datagram.ipv6, "the packet");
-    expect(found.has_ports && found.protocol == PROTOCOL_UDP && !found.fragment, "a datagram");
-    expect_equal(found.source_port, datagram.source_port, "source port");
-    expect_equal(found.destination_port, datagram.destination_port, "destination port");
-    expect(found.ipv6 || found.ip_checksum == ChecksumState::good, "IP checksum");
-    expect((found.checksum == ChecksumState::unfinished) == (result == ParseResult::unfinished_checksum),
+    expect(frame + found.network == datagram.ip && found.ipv6 == datagram.ipv6, "the packet");
+    expect(found.ports && found.protocol == PROTOCOL_UDP && !found.fragment, "a datagram");
+    expect_equal(load_be16(frame + found.payload), datagram.source_port, "source port");
+    expect_equal(load_be16(frame + found.payload + 2), datagram.destination_port, "destination port");
+    expect(found.ipv6 || check_header(frame, length, found) == ChecksumState::good, "IP checksum");
+    ChecksumState state = check_transport(frame, found);
+    expect((state == ChecksumState::unfinished) == (result == ParseResult::unfinished_checksum),
            "unfinished");
-    expect(found.checksum != ChecksumState::bad && found.checksum != ChecksumState::unknown, "checksum");
+    expect(state != ChecksumState::bad && state != ChecksumState::unknown, "checksum");
   }
   expect(taken > 5000, "many frames are good ones");
 }
