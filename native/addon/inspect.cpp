@@ -303,28 +303,28 @@ CompareConfig read_compare(const Napi::Object& object) {
           port(object, "tickPort"), port(object, "orderPort")};
 }
 
-Napi::Value inspect(const Napi::CallbackInfo& info) {
+// Begins the work; returns what its progress is asked by.
+template <class Config, class Result>
+Napi::Value start(const Napi::CallbackInfo& info, Config (*read)(const Napi::Object&),
+                  std::unique_ptr<Result> (*work)(const Config&, InspectProgress&),
+                  Napi::Value (*write)(Napi::Env, const Result&)) {
   Napi::Env env = info.Env();
   return guarded(env, [&]() -> Napi::Value {
-    InspectConfig config = read_inspect(info[0].ToObject());
+    Config config = read(info[0].ToObject());
     auto progress = std::make_shared<InspectProgress>();
-    auto* worker = new CaptureWorker<InspectResult>(
-        info[1].As<Napi::Function>(), [=] { return inspect_capture(config, *progress); }, write_inspection);
+    auto* worker = new CaptureWorker<Result>(
+        info[1].As<Napi::Function>(), [=] { return work(config, *progress); }, write);
     worker->Queue();  // deletes itself
     return progress_function(env, progress);
   });
 }
 
+Napi::Value inspect(const Napi::CallbackInfo& info) {
+  return start(info, read_inspect, inspect_capture, write_inspection);
+}
+
 Napi::Value compare(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  return guarded(env, [&]() -> Napi::Value {
-    CompareConfig config = read_compare(info[0].ToObject());
-    auto progress = std::make_shared<InspectProgress>();
-    auto* worker = new CaptureWorker<CompareResult>(
-        info[1].As<Napi::Function>(), [=] { return compare_captures(config, *progress); }, write_comparison);
-    worker->Queue();  // deletes itself
-    return progress_function(env, progress);
-  });
+  return start(info, read_compare, compare_captures, write_comparison);
 }
 
 // Frames of a capture on request, for lines that people read: not a hot path.
