@@ -6,6 +6,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <map>
+
+#include "capture/top_table.h"
 
 namespace carom {
 
@@ -31,8 +34,7 @@ class Bursts {
   // All frames of one time: with whole ns there are at most as many as a window has ns.
   struct Moment {
     uint64_t time_ns;
-    uint64_t frames;
-    uint64_t bytes;
+    FrameCount count;
   };
   struct Window {
     size_t first = 0;  // index of its first moment
@@ -40,12 +42,12 @@ class Bursts {
     uint64_t bytes = 0;
   };
 
-  void insert(const Moment& moment);
   void settle(uint64_t before_ns);
   void advance(size_t index, const Moment& moment);
 
-  std::deque<Moment> moments_;
-  size_t settled_ = 0;  // so many of them have been the end of each window
+  std::map<uint64_t, FrameCount> unsettled_;  // by time; something may still come before them
+  std::deque<Moment> moments_;                // that have been the end of each window
+  uint64_t latest_ns_ = 0;
   std::array<Window, WIDTHS_NS.size()> windows_;
   std::array<Burst, WIDTHS_NS.size()> busiest_;
 };
