@@ -1,6 +1,6 @@
 /** carom inspect on the samples: exactly what is known to be in them, clear words about what is broken. */
 
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -22,7 +22,7 @@ const path = (name: string) => join(FOLDER, name);
 
 async function found(name: string, wanted: Partial<InspectConfig> = {}): Promise<InspectedFile> {
   const config = { filter: "", fromNs: 0, toNs: 9e18, tickPort: 8080, orderPort: 9999, ...wanted };
-  return inspectedFile(name, await inspectCapture({ ...config, path: path(name) }));
+  return inspectedFile(name, await inspectCapture({ path: path(name), ...config }));
 }
 
 test("steady.pcap: counts, times, rate, gaps, bursts and symbols", async () => {
@@ -219,6 +219,21 @@ test("what is no capture is refused, with a hint", async () => {
     () => assert.unreachable(),
     (error: CaromError) => assert.match(error.message, /filter "no such word"/),
   );
+});
+
+test("zeros that fill up a block behind gzip's data are no damage, others are", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "carom-inspect-"));
+  const packed = readFileSync(path("format.pcapng.gz"));
+  const ends: (string | null)[] = [];
+  for (const more of [Buffer.alloc(200_000), Buffer.from("\0\0more")]) {
+    writeFileSync(join(folder, "filled.gz"), Buffer.concat([packed, more]));
+    const { frames, broken } = await found("", { path: join(folder, "filled.gz") });
+    assert.is(frames, 8);
+    ends.push(broken);
+  }
+  rmSync(folder, { recursive: true });
+  assert.is(ends[0], null);
+  assert.match(ends[1] ?? "", /the gzip data is damaged/);
 });
 
 test("a zstd window that is too large is not called damage", async () => {

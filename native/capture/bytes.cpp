@@ -174,7 +174,8 @@ ssize_t CaptureBytes::copy(uint8_t* to, size_t size) noexcept {
   return static_cast<ssize_t>(taken);
 }
 
-// A file of several gzip members is one after the other (RFC 1952, 2.2).
+// A file of several gzip members is one after the other (RFC 1952, 2.2); zeros behind them fill up a block,
+// as gzip(1) has it.
 ssize_t CaptureBytes::inflate_some(uint8_t* to, size_t size) noexcept {
   gzip_->next_out = to;
   gzip_->avail_out = static_cast<uint32_t>(std::min<size_t>(size, UINT32_MAX));
@@ -182,6 +183,10 @@ ssize_t CaptureBytes::inflate_some(uint8_t* to, size_t size) noexcept {
   while (gzip_->avail_out == room) {
     if (from_ == to_ && !ended_ && !fill()) return -1;
     if (from_ == to_) return in_frame_ ? break_off("the gzip data is cut short") : 0;
+    if (!in_frame_ && input_[from_] == 0) {
+      from_++;
+      continue;
+    }
     in_frame_ = true;
     gzip_->next_in = input_.data() + from_;
     gzip_->avail_in = static_cast<uint32_t>(to_ - from_);
