@@ -24,6 +24,7 @@ export interface Distribution {
   readonly percentiles: readonly Percentile[];
 }
 
+export const HIGHEST_NS = 60e9; // what is longer is in the same bucket
 const SUB_BUCKETS = 1024; // half the sub-buckets of an HDR histogram with 3 significant digits
 
 /** The lowest and highest value that fall into a bucket. Source: http://hdrhistogram.org */
@@ -32,6 +33,15 @@ export function bucketRange(index: number): readonly [lowest: number, highest: n
   if (bucket < 0) return [index, index];
   const lowest = ((index % SUB_BUCKETS) + SUB_BUCKETS) * 2 ** bucket;
   return [lowest, lowest + 2 ** bucket - 1];
+}
+
+/**
+ * The highest value that is in a bucket, as HdrHistogram gives it, but never more than what was seen. What is
+ * longer than a histogram's highest value may be as long as the longest: no percentile is given too low.
+ */
+function highestOf(index: number, data: HistogramData): number {
+  const [, highest] = bucketRange(index);
+  return highest >= HIGHEST_NS ? data.max : Math.min(highest, data.max);
 }
 
 /**
@@ -61,21 +71,20 @@ function percentilesOf(data: HistogramData, missing: number): Percentile[] {
   for (const percentile of PERCENTILES) {
     const rank = Math.max(1, Math.ceil((percentile / 100) * total - 1e-9));
     while (seen < rank && index < data.counts.length) seen += data.counts[index++]!;
-    // The highest value of the bucket, as HdrHistogram gives it, but never more than what was seen.
-    const value_ns = total === 0 || rank > data.count ? null : Math.min(bucketRange(index - 1)[1], data.max);
+    const value_ns = total === 0 || rank > data.count ? null : highestOf(index - 1, data);
     const samples_above = total - rank;
     result.push({ percentile, value_ns, samples_above, few: samples_above < FEW });
   }
   return result;
 }
 
-/** The highest value of the bucket of a percentile, up to 100, but never more than what was seen. */
+/** The highest value of the bucket of a percentile, up to 100. */
 export function valueAt(data: HistogramData, percentile: number): number {
   const rank = Math.max(1, Math.ceil((percentile / 100) * data.count - 1e-9));
   let seen = 0;
   for (const [index, count] of data.counts.entries()) {
     seen += count;
-    if (seen >= rank) return Math.min(bucketRange(index)[1], data.max);
+    if (seen >= rank) return highestOf(index, data);
   }
   return data.max;
 }
@@ -112,7 +121,7 @@ export function subtractHistogram(now: HistogramData, before: HistogramData): Hi
     counts,
     count: now.count - before.count,
     min: first < 0 ? 0 : Math.max(now.min, bucketRange(first)[0]),
-    max: last < 0 ? 0 : Math.min(now.max, bucketRange(last)[1]),
+    max: last < 0 ? 0 : highestOf(last, now),
     sum: now.sum - before.sum,
     sumOfSquares: now.sumOfSquares - before.sumOfSquares,
   };

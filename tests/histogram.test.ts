@@ -3,7 +3,7 @@
 import { HistogramLogReader, listTags } from "hdr-histogram-js";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { bucketRange, logarithmicBins, PERCENTILES, summarize } from "../native/histogram.js";
+import { bucketRange, logarithmicBins, PERCENTILES, summarize, valueAt } from "../native/histogram.js";
 import { hdrLog, toHdrHistogram } from "../run/hlog.js";
 import { seeded } from "./random.js";
 import { dataOf, EMPTY, HIGHEST_NS, reference } from "./report_support.js";
@@ -42,6 +42,15 @@ test("percentiles are those of hdr-histogram-js, cut at the greatest value seen"
       assert.is(value_ns, wanted, `p${percentile} of ${count}`);
     }
   }
+});
+
+test("what is longer than the highest bucket is never given too low", () => {
+  // As the native histogram has it: all of them in the last bucket, the longest and the sum as they are.
+  const data = { ...dataOf([1000, 1000, ...Array(8).fill(HIGHEST_NS)]), max: 3600e9 };
+  const [p50, ...others] = summarize(data).percentiles;
+  assert.equal([p50!.value_ns, valueAt(data, 10), valueAt(data, 20)], [3600e9, 1000, 1000]);
+  assert.ok(others.every(({ value_ns }) => value_ns === 3600e9));
+  assert.is(valueAt(data, 50), 3600e9);
 });
 
 test("what was never answered counts as longer than everything that was", () => {
