@@ -5,10 +5,10 @@ import { formatNs, type Tolerance } from "../config/values.js";
 import { summarize, valueAt } from "../native/histogram.js";
 import type { CompareFound, ComparedSide as FoundSide, LoneFrame } from "../native/index.js";
 import { toleranceText } from "../run/certificate.js";
-import { count, counted, row } from "../run/lines.js";
+import { count, counted, rateText, row } from "../run/lines.js";
 import { printable } from "../run/text.js";
 import { fileFields, type Gaps } from "./report.js";
-import { distributionText, footnote, rateText, utc } from "./text.js";
+import { distributionText, footnote, percentileText, utc } from "./text.js";
 
 export interface ComparedSide {
   readonly path: string;
@@ -129,10 +129,10 @@ export function compareLines(report: CompareReport): string[] {
     );
     lines.push(row("rate", `A ${rateText(rate_a_pps)}, B ${rateText(rate_b_pps)} frames a second`));
   }
-  if (offset_ns !== null) lines.push(row("offset", offsetText(offset_ns)));
+  if (offset_ns !== null) lines.push(row("offset", offsetText(offset_ns, drift_ns)));
   if (drift_ns !== null) lines.push(row("drift", formatNs(drift_ns)));
   for (const [index, limit] of tolerances.entries()) {
-    const value = limit.value_ns === null ? "no gap" : formatNs(limit.value_ns);
+    const value = limit.value_ns === null ? "no gap" : percentileText(limit.value_ns);
     const mark = limit.met ? pc.green("✓") : pc.red("✗ not met");
     lines.push(row(index === 0 ? "tolerance" : "", `${toleranceText(limit)}: ${value} ${mark}`));
   }
@@ -164,7 +164,7 @@ function faultsOf(report: Omit<CompareReport, "faults">): string[] {
   }
   for (const limit of tolerances.filter(({ met }) => !met)) {
     const value =
-      limit.value_ns === null ? "there was no gap" : `the gap error is ${formatNs(limit.value_ns)}`;
+      limit.value_ns === null ? "there was no gap" : `the gap error is ${percentileText(limit.value_ns)}`;
     faults.push(`${value}, over ${toleranceText(limit)}`);
   }
   return faults;
@@ -199,8 +199,8 @@ function marked(total: number): string {
   return total === 0 ? "0" : pc.red(count(total));
 }
 
-function offsetText(offset_ns: number): string {
-  if (offset_ns === 0) return "none: both clocks are the same";
+function offsetText(offset_ns: number, drift_ns: number | null): string {
+  if (offset_ns === 0) return drift_ns === 0 ? "none: both clocks are the same" : "none at first";
   return `B is ${formatNs(Math.abs(offset_ns))} ${offset_ns < 0 ? "earlier" : "later"}`;
 }
 

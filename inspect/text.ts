@@ -2,8 +2,9 @@
 
 import pc from "picocolors";
 import { formatNs } from "../config/values.js";
+import { HIGHEST_NS } from "../native/histogram.js";
 import type { HistogramData } from "../native/index.js";
-import { count, counted, row } from "../run/lines.js";
+import { count, counted, rateText, row } from "../run/lines.js";
 import { overTimeLines, shareLines } from "../run/picture.js";
 import { printable } from "../run/text.js";
 import { type Gaps, gapBars, type InspectedFile, type Table } from "./report.js";
@@ -35,7 +36,7 @@ export function bitRate(value: number): string {
     [1e3, "kbit/s"],
   ] as const;
   const [factor, unit] = units.find(([least]) => value >= least) ?? [1, "bit/s"];
-  return `${Number((value / factor).toPrecision(3))} ${unit}`;
+  return `${rateText(value / factor)} ${unit}`;
 }
 
 /** "2026-01-05 14:30:00.000000000 UTC" */
@@ -49,11 +50,17 @@ export function utc(time_ns: string): string {
 export function distributionText({ count: samples, min_ns, percentiles, max_ns }: Percentiles): string {
   const shown = percentiles.filter(({ percentile }) => SHOWN_PERCENTILES.includes(percentile));
   const texts = shown.map(
-    ({ percentile, value_ns, few }) => `p${percentile} ${formatNs(value_ns ?? max_ns)}${few ? "*" : ""}`,
+    ({ percentile, value_ns, few }) =>
+      `p${percentile} ${percentileText(value_ns ?? max_ns)}${few ? "*" : ""}`,
   );
   return samples === 0
     ? "none"
     : [`min ${formatNs(min_ns)}`, ...texts, `max ${formatNs(max_ns)}`].join("   ");
+}
+
+/** Histograms tell no times apart that are longer than theirs. */
+export function percentileText(value_ns: number): string {
+  return value_ns > HIGHEST_NS ? `over ${formatNs(HIGHEST_NS)}` : formatNs(value_ns);
 }
 
 /** What the mark says, where there is one. */
@@ -65,11 +72,6 @@ export function footnote(...distributions: readonly (Percentiles | null)[]): str
       data.percentiles.some(({ percentile, few }) => few && SHOWN_PERCENTILES.includes(percentile)),
   );
   return isMarked ? ["", pc.dim("  * fewer than 100 samples lie above it")] : [];
-}
-
-/** "16.2", "186,865": three digits at least, and no more behind the point than they need. */
-export function rateText(value: number): string {
-  return count(value >= 100 ? Math.round(value) : Number(value.toPrecision(3)));
 }
 
 function headline(found: InspectedFile): string {

@@ -2,6 +2,7 @@
 
 import pc from "picocolors";
 import { formatNs } from "../config/values.js";
+import { rateText } from "./lines.js";
 import { bar } from "./text.js";
 
 const ROWS = 8;
@@ -9,13 +10,12 @@ const BLOCKS = [" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
 
 /** A column for each value, in eighths of a line. */
 export function overTimeLines(what: string, values: readonly number[], duration_ns: number): string[] {
-  const most = Math.max(...values, 1);
+  const most = Math.max(...values) || 1;
   const heights = values.map((value) => Math.round((value / most) * ROWS * 8));
-  const edge = Math.round(most).toLocaleString("en-US");
   const lines = Array.from({ length: ROWS }, (_, index) => {
     const below = (ROWS - 1 - index) * 8;
     const cells = heights.map((height) => BLOCKS[Math.min(8, Math.max(0, height - below))]);
-    const name = index === 0 ? edge : index === ROWS - 1 ? "0" : "";
+    const name = index === 0 ? rateText(most) : index === ROWS - 1 ? "0" : "";
     return `  ${name.padStart(12)} ${pc.cyan(cells.join(""))}`.trimEnd();
   });
   const axis = `  ${"".padStart(12)} 0${formatNs(duration_ns).padStart(heights.length - 1)}`;

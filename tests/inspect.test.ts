@@ -265,6 +265,15 @@ test("the text says what the figures say", async () => {
   ]) {
     assert.ok(text.includes(says), `${says}: ${text}`);
   }
+  const year = await inspectCapture({ ...config, path: path("year.pcap") });
+  const slow = inspectLines(inspectedFile("year.pcap", year), year.gaps).join("\n");
+  for (const says of [
+    "8, 545 bytes; 0.000000222 a second, 0.000121 bit/s",
+    "p90 over 60 s*",
+    " 0.00000812 █",
+  ]) {
+    assert.ok(slow.includes(says), `${says}: ${slow}`);
+  }
 });
 
 test("the command line: several files, JSON, standard input, status", async () => {

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { type CompareReport, compareReport } from "../inspect/compare.js";
+import { type CompareReport, compareLines, compareReport } from "../inspect/compare.js";
 import { compareCaptures, type IgnoredFields } from "../native/index.js";
 import { type CapturedFrame, pcapFile, pcapngFile } from "../pcaps/capture_file.js";
 import { profileTicks, tickCapture } from "../pcaps/frames.js";
@@ -57,6 +57,20 @@ test("the same frames a second later: nothing is wrong, and nothing drifts", asy
   assert.equal([timing.gap_error.count, timing.gap_error.max_ns], [2999, 0]);
   assert.equal([timing.offset_ns, timing.drift_ns], [1e9, 0]);
   assert.is(timing.rate_a_pps, timing.rate_b_pps);
+});
+
+test("a clock that steps in the middle, and gaps that are longer than a histogram's range", async () => {
+  const later = (by_ns: (index: number) => bigint) =>
+    SENT.map((frame, index) => ({ ...frame, time_ns: frame.time_ns + by_ns(index) }));
+  const step = await compared(later((index) => (index < 1500 ? 0n : 7_000_000n)));
+  assert.equal([step.timing.offset_ns, step.timing.drift_ns], [0, 7e6]);
+  const says = (report: CompareReport) => compareLines(report).join("\n");
+  assert.match(says(step), /offset +none at first\n +drift +7 ms/);
+  assert.match(says(await compared(SENT)), /offset +none: both clocks are the same/);
+  const slow = await compared(later((index) => BigInt(index) * 100_000_000_000n));
+  assert.equal([slow.timing.gap_error.min_ns, slow.timing.gap_error.max_ns], [1e11, 1e11]);
+  assert.match(says(slow), /min 100 s {3}p50 over 60 s {3}p90 over 60 s .* max 100 s/);
+  assert.match(says(slow), /rate .*, B 0\.01 frames a second/);
 });
 
 test("jitter and drift are told apart", async () => {
