@@ -7,7 +7,7 @@ import { choices, duration, flag, integer, packetFilter, tolerances } from "../c
 import { compareLines, compareReport } from "../inspect/compare.js";
 import { type InspectedFile, inspectedFile } from "../inspect/report.js";
 import { inspectLines } from "../inspect/text.js";
-import { CaromError } from "../native/error.js";
+import { asCaromError, CaromError } from "../native/error.js";
 import {
   type CaptureProgress,
   compareCaptures,
@@ -106,18 +106,36 @@ function refuseContradictions(values: InspectValues, paths: readonly string[]): 
 
 async function inspect(values: InspectValues, context: Context): Promise<number> {
   const files: InspectedFile[] = [];
+  const unread: { path: string; error: CaromError }[] = [];
   for (const path of context.args) {
-    const found = await inspectCapture(configOf(values, path), progress(path, context)).finally(() =>
-      clear(context),
-    );
-    const file = inspectedFile(path, found);
-    if (files.length > 0) context.say("");
-    for (const line of inspectLines(file, found.gaps)) context.say(line);
-    files.push(file);
+    try {
+      const found = await inspectCapture(configOf(values, path), progress(path, context)).finally(() =>
+        clear(context),
+      );
+      const file = inspectedFile(path, found);
+      if (files.length > 0) context.say("");
+      for (const line of inspectLines(file, found.gaps)) context.say(line);
+      files.push(file);
+    } catch (error) {
+      unread.push({ path, error: asCaromError(error, `inspect ${path}`) });
+    }
   }
-  const faults = files.flatMap(({ path, broken }) => (broken === null ? [] : [`${path}: ${broken}`]));
-  context.result({ schema: "carom.inspect", version: 1, files, faults });
-  return faults.length === 0 ? 0 : 1;
+  const [first] = unread;
+  const messages = new Set(unread.map(({ error }) => error.message)); // a wrong filter has one for all
+  if (first !== undefined && files.length === 0) {
+    messages.delete(first.error.message);
+    sayErrors(messages);
+    throw first.error;
+  }
+  sayErrors(messages);
+  const broken = files.filter((file) => file.broken !== null).map((file) => `${file.path}: ${file.broken}`);
+  const faults = [...broken, ...messages];
+  context.result({ schema: "carom.inspect", version: 1, files, unread, faults });
+  return first?.error.exitStatus ?? (faults.length === 0 ? 0 : 1);
+}
+
+function sayErrors(messages: Iterable<string>): void {
+  for (const message of messages) process.stderr.write(`carom: ${message}\n`);
 }
 
 async function compare(values: InspectValues, context: Context): Promise<number> {

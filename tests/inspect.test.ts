@@ -287,6 +287,31 @@ test("the command line: several files, JSON, standard input, status", async () =
   };
   assert.equal([schema, version, files.map(({ frames }) => frames)], ["carom.inspect", 1, [200, 3]]);
   assert.match(faults.join(), /^[^,]*broken-in-record\.pcap: frame 4, at byte 333/);
+  const names = ["garbage.pcap", "steady.pcap", "nowhere.pcap"];
+  const some = await carom("inspect", ...names.map(path), "--json");
+  assert.is(some.status, 2);
+  const {
+    files: read,
+    unread,
+    faults: why,
+  } = jsonOf(some) as {
+    files: InspectedFile[];
+    unread: { path: string; error: CaromError }[];
+    faults: string[];
+  };
+  assert.equal(
+    read.map(({ frames }) => frames),
+    [200],
+  );
+  assert.equal(
+    unread.map(({ path: name, error }) => [name, error.code]),
+    [
+      [path("garbage.pcap"), "usage"],
+      [path("nowhere.pcap"), "usage"],
+    ],
+  );
+  assert.match(why.join("\n"), /garbage.*not a capture.*\n.*nowhere.*ENOENT/);
+  assert.match(some.stderr, /garbage.*not a capture.*\n.*nowhere.*ENOENT/);
   const piped = launch([process.execPath, "-e", PIPE, MAIN, path("format.pcap.zst")]);
   const { status, stdout, stderr } = await piped.end;
   assert.is(status, 0, stderr);
