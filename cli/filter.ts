@@ -16,7 +16,7 @@ import { formatTable } from "./table.js";
 const filter = optionGroup("Filter");
 const output = optionGroup("Output");
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-
+const HEAD = { schema: "carom.filter", version: 1 } as const;
 const ENGINES = ["auto", "interpret", "jit", "simd", "simd-avx2", "simd-avx512", "simd-head"] as const;
 
 const options = {
@@ -68,7 +68,7 @@ export const command = defineCommand({
     const explained = values.explain ? explainFilter(expression, values.engine) : undefined;
     if (explained !== undefined) for (const line of explanation(explained)) say(line);
     if (path === undefined) {
-      context.result({ schema: "carom.filter", version: 1, expression, explained });
+      context.result({ ...HEAD, expression, explained: explained && explanationJson(explained) });
       return 0;
     }
     const { write = "", engine } = values;
@@ -77,7 +77,7 @@ export const command = defineCommand({
       filterCapture({ expression, engine, path, write, rounds }, stop),
     );
     for (const line of summary(expression, path, write, found)) say(line);
-    context.result(resultOf(expression, path, found, explained));
+    context.result(resultOf({ expression, path, write }, found, explained));
     return found.broken === "" && !found.cancelled ? 0 : 1;
   },
 });
@@ -109,7 +109,7 @@ function* summary(
   yield `  read       ${n(found.frames)} frames of ${path} (${found.linkType})`;
   yield `  matching   ${n(found.accepted)} frames, ${part.toFixed(2)} %; ${n(found.acceptedBytes)} bytes`;
   if (write !== "")
-    yield `  written    ${n(found.accepted)} frames to ${write === "-" ? "standard output" : write}`;
+    yield `  written    ${n(found.written)} frames to ${write === "-" ? "standard output" : write}`;
   yield* remarks(found);
   if (found.figures.length > 0) yield* benchLines(found);
 }
@@ -122,6 +122,7 @@ function* remarks(found: FilterCaptureResult): Iterable<string> {
     yield `  left out   ${n(found.notEthernet)} frames that can't have an Ethernet header`;
   if (found.broken !== "") yield pc.red(`  broken     ${found.broken}`);
   if (found.cancelled) yield pc.red("  ended      before the end of the capture");
+  if (found.readerGone) yield "  ended      when the reader of what is written had seen enough";
 }
 
 function* benchLines(found: FilterCaptureResult): Iterable<string> {
@@ -162,20 +163,43 @@ function* explanation(found: FilterExplanation): Iterable<string> {
 }
 
 function resultOf(
-  expression: string,
-  path: string,
+  { expression, path, write }: Readonly<Record<"expression" | "path" | "write", string>>,
   found: FilterCaptureResult,
   explained: FilterExplanation | undefined,
 ) {
-  const { figures, measuredFrames, ...counts } = found;
-  const bench = figures.map(({ nsPerPacket, ...figure }) => ({ ...figure, ns_a_packet: nsPerPacket }));
+  const { figures, engine, never, always, frames, accepted, cancelled } = found;
+  const bench = figures.map(({ nsPerPacket, reason, ...figure }) => ({
+    ...figure,
+    reason: reason || null,
+    ns_a_packet: nsPerPacket,
+  }));
   return {
-    schema: "carom.filter",
-    version: 1,
+    ...HEAD,
     expression,
     path,
-    ...counts,
-    ...(figures.length > 0 && { measured_frames: measuredFrames, bench }),
-    ...(explained !== undefined && { explained }),
+    link_type: found.linkType,
+    engine,
+    never,
+    always,
+    frames,
+    accepted,
+    accepted_bytes: found.acceptedBytes,
+    not_ethernet: found.notEthernet,
+    broken: found.broken || null,
+    cancelled,
+    ...(write !== "" && { written: found.written, reader_gone: found.readerGone }),
+    ...(figures.length > 0 && { measured_frames: found.measuredFrames, bench }),
+    ...(explained !== undefined && { explained: explanationJson(explained) }),
+  };
+}
+
+function explanationJson({ head, code, codeBytes, compileNs, makeNs, ...texts }: FilterExplanation) {
+  return {
+    ...texts,
+    head: head || null,
+    code: code || null,
+    code_bytes: codeBytes,
+    compile_ns: compileNs,
+    make_ns: makeNs,
   };
 }

@@ -176,6 +176,8 @@ export interface FilterCaptureResult {
   readonly frames: number;
   readonly accepted: number;
   readonly acceptedBytes: number;
+  readonly written: number; // frames
+  readonly readerGone: boolean; // of the pipe that is written to: it has seen enough
   readonly notEthernet: number; // left out, as they can't have an Ethernet header
   readonly linkType: string;
   readonly broken: string; // where and how the capture breaks off; "" if it does not

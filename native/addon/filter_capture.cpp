@@ -42,6 +42,8 @@ Napi::Object write_result(Napi::Env env, const FilterCapture& capture) {
   object.Set("frames", static_cast<double>(capture.frames()));
   object.Set("accepted", static_cast<double>(capture.accepted()));
   object.Set("acceptedBytes", static_cast<double>(capture.accepted_bytes()));
+  object.Set("written", static_cast<double>(capture.written()));
+  object.Set("readerGone", capture.is_reader_gone());
   object.Set("notEthernet", static_cast<double>(capture.not_ethernet()));
   object.Set("linkType", link_type_text(capture.reader().link_type()));
   object.Set("broken", end.broken.empty() ? std::string() : end.text());

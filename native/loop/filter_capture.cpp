@@ -95,7 +95,7 @@ void FilterCapture::cancel() noexcept {
 void FilterCapture::run() {
   CapturedFrame frame;
   const bool measures = config_.rounds != 0;
-  while (!is_cancelled() && reader_.next(frame)) {
+  while (!is_cancelled() && !reader_gone_ && reader_.next(frame)) {
     CapturedFrame ethernet;
     if (!to_ethernet_.convert(frame, ethernet)) {
       not_ethernet_++;
@@ -138,10 +138,12 @@ void FilterCapture::write(const uint64_t* verdicts) {
   for (size_t i = 0; verdicts != nullptr && i < batch_.size(); i++) {
     if ((verdicts[i / 64] >> i % 64 & 1) == 0) continue;
     blocks_.packet({kept_[i].time_ns, batch_[i].length, {batch_[i].data, batch_[i].captured}});
+    appended_++;
   }
   if (!file_->append(blocks_.bytes()) && file_->failure() != ECANCELED) {
-    if (file_->failure() != EPIPE) throw system_error("write " + file_->name(), file_->failure());
-    cancel();  // its reader has seen enough
+    if (file_->failure() != EPIPE)
+      throw system_error("write " + file_->name(), file_->failure(), "free space, or choose another path");
+    reader_gone_ = true;
   }
   blocks_.clear();
 }

@@ -42,11 +42,15 @@ class FilterCapture {
   void cancel() noexcept;
   bool is_cancelled() const noexcept { return cancelled_.load(std::memory_order_relaxed); }
 
+  // What is written goes to a pipe, whose reader has seen enough: run() ended early.
+  bool is_reader_gone() const noexcept { return reader_gone_; }
+
   const Filter& filter() const noexcept { return filter_; }
   const CaptureReader& reader() const noexcept { return reader_; }
   uint64_t frames() const noexcept { return frames_; }
   uint64_t accepted() const noexcept { return accepted_; }
   uint64_t accepted_bytes() const noexcept { return accepted_bytes_; }
+  uint64_t written() const noexcept { return file_ ? appended_ - file_->lost() : 0; }
   uint64_t not_ethernet() const noexcept {
     return not_ethernet_;
   }  // left out: they can't have an Ethernet header
@@ -79,6 +83,8 @@ class FilterCapture {
   uint64_t frames_ = 0;
   uint64_t accepted_ = 0;
   uint64_t accepted_bytes_ = 0;
+  uint64_t appended_ = 0;  // frames given to the file
+  bool reader_gone_ = false;
   uint64_t not_ethernet_ = 0;
   uint64_t measured_frames_ = 0;
   std::vector<EngineFigure> figures_;
