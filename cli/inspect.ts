@@ -3,7 +3,15 @@
 import { once } from "node:events";
 import type { Values } from "../config/option.js";
 import { optionGroup } from "../config/option.js";
-import { choices, duration, flag, integer, packetFilter, tolerances } from "../config/values.js";
+import {
+  choices,
+  duration,
+  FILTER_LANGUAGE,
+  flag,
+  integer,
+  packetFilter,
+  tolerances,
+} from "../config/values.js";
 import { compareLines, compareReport } from "../inspect/compare.js";
 import { type InspectedFile, inspectedFile } from "../inspect/report.js";
 import { inspectLines } from "../inspect/text.js";
@@ -29,7 +37,7 @@ const BATCH = 512; // frames that are listed at a time
 const IGNORED = ["mac", "vlan", "ttl", "dscp", "checksum", "ip", "port", "timestamp", "padding"] as const;
 
 const options = {
-  filter: frames(packetFilter(), "only those of this filter, as tcpdump has them (pcap-filter)", "expr"),
+  filter: frames(packetFilter(), `only those of this filter, ${FILTER_LANGUAGE}`, "expr"),
   from: frames(duration(0, LONGEST_NS), "from so long after the first frame on", "time"),
   to: frames(duration(0, LONGEST_NS), "up to so long after the first frame", "time"),
   tickPort: frames(integer(1, 65_535), "UDP port of ticks", "port", "8080"),

@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import pc from "picocolors";
 import { optionGroup } from "../config/option.js";
-import { integer, name, packetFilter } from "../config/values.js";
+import { FILTER_LANGUAGE, integer, name, packetFilter } from "../config/values.js";
 import { CaromError } from "../native/error.js";
 import { ask, isAnswered } from "../responder/control.js";
 import { TRACE_RATE_MAX, type TraceAnswer, traceAnswer } from "../responder/trace.js";
@@ -20,7 +20,7 @@ const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 const options = {
   name: which(name(), "its name, as given to carom respond", "name", "responder"),
   count: packets(integer(1, 1e9), "end after so many", "packets"),
-  filter: packets(packetFilter(), "only those of this filter, as tcpdump has them (pcap-filter)", "expr"),
+  filter: packets(packetFilter(), `only those of this filter, ${FILTER_LANGUAGE}`, "expr"),
   rate: packets(integer(1, TRACE_RATE_MAX), "trace no more than this", "packets/s", "1000"),
 } as const;
 

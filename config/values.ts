@@ -260,9 +260,13 @@ export function filePath() {
 
 export const FILTER_MAX = 1_000_000; // characters: more than the 65,536 symbols that a set may have
 
-/** A filter of libpcap's language and carom's; whether it is one, is seen when it is compiled. */
+/** What help says of a filter's language. */
+export const FILTER_LANGUAGE =
+  "as tcpdump has them (pcap-filter), joined with terms such as symbol AAPL, price < 100.00 (carom filter --help)";
+
+/** A filter of libpcap's language and of market data; whether it is one, the native core says. */
 export function packetFilter() {
-  return fromText(`a filter of 1 to ${FILTER_MAX} characters, as in pcap-filter(7)`, (text) =>
+  return fromText(`a filter of 1 to ${FILTER_MAX} characters`, (text) =>
     text.length > 0 && text.length <= FILTER_MAX && !text.includes("\0") ? text : undefined,
   );
 }

@@ -5,6 +5,7 @@ import { flagName, optionGroup, type Values } from "../config/option.js";
 import {
   choice,
   duration,
+  FILTER_LANGUAGE,
   flag,
   fromText,
   integer,
@@ -59,7 +60,7 @@ export const replayOptions = {
     "time",
   ),
   to: what(moment(), "leave out this and what is after it", "time"),
-  filter: what(packetFilter(), "only frames that it takes, as in pcap-filter(7)", "expression"),
+  filter: what(packetFilter(), `only those of this filter, ${FILTER_LANGUAGE}`, "expression"),
   oversize: what(
     choice("refuse", "cut", "skip"),
     "frames larger than the link carries: the replay ends, or they are cut off, or left out",

@@ -6,6 +6,7 @@ import { strategyConfig, strategyOptions } from "../config/strategy.js";
 import {
   choice,
   cores,
+  FILTER_LANGUAGE,
   flag,
   integer,
   ipAddress,
@@ -49,7 +50,7 @@ export const responderOptions = {
   ),
   filter: where(
     packetFilter(),
-    "take only these frames for the port: pcap-filter(7), symbol, price and quantity; dropped as early as can be",
+    `take only these frames for the port, as early as can be: ${FILTER_LANGUAGE}`,
     "expr",
   ),
   ...strategyOptions,

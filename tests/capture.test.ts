@@ -168,6 +168,12 @@ labTest("a filter, a direction, a length and a number choose what is kept", asyn
   );
   assert.ok(numberOf(byTag.statistics, RECEIVED)! >= 3n, "carom's own filter counts them");
   assert.is(numberOf(byTag.statistics, ACCEPTED), 1n);
+  const msft = { payload: encodeTick({ symbol: "MSFT", price: 1, quantity: 1, timestamp: 1n }) };
+  const bySymbol = await run({ filter: "symbol in (MSFT, IBM)" }, [tick(1), tick(2, msft), tick(3)]);
+  assert.equal(
+    bySymbol.packets.map(({ frame }) => frame.toString("hex")),
+    [tick(2, msft).toString("hex")],
+  );
   assert.is((await run({ direction: "out" }, [tick(1), tick(2)])).packets.length, 0, "all of them come in");
   const counted = await run({ count: 3 }, ticks(10));
   assert.equal(

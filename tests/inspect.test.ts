@@ -154,6 +154,13 @@ test("all formats say the same", async () => {
 test("a filter, and a span of time", async () => {
   const orders = await found("answered.pcap", { filter: "dst port 9999" });
   assert.equal([orders.ticks.count, orders.orders.unmatched, orders.filtered], [0, orders.frames, 100]);
+  const symbol = await found("answered.pcap", {
+    filter: "udp dst port 8080 and symbol META and not price >= 100.00",
+  });
+  const wanted = profileTicks("steady", 2n, 100).filter(
+    (tick) => tick.symbol === "META" && tick.price < 10_000,
+  );
+  assert.equal([symbol.frames, symbol.ticks.count, symbol.orders.count], [wanted.length, wanted.length, 0]);
   const part = await found("steady.pcap", { fromNs: 500_000, toNs: 1_000_000 });
   assert.equal([part.frames, part.outside, part.first_ns], [50, 150, String(START_NS + 500_000n)]);
 });

@@ -188,7 +188,7 @@ labTest("a span and a filter choose", async () => {
     "--to",
     "9ms",
     "--filter",
-    "udp dst port 6000",
+    "udp dst port 6000 and not symbol AAPL",
   );
   assert.equal(hexOf(frames), hexOf([2, 4, 6, 8].map((index) => records[index]!.frame)));
   const [file] = report.replay!.files;

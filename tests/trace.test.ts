@@ -246,17 +246,22 @@ backendTest("a filter, a count, two clients, and one that was killed", ["af_pack
   await withResponder("af_packet", async ({ lab, name, send, trace }) => {
     const from = (port: number) =>
       frameOf(lab, tick(9992), { udp: { sourcePort: port } as FrameFields["udp"] });
-    const filter = ["--filter", "udp src port 7001"];
+    const wanted = "udp src port 7001 and symbol AAPL";
+    const filter = ["--filter", wanted];
     const first = await trace("--json", ...filter);
     await send(from(7000), from(7001), from(7002));
     const second = await trace("--json", "--count", "2", ...filter);
-    await send(from(7001), from(7000), from(7001), from(7001));
+    const strange = frameOf(lab, tick(9992, "MSFT"), { udp: { sourcePort: 7001 } as FrameFields["udp"] });
+    await send(from(7001), strange, from(7001), from(7001));
     const limited = linesOf(await second.end);
 
     const other = await carom("trace", "--name", name, "--filter", "ip6");
     assert.is(other.status, 2);
-    assert.match(other.stderr, /another trace is on, with the filter "udp src port 7001" and --rate 1000/);
-    const faster = { client: "test", rate: "2000", filter: "udp src port 7001" };
+    assert.match(
+      other.stderr,
+      /another trace is on, with the filter "udp src port 7001 and symbol AAPL" and --rate 1000/,
+    );
+    const faster = { client: "test", rate: "2000", filter: wanted };
     assert.match(String(await ask(name, "trace", faster).catch(String)), /another trace is on/);
 
     const ended = await interrupted(first);
