@@ -15,9 +15,7 @@
 #include "dpdk_filter.h"
 #include "filter/expression.h"
 #include "filter/filter.h"
-#include "frame/build.h"
-#include "order/native_order.h"
-#include "strategy/runner.h"
+#include "market_frames.h"
 // Needs types of the above.
 #include <pcap/pcap.h>
 
@@ -25,9 +23,7 @@ namespace {
 
 using namespace carom;
 
-constexpr uint32_t FRAMES = 65536;
 constexpr uint32_t HOT_FRAMES = 512;
-constexpr uint32_t SLOT = 128;
 constexpr uint32_t PACKETS_A_ROUND = 1 << 20;
 constexpr int COMPILATIONS = 20;
 
@@ -43,33 +39,6 @@ constexpr Expression EXPRESSIONS[] = {
      "udp dst port 8082 or udp dst port 8083) and not src host 198.18.0.9"},
     {"payload and port", "udp dst port 8080 and udp[8:4] = 0x4141504c"},
 };
-
-// The same on every run.
-uint32_t any(uint32_t bound) {
-  static uint64_t state = 1;
-  state = state * 6364136223846793005u + 1442695040888963407u;
-  return static_cast<uint32_t>((state >> 33) % bound);
-}
-
-// Ticks to several groups and ports from several senders, one of ten frames TCP.
-std::vector<uint8_t> make_frames() {
-  std::vector<uint8_t> slots(size_t{FRAMES} * SLOT + 64);
-  uint8_t* aligned = slots.data();
-  for (uint32_t i = 0; i < FRAMES; i++) {
-    Endpoint from{{0x02, 0xca, 0x40, 0, 0, 1}, {198, 18, 0, static_cast<uint8_t>(1 + any(12))}, 9999};
-    uint8_t net = static_cast<uint8_t>(1 + any(4));
-    uint8_t host = static_cast<uint8_t>(1 + any(3));
-    Endpoint to{{0x01, 0x00, 0x5e, 1, net, host}, {239, 1, net, host}, static_cast<uint16_t>(8080 + any(6))};
-    FrameTemplate headers(from, to, false, -1, 16, 0, MARKET_DATA_SIZE);
-    uint8_t buffer[FrameTemplate::MIN_BUFFER];
-    Tick tick{{symbol_word(any(4) == 0 ? "AAPL" : "MSFT"), 1 + any(20000), 100, i}};
-    tick.write(headers.begin(buffer));
-    headers.finish(buffer);
-    if (any(10) == 0) buffer[23] = 6;  // TCP
-    memcpy(aligned + size_t{i} * SLOT, buffer, headers.frame_length());
-  }
-  return slots;
-}
 
 // Decides `count` frames from the first one on, and writes the verdicts.
 using Match = std::function<void(uint32_t count, uint64_t* verdicts)>;
@@ -130,10 +99,10 @@ double compile_us(const char* expression) {
 
 // How many verdicts differ from libpcap's.
 uint32_t differences(const Match& match, const Match& reference) {
-  std::vector<uint64_t> is(FRAMES / 64);
-  std::vector<uint64_t> wanted(FRAMES / 64);
-  match(FRAMES, is.data());
-  reference(FRAMES, wanted.data());
+  std::vector<uint64_t> is(MARKET_FRAMES / 64);
+  std::vector<uint64_t> wanted(MARKET_FRAMES / 64);
+  match(MARKET_FRAMES, is.data());
+  reference(MARKET_FRAMES, wanted.data());
   uint32_t count = 0;
   for (size_t i = 0; i < is.size(); i++)
     count += static_cast<uint32_t>(__builtin_popcountll(is[i] ^ wanted[i]));
@@ -175,7 +144,7 @@ void measure(const Expression& expression, const std::vector<FilterFrame>& frame
     hot.emplace_back();
     cold.emplace_back();
     for (const Contestant& one : all) hot.back().push_back(ns_a_packet(one.match, HOT_FRAMES));
-    for (const Contestant& one : all) cold.back().push_back(ns_a_packet(one.match, FRAMES));
+    for (const Contestant& one : all) cold.back().push_back(ns_a_packet(one.match, MARKET_FRAMES));
   }
   printf("{\"name\":\"%s\",\"expression\":\"%s\",\"compile_us\":%.1f,\"contestants\":[", expression.name,
          expression.text, compile_us(expression.text));
@@ -194,14 +163,12 @@ void measure(const Expression& expression, const std::vector<FilterFrame>& frame
 
 int main(int count, char** arguments) {
   int rounds = count > 1 ? atoi(arguments[1]) : 7;
-  std::vector<uint8_t> slots = make_frames();
+  MarketFrames memory(6, 10);
   std::vector<FilterFrame> frames;
-  const uint8_t* aligned = slots.data() + (64 - reinterpret_cast<uintptr_t>(slots.data()) % 64) % 64;
-  if (aligned != slots.data()) memmove(const_cast<uint8_t*>(aligned), slots.data(), size_t{FRAMES} * SLOT);
-  constexpr uint32_t LENGTH = 14 + 20 + 8 + MARKET_DATA_SIZE;
-  for (uint32_t i = 0; i < FRAMES; i++) frames.push_back({aligned + size_t{i} * SLOT, LENGTH, LENGTH});
+  for (uint32_t i = 0; i < MARKET_FRAMES; i++)
+    frames.push_back({memory.at(i), MARKET_FRAME_BYTES, MARKET_FRAME_BYTES});
   try {
-    std::unique_ptr<DpdkFrames> dpdk = make_dpdk_frames(frames.data(), FRAMES);
+    std::unique_ptr<DpdkFrames> dpdk = make_dpdk_frames(frames.data(), MARKET_FRAMES);
     printf("{\"dpdk\":%s,\"expressions\":[", dpdk ? "true" : "false");
     for (const Expression& expression : EXPRESSIONS) {
       if (&expression != EXPRESSIONS) printf(",");

@@ -9,6 +9,7 @@ import { flood } from "./flood.js";
 import { kernel } from "./kernel.js";
 import { openLoop } from "./openloop.js";
 import { pacing } from "./pacing.js";
+import { pipeline } from "./pipeline.js";
 import { replaying } from "./replay.js";
 import { roundTrip } from "./roundtrip.js";
 import { sending } from "./sending.js";
@@ -56,6 +57,10 @@ const SUITES: Readonly<
   filter: {
     title: "the packet filter's engines beside libpcap and DPDK, in turn",
     run: (options, say) => filterEngines(options.rounds, say),
+  },
+  pipeline: {
+    title: "the responder's whole way in user space, on frames in memory",
+    run: (options, say) => pipeline(options.rounds, say),
   },
   flood: {
     title: "ticks a second, and where each one went",

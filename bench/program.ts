@@ -26,6 +26,14 @@ export const FILTER_SOURCES = [
   "simplify",
   "symbol_set",
 ].map((name) => `filter/${name}.cpp`);
+/** And those that run the responder's loop. */
+export const LOOP_SOURCES = [
+  "core/clock.cpp",
+  "core/stall.cpp",
+  "core/thread.cpp",
+  "loop/respond.cpp",
+  "loop/role.cpp",
+];
 export const FILTER_LIBRARIES = ["-lpcap", "-lasmjit"];
 const FLAGS = ["-std=c++20", "-O3", "-DNDEBUG", "-Wall", "-Wextra", `-I${ROOT}native`];
 
