@@ -189,6 +189,22 @@ backendTest("respond answers where it is told to", ["udp"], () =>
   }),
 );
 
+labTest("respond says what is wrong in a filter, and which one it has", () =>
+  withLab({}, async (lab) => {
+    const start = (filter: string) => ["respond", "--lab", lab.name, "--backend", "udp", "--filter", filter];
+    const wrong = await carom(...start("udp and symbol in (A, B, A)"));
+    assert.is(wrong.status, 2);
+    assert.match(wrong.stderr, /this symbol is there twice/);
+    assert.match(wrong.stderr, /\n {2}udp and symbol in \(A, B, A\)\n {27}\^/);
+    const never = await carom(...start("ip and ip6"));
+    assert.is(never.status, 2);
+    assert.match(never.stderr, /no frame can ever match/);
+    const always = await carom(...start("ip or not ip"), "--json", "--duration", "100ms");
+    assert.is(always.status, 0);
+    assert.match(always.stderr + always.stdout, /the filter wants every frame/);
+  }),
+);
+
 labTest("respond ends by itself after its time, and says what it counted", () =>
   withLab({}, async (lab) => {
     const ended = await carom(

@@ -5,6 +5,7 @@ import * as assert from "uvu/assert";
 import { resolveValues } from "../config/file.js";
 import { STRATEGY_NAMES } from "../config/strategy.js";
 import { createLab, type Lab } from "../lab/lab.js";
+import type { CaromError } from "../native/error.js";
 import {
   attachXdpPass,
   type Counters,
@@ -282,6 +283,24 @@ for (const [filter, way, wants, ofSockets] of FILTERS) {
     }
   });
 }
+
+test("a filter that is more than the driver takes is the thread's, or refused", async () => {
+  // Prices of an even number of cents.
+  const terms = Array.from({ length: 1200 }, (_, index) => `price = ${(90 + index / 50).toFixed(2)}`);
+  const settings = { strategy: "echo", filter: terms.join(" or ") };
+  const next = numbers(5);
+  const symbols = ["AAPL", "MSFT", "GOOG", "AMZN", "NVDA", "META"];
+  const sent = Array.from({ length: FRAMES }, (_, index) => decodeTick(anyTick(next, symbols, index)));
+  const ticks = sent.filter(({ price }) => price % 2 === 0).length;
+  const stream: Stream = { frames: (lab) => plainStream(lab, "IPv4", 5), ticks };
+  const { counters } = await play("af_xdp", settings, stream);
+  assert.is(counters.filtered, FRAMES - ticks);
+  assert.is(counters.frames, ticks);
+  await play("xdp", settings, stream).then(
+    () => assert.unreachable("xdp has no thread for it"),
+    (error: CaromError) => assert.match(`${error.detail}; ${error.hint}`, /longer than the kernel.*af_xdp/),
+  );
+});
 
 test("a filter in the driver leaves what is not for the port to the kernel", async () => {
   const mixed: Stream = { frames: (lab) => mixedStream(lab, 7) };

@@ -375,7 +375,7 @@ void AfXdpIo::settle() noexcept {
     counters_.tx_invalid.set(statistics.tx_invalid_descs);
     counters_.fill_ring_empty.set(unfilled);
   }
-  if (owns_program_) counters_.filtered.set(program_->filtered());
+  if (owns_program_ && filters()) counters_.filtered.set(program_->filtered());
   if (owns_redirect_) {
     std::array<uint64_t, 2> sums{};
     if (program_->sum_cpus("owns", sums)) {
