@@ -23,6 +23,7 @@ import type {
   CaptureOutputConfig,
   GeneratorConfig,
   Link,
+  PartsConfig,
   Provenance,
   StreamConfig,
 } from "../native/index.js";
@@ -162,6 +163,24 @@ const SMALLEST_RING = 1024; // frames
 const LARGEST_RING = 32_768;
 const CLOSED_LOOP_RING = 256; // frames: little enough to stay in a core's cache
 
+const PARTS = 64; // as many as native/core/parts.h has
+
+/** A run in equal parts: of time, or of ticks where their number ends it. */
+function partsConfig(
+  values: GeneratorValues,
+  streams: readonly PlannedStream[],
+  { expectAnswers }: Circumstances,
+): PartsConfig {
+  const planned = isOpen(values);
+  if (!expectAnswers) return { planned, ns: 0, count: 0 };
+  const duration = values.duration ?? (values.count === undefined ? DEFAULT_DURATION_NS : Infinity);
+  const rate_pps = planned ? streams.reduce((sum, { feed }) => sum + feed.rate_pps, 0) : Infinity;
+  const byCount = values.count !== undefined && values.count / rate_pps < duration / 1e9;
+  return byCount
+    ? { planned, ns: 0, count: Math.max(1, Math.ceil(values.count / PARTS)) }
+    : { planned, ns: Math.ceil(duration / PARTS), count: 0 };
+}
+
 /**
  * All streams of a run, as if one thread sent them: generator/threads.ts gives each thread its own.
  * @throws CaromError (usage) for options that contradict each other
@@ -200,6 +219,7 @@ export function generatorConfig(
     lateThresholdNs: values.lateThreshold,
     late: values.late ?? "catch-up",
     breakdownEvery: found.breakdownEvery,
+    parts: partsConfig(values, streams, found),
     thread: 0,
     threads: 1,
     vlans: [],

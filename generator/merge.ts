@@ -4,6 +4,7 @@ import { addHistograms } from "../native/histogram.js";
 import type {
   Counters,
   GeneratorResult,
+  HistogramPart,
   Intervals,
   LineCounts,
   StallLog,
@@ -57,6 +58,7 @@ export function mergeResults(
     gapErrors: sum("gapErrors"),
     firstErrors: Float64Array.from(results.flatMap(({ firstErrors }) => [...firstErrors])),
     lastErrors: Float64Array.from(results.flatMap(({ lastErrors }) => [...lastErrors])),
+    parts: mergeParts(results.map(({ parts }) => parts)),
     slowest: longest(results.map(({ slowest }) => slowest)),
     latest: longest(results.map(({ latest }) => latest)),
     examples: results.flatMap(({ examples }) => examples),
@@ -114,6 +116,26 @@ function byStream(lines: readonly LineCounts[], streams: readonly StreamConfig[]
   return streams.map((stream) => {
     from += stream.lines.length;
     return lines.slice(from - stream.lines.length, from);
+  });
+}
+
+const NOTHING: HistogramPart = { indices: new Uint32Array(0), counts: new Uint32Array(0) };
+
+/** Of threads that began together: the first parts of all are the first part. */
+function mergeParts(all: readonly (readonly HistogramPart[])[]): readonly HistogramPart[] {
+  if (all.length === 1) return all[0]!;
+  const length = Math.max(...all.map((parts) => parts.length));
+  return Array.from({ length }, (_, number) => {
+    const sum = new Map<number, number>();
+    for (const parts of all) {
+      const { indices, counts } = parts[number] ?? NOTHING;
+      for (const [place, index] of indices.entries()) sum.set(index, (sum.get(index) ?? 0) + counts[place]!);
+    }
+    const places = [...sum].sort(([a], [b]) => a - b);
+    return {
+      indices: Uint32Array.from(places, ([index]) => index),
+      counts: Uint32Array.from(places, ([, count]) => count),
+    };
   });
 }
 

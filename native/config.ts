@@ -205,6 +205,13 @@ export interface StreamConfig {
   readonly lines: readonly LineConfig[];
 }
 
+/** A part of a run: a stretch of time, or a number of ticks. Both 0: no parts. */
+export interface PartsConfig {
+  readonly planned: boolean; // of round trips from the planned time; otherwise from the actual one
+  readonly ns: number;
+  readonly count: number; // where ns is 0
+}
+
 export interface GeneratorConfig {
   readonly io: IoConfig;
   readonly streams: readonly StreamConfig[];
@@ -227,6 +234,7 @@ export interface GeneratorConfig {
   readonly vlans: readonly number[]; // of other threads' streams: their orders may come to this one; -1: untagged
   readonly capture: CaptureOutputConfig | null; // where what is sent and received is written; of one thread
   readonly breakdownEvery: number; // one tick of so many, a power of two, is followed; 0 for none
+  readonly parts: PartsConfig; // into which the round trips are cut, up to 64
   readonly replay: ReplayConfig | null; // captures are sent, and not what the streams say
 }
 

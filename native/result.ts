@@ -21,6 +21,12 @@ export interface HistogramData {
   readonly sumOfSquares: number;
 }
 
+/** The places of a histogram that have anything, and how much. */
+export interface HistogramPart {
+  readonly indices: Uint32Array; // growing
+  readonly counts: Uint32Array;
+}
+
 /** Pairs of times in ns, on the timeline of StallLog. */
 export interface Intervals {
   readonly starts_ns: Float64Array;
@@ -65,6 +71,7 @@ export interface GeneratorResult {
   readonly firstErrors: Float64Array; // ns after their time, of up to 1000 first ticks, and as many last ones
   readonly lastErrors: Float64Array;
   readonly warmup: HistogramData; // round trips of the warm-up, kept apart
+  readonly parts: readonly HistogramPart[]; // of the measured round trips, in their order
   readonly stalls: StallLog;
   readonly slowest: Intervals; // planned and received time of the slowest round trips
   readonly latest: Intervals; // planned and actual time of the latest sends

@@ -40,6 +40,7 @@ const result = (own: Partial<GeneratorResult>): GeneratorResult => ({
   lateness: dataOf([10]),
   warmup: dataOf([]),
   gapErrors: dataOf([]),
+  parts: [],
   firstErrors: new Float64Array(),
   lastErrors: new Float64Array(),
   stalls: stallLog([0, 10]),

@@ -286,6 +286,15 @@ StreamConfig read_stream(const Napi::Object& object, const Link& link) {
   return stream;
 }
 
+PartsConfig read_parts(const Napi::Object& object) {
+  PartsConfig parts;
+  parts.planned = boolean(object, "planned");
+  parts.ns = integer<uint64_t>(object, "ns", 0, 1e18);
+  parts.count = integer<uint64_t>(object, "count", 0, 1e15);
+  if (parts.ns != 0 && parts.count != 0) refuse("parts", "of a time or of a number");
+  return parts;
+}
+
 }  // namespace
 
 GeneratorConfig read_generator(const Napi::Object& object) {
@@ -318,6 +327,7 @@ GeneratorConfig read_generator(const Napi::Object& object) {
   config.feed.threads = config.threads;
   config.ledger.strategy = read_strategy(nested(object, "strategy"));
   config.ledger.streams = static_cast<uint32_t>(config.streams.size());
+  config.ledger.parts = read_parts(nested(object, "parts"));
   config.ledger.match = read_match(text(object, "match"));
   config.ledger.timeout_ns = integer<uint64_t>(object, "timeoutNs", 1, 60e9);
   config.ledger.stamped = config.io.tx_stamps && config.io.timestamps != Provenance::tsc;

@@ -35,6 +35,7 @@ struct GeneratorTraits {
     object.Set("warmup", write_histogram(env, role.ledger.warmup()));
     object.Set("slowest", write_intervals(env, role.ledger.slowest().intervals()));
     object.Set("latest", write_intervals(env, role.latest.intervals()));
+    object.Set("parts", write_parts(env, role.ledger.parts()));
     object.Set("examples", write_examples(env, role.ledger.examples()));
     object.Set("lines", write_lines(env, role.lines));
     object.Set("streams", write_streams(env, role.ledger.streams()));

@@ -108,6 +108,29 @@ Napi::Array write_trace(Napi::Env env, const std::vector<TraceRecord>& records) 
   return array;
 }
 
+// Of each part the places with anything in them, and how much.
+Napi::Array write_parts(Napi::Env env, const HistogramParts& parts) {
+  Napi::Array array = Napi::Array::New(env, parts.used());
+  for (uint32_t part = 0; part < parts.used(); part++) {
+    std::span<const uint32_t> counts = parts.counts(part);
+    std::vector<uint32_t> places;
+    for (uint32_t i = 0; i < counts.size(); i++) {
+      if (counts[i] != 0) places.push_back(i);
+    }
+    Napi::Uint32Array indices = Napi::Uint32Array::New(env, places.size());
+    Napi::Uint32Array values = Napi::Uint32Array::New(env, places.size());
+    for (size_t i = 0; i < places.size(); i++) {
+      indices[i] = places[i];
+      values[i] = counts[places[i]];
+    }
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("indices", indices);
+    object.Set("counts", values);
+    array[part] = object;
+  }
+  return array;
+}
+
 Napi::Array write_strings(Napi::Env env, const std::vector<std::string>& strings) {
   Napi::Array array = Napi::Array::New(env, strings.size());
   for (uint32_t i = 0; i < strings.size(); i++) array[i] = Napi::String::New(env, strings[i]);

@@ -18,6 +18,7 @@ Ledger::Ledger(const LedgerConfig& config)
       strategy_(config.strategy),
       mask_(config.capacity - 1),
       frames_(config.in_steps && config.stamped ? config.capacity : 0),
+      parts_(config.parts),
       streams_(config.streams > 1 ? config.streams : 0) {
   examples_.reserve(EXAMPLES * 6);
 }
@@ -181,6 +182,7 @@ void Ledger::record(Entry& entry, uint64_t rx_stamp_ns, uint64_t tx_stamp_ns) no
   uint64_t late_ns = entry.sent_ns > entry.planned_ns ? entry.sent_ns - entry.planned_ns : 0;
   latency_actual_.record(actual_ns);
   latency_planned_.record(actual_ns + late_ns);
+  parts_.record(actual_ns + (config_.parts.planned ? late_ns : 0), entry.sent_ns);
   offer(entry);
   if (streams_.empty()) return;
   streams_[entry.status.stream].latency_actual.record(actual_ns);

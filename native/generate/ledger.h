@@ -11,6 +11,7 @@
 
 #include "core/counters.h"
 #include "core/histogram.h"
+#include "core/parts.h"
 #include "core/stall.h"
 #include "generate/ledger_entry.h"
 #include "io/packet_io.h"
@@ -36,6 +37,7 @@ struct LedgerConfig {
   StrategyConfig strategy;
   bool in_steps = false;  // ticks are planned, and depart later (plan, depart)
   uint32_t streams = 1;   // whose figures are kept apart as well when there are several
+  PartsConfig parts = {};
 };
 
 // Each tick of the measured part is counted once in sent, and once in one of those behind it.
@@ -185,6 +187,7 @@ class Ledger {
   Histogram& latency_planned() noexcept { return latency_planned_; }
   Histogram& latency_actual() noexcept { return latency_actual_; }
   Histogram& warmup() noexcept { return warmup_; }
+  HistogramParts& parts() noexcept { return parts_; }
 
   // The process did not run until now: what was on its way then has that much longer.
   void paused(uint64_t now_ns, uint64_t length_ns) noexcept {
@@ -222,6 +225,7 @@ class Ledger {
   const Histogram& latency_planned() const noexcept { return latency_planned_; }
   const Histogram& latency_actual() const noexcept { return latency_actual_; }
   const Histogram& warmup() const noexcept { return warmup_; }
+  const HistogramParts& parts() const noexcept { return parts_; }
   const LargestIntervals& slowest() const noexcept { return slowest_; }
   const std::vector<Example>& examples() const noexcept { return examples_; }
   const std::vector<StreamLedger>& streams() const noexcept { return streams_; }  // empty: there is one
@@ -311,6 +315,7 @@ class Ledger {
   Histogram latency_planned_;
   Histogram latency_actual_;
   Histogram warmup_;
+  HistogramParts parts_;
   LargestIntervals slowest_{SLOWEST};
   std::vector<StreamLedger> streams_;
   std::vector<Example> examples_;

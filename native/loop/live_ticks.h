@@ -41,6 +41,8 @@ class LiveTicks : LiveRun {
     settled_ += receive([this] { follow(); });
     follow();
     if (config_.io.receives) settled_ += ledger_.expire(now_ns);
+    if (now_ns >= warmup_end_ns_ && ledger_.parts().is_over(now_ns, read_shared(shared_.judge.answered)))
+      follow_parts(now_ns);
     write_shared(shared_.plan.settled, settled_);
     if (planned_ - read_shared(shared_.sender.next) > ahead() / 2) io_.rest();
   }
@@ -147,6 +149,12 @@ class LiveTicks : LiveRun {
     take(GENERATE_LATENCY_PLANNED, ledger_.latency_planned());
     take(GENERATE_LATENCY_ACTUAL, ledger_.latency_actual());
     take(GENERATE_WARMUP, ledger_.warmup());
+    follow_parts(monotonic_ns());
+  }
+
+  void follow_parts(uint64_t now_ns) noexcept {
+    bool planned = ledger_.parts().planned();
+    ledger_.parts().follow(io_.counts(planned ? GENERATE_LATENCY_PLANNED : GENERATE_LATENCY_ACTUAL), now_ns);
   }
 
   uint32_t flows_;
