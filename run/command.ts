@@ -2,17 +2,20 @@
 
 import { writeFileSync } from "node:fs";
 import { optionGroup, type Values } from "../config/option.js";
-import { filePath } from "../config/values.js";
+import { filePath, flag, integer } from "../config/values.js";
 import { asCaromError, CaromError } from "../native/error.js";
+import { encodeHistograms } from "./histograms.js";
 import { hdrLog } from "./hlog.js";
 import { type Measurement, measure } from "./measure.js";
 import { type Plan, planRun, type ReplayRequest, type RunValues } from "./plan.js";
-import { makeReport, type Report } from "./report.js";
+import { makeReport, type Report, reportAsJson } from "./report.js";
 
 const output = optionGroup("Output");
 
 export const outputOptions = {
   hlog: output(filePath(), "write the histograms as an HdrHistogram log", "file"),
+  history: output(flag(), "keep the run in the history (carom history)", "", "true"),
+  historyKeep: output(integer(1, 100_000), "how many runs the history keeps", "runs", "500"),
 } as const;
 
 type OutputValues = Values<typeof outputOptions>;
@@ -21,16 +24,23 @@ export interface Outcome {
   readonly report: Report;
   readonly plan: Plan;
   readonly found: Measurement;
+  /** The report as JSON, with the histograms: some 50 KB. */
+  json(): Record<string, unknown>;
   /** Set when a file could not be written: the figures are there all the same. */
   readonly failure: CaromError | undefined;
 }
 
-/** Runs, reports, and gives everything back, however it ends. @throws CaromError before anything is sent */
+/**
+ * Runs, reports, and gives everything back, however it ends.
+ * @param onPlan may refuse what was planned
+ * @throws CaromError before anything is sent
+ */
 export async function runAndReport(
   command: "run" | "generate" | "replay",
   values: RunValues & OutputValues,
   onProgress: ((line: { elapsed_s: number; counters: Readonly<Record<string, number>> }) => void) | undefined,
   replay?: ReplayRequest & { readonly expect: boolean },
+  onPlan: (plan: Plan) => void = () => {},
 ): Promise<Outcome> {
   const plan = await planRun(values, replay?.expect ?? command === "run", undefined, replay);
   const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
@@ -38,6 +48,7 @@ export async function runAndReport(
   const onSignal = () => stop();
   for (const signal of signals) process.on(signal, onSignal);
   try {
+    onPlan(plan);
     const found = await measure(plan, {
       onProgress:
         onProgress && (({ elapsed_s, generator }) => onProgress({ elapsed_s, counters: generator })),
@@ -48,7 +59,8 @@ export async function runAndReport(
     refuseUnsent(found);
     const report = makeReport(command, plan, found);
     const failure = captureFailure(found) ?? writeHlog(values.hlog, report, found);
-    return { report, plan, found, failure };
+    const json = () => ({ ...reportAsJson(report), histograms: encodeHistograms(plan, found) });
+    return { report, plan, found, json, failure };
   } finally {
     for (const signal of signals) process.off(signal, onSignal);
     plan.release();

@@ -32,15 +32,20 @@ export function hdrLog(entries: readonly LogEntry[], start_ms: number, duration_
   return text;
 }
 
-/** The same counts as a histogram of hdr-histogram-js. */
-export function toHdrHistogram(data: HistogramData) {
-  const histogram = build({
+/** One of hdr-histogram-js, from 1 ns to 60 s. */
+export function emptyHistogram(digits: 2 | 3) {
+  return build({
     lowestDiscernibleValue: 1,
     highestTrackableValue: HIGHEST_NS,
-    numberOfSignificantValueDigits: 3,
+    numberOfSignificantValueDigits: digits,
     bitBucketSize: 64,
     useWebAssembly: false,
   });
+}
+
+/** The same counts as a histogram of hdr-histogram-js. */
+export function toHdrHistogram(data: HistogramData) {
+  const histogram = emptyHistogram(3);
   for (const [index, count] of data.counts.entries()) {
     if (count > 0) histogram.recordValueWithCount(bucketRange(index)[0], count);
   }

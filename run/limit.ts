@@ -4,13 +4,13 @@
  */
 
 import { isIP } from "node:net";
-import { cpus, release } from "node:os";
 import { resolveValues } from "../config/file.js";
 import { RESPONDER_BACKENDS } from "../config/io.js";
 import { FASTEST_LINK } from "../generator/feed.js";
 import { BETWEEN_FRAMES, linkRate, PLAIN } from "../generator/frames.js";
 import type { Lab } from "../lab/lab.js";
 import { asCaromError, type CaromError } from "../native/error.js";
+import { environment } from "./environment.js";
 import { HIGHEST, type LimitValues, refuseContradictions } from "./limit_options.js";
 import {
   faultsOf,
@@ -73,7 +73,7 @@ export async function measureLimit(values: LimitValues, watcher: LimitWatcher = 
       elapsed_s: (performance.now() - begin) / 1000,
       interrupted: suite.stopped,
       settings: suite.settings(),
-      environment: { kernel: release(), cpu: cpus()[0]?.model ?? "unknown", cores: cpus().length },
+      environment: environment(),
       results,
     } as const;
     return { ...draft, faults: faultsOf(draft, setups.length) };

@@ -1,6 +1,5 @@
 /** What a run found: one object, the same for people and as JSON (docs/report.md). */
 
-import { cpus, release } from "node:os";
 import { keepsState, type StrategyName } from "../config/strategy.js";
 import { isPlain } from "../generator/frames.js";
 import type { CaromError } from "../native/error.js";
@@ -16,6 +15,7 @@ import {
 import { decodeOrder, decodeTick, type Order, type Tick } from "../wire/codec.js";
 import { type Breakdown, breakdownOf } from "./breakdown.js";
 import { type Certificate, certificateFaults, certificateNotes, certificateOf } from "./certificate.js";
+import { type Environment, environment } from "./environment.js";
 import { type CoreStalls, generatorStalls, type Overlap, overlap, responderStalls } from "./interference.js";
 import type { Measurement } from "./measure.js";
 import { plainPlan } from "./plain.js";
@@ -72,7 +72,7 @@ export interface Report {
   readonly elapsed_s: number;
   readonly interrupted: boolean;
   readonly plan: object;
-  readonly environment: { readonly kernel: string; readonly cpu: string; readonly cores: number };
+  readonly environment: Environment;
   readonly clock: ClockInfo & {
     readonly provenance: Provenance;
     readonly reason: string;
@@ -150,7 +150,7 @@ export function makeReport(command: Report["command"], plan: Plan, found: Measur
     elapsed_s: found.elapsed_s,
     interrupted: found.interrupted,
     plan: plainPlan(plan),
-    environment: { kernel: release(), cpu: cpus()[0]?.model ?? "unknown", cores: cpus().length },
+    environment: environment(),
     clock: {
       ...clockInfo(),
       provenance: plan.timestamps.provenance,
@@ -301,7 +301,7 @@ function firstOfEach(examples: readonly Example[]): Example[] {
 }
 
 /** Text for a report as JSON: timestamps of 64 bits do not fit into a number, so they are texts. */
-export function reportAsJson(report: Report): unknown {
+export function reportAsJson(report: Report): Record<string, unknown> {
   return JSON.parse(
     JSON.stringify(report, (_, value) => (typeof value === "bigint" ? value.toString() : value)),
   );

@@ -51,7 +51,14 @@ export function progressLine(elapsed_s: number, counters: Readonly<Record<string
   return `${elapsed_s.toFixed(0)} s: sent ${n("sent")}, correct ${n("correct")}${shown}`;
 }
 
-function headline(report: Report, plan: Plan): string {
+/** What was run, in some words. */
+export interface Description {
+  readonly loop: string; // "closed loop, 1 in flight", "open loop, 200,000 ticks/s"
+  readonly backends: string;
+  readonly place: string;
+}
+
+export function describePlan(plan: Plan): Description {
   const { generator, responder } = plan;
   const loop =
     generator.replay !== null
@@ -64,6 +71,12 @@ function headline(report: Report, plan: Plan): string {
   const backends =
     responder === null ? generator.io.backend : `${generator.io.backend} → ${responder.io.backend}`;
   const place = plan.lab === null ? generator.io.link.interfaceName : `lab ${plan.lab.name}`;
+  return { loop, backends, place };
+}
+
+function headline(report: Report, plan: Plan): string {
+  const { loop, backends, place } = describePlan(plan);
+  const { generator } = plan;
   const parts = [`carom ${report.command}`, loop, backends, place, `${report.elapsed_s.toFixed(1)} s`];
   return [
     ...parts,
