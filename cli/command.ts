@@ -19,6 +19,10 @@ export interface CommandSpec<T extends OptionTable = OptionTable> {
 
 export interface Context {
   readonly args: readonly string[];
+  /** The options that were given, as texts by name, those from a configuration file, too. */
+  readonly given: Readonly<Record<string, string>>;
+  /** Set where a run of the history is made again: its number, and the digest of its plan. */
+  readonly repeats?: { readonly id: number; readonly plan: string };
   readonly json: boolean;
   /** One line for people: on standard error with --json, so that standard output holds the one object alone. */
   say(line: string): void;
@@ -54,8 +58,9 @@ export function buildCommand(spec: CommandSpec, onStatus: (status: number) => vo
       .flat()
       .filter((argument) => typeof argument === "string");
     const given = command.opts() as Record<string, unknown>;
-    const context = makeContext(args, given.json === true);
-    onStatus(await spec.run(resolveValues(spec.options, collect(spec.options, given)), context));
+    const texts = collect(spec.options, given);
+    const context = makeContext(args, texts, given.json === true);
+    onStatus(await spec.run(resolveValues(spec.options, texts), context));
   });
   return command;
 }
@@ -115,9 +120,10 @@ function epilogue(spec: CommandSpec): string {
   return lines.join("\n");
 }
 
-function makeContext(args: readonly string[], json: boolean): Context {
+function makeContext(args: readonly string[], texts: Texts, json: boolean): Context {
   return {
     args,
+    given: Object.fromEntries([...texts].map(([name, { text }]) => [name, text])),
     json,
     say: (line) => (json ? process.stderr : process.stdout).write(`${line}\n`),
     result: (value) => {

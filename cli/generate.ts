@@ -9,7 +9,7 @@ import { certificateOptions } from "../run/certificate.js";
 import { outputOptions, runAndReport } from "../run/command.js";
 import { captureOptions, linkOptions, runOptions } from "../run/plan.js";
 import { defineCommand } from "./command.js";
-import { present, progress } from "./run.js";
+import { present, progress, samePlan } from "./run.js";
 
 const options = {
   ...linkOptions,
@@ -61,7 +61,8 @@ export const command = defineCommand({
       "generate",
       { ...resolveValues(runOptions, new Map()), ...values },
       progress(context),
+      { onPlan: samePlan(context) },
     );
-    return present(outcome, context);
+    return present(outcome, values, context);
   },
 });

@@ -56,6 +56,11 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "a capture through the packet filter: counted, written, explained, measured",
     load: async () => [(await import("./filter.js")).command],
   },
+  history: {
+    group: "Finished runs:",
+    summary: "finished runs: list, show, repeat, remove",
+    load: async () => (await import("./history.js")).commands,
+  },
   lab: {
     group: "This machine:",
     summary: "a network on this machine that stays: up, down, exec, list",
@@ -117,7 +122,10 @@ async function main(argv: readonly string[]): Promise<number> {
   for (const [name, entry] of Object.entries(COMMANDS)) {
     program.commandsGroup(entry.group ?? "Measure and test:");
     if (name === wanted) {
-      program.addCommand(assemble(name, entry.summary, await entry.load(), (value) => (status = value)));
+      const command = assemble(name, entry.summary, await entry.load(), (value) => (status = value));
+      // Where a command has options and subcommands, what stands behind a subcommand's name is the subcommand's.
+      const hasBoth = command.commands.length > 0 && command.options.length > 0;
+      program.enablePositionalOptions(hasBoth).addCommand(command.enablePositionalOptions(hasBoth));
     } else {
       program.command(name).summary(entry.summary);
     }
@@ -133,11 +141,11 @@ function assemble(
   specs: readonly CommandSpec[],
   onStatus: (s: number) => void,
 ): Command {
-  const single = specs.find((spec) => spec.name === name);
-  if (single !== undefined) return buildCommand(single, onStatus);
-  const parent = new Command(name).summary(summary).description(summary).helpCommand(false);
-  parent.helpOption("-h, --help", "show this help");
-  for (const spec of specs) parent.addCommand(buildCommand(spec, onStatus));
+  const own = specs.find((spec) => spec.name === name);
+  const parent =
+    own !== undefined ? buildCommand(own, onStatus) : new Command(name).summary(summary).description(summary);
+  parent.helpOption("-h, --help", "show this help").helpCommand(false);
+  for (const spec of specs) if (spec !== own) parent.addCommand(buildCommand(spec, onStatus));
   return parent;
 }
 
@@ -149,9 +157,7 @@ function exitOverride(command: Command): Command {
 
 async function version(argv: readonly string[]): Promise<string> {
   if (!argv.includes("-V") && !argv.includes("--version")) return "";
-  const { readFileSync } = await import("node:fs");
-  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
-  return (JSON.parse(text) as { version: string }).version;
+  return (await import("../run/environment.js")).caromVersion();
 }
 
 // A reader that has seen enough ("carom run | head") is no error.

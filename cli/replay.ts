@@ -13,7 +13,7 @@ import { outputOptions, runAndReport } from "../run/command.js";
 import { linkOptions, runOptions } from "../run/plan.js";
 import { replayProgress } from "../run/replay_report.js";
 import { defineCommand } from "./command.js";
-import { present, progress } from "./run.js";
+import { present, progress, samePlan } from "./run.js";
 
 const answers = optionGroup("Answers");
 
@@ -128,8 +128,8 @@ export const command = defineCommand({
         ? ({ elapsed_s, counters }) =>
             process.stderr.write(`\r\x1b[K${replayProgress(elapsed_s, counters, values.loop)}\r`)
         : undefined,
-      { files: context.args, values, expect: values.expect },
+      { replay: { files: context.args, values, expect: values.expect }, onPlan: samePlan(context) },
     );
-    return present(outcome, context);
+    return present(outcome, values, context);
   },
 });

@@ -1,13 +1,19 @@
 /** carom run: one measured run. */
 
-import { optionGroup } from "../config/option.js";
+import { stripVTControlCharacters } from "node:util";
+import pc from "picocolors";
+import { optionGroup, type Values } from "../config/option.js";
 import { flag } from "../config/values.js";
+import { planDigest } from "../history/digest.js";
+import { summaryOf } from "../history/summary.js";
 import { isInUserNamespace, reexecInUserNamespace } from "../lab/user_namespace.js";
+import { asCaromError, CaromError } from "../native/error.js";
 import { type Outcome, outputOptions, runAndReport } from "../run/command.js";
-import { runOptions } from "../run/plan.js";
-import { reportAsJson } from "../run/report.js";
+import { type Plan, runOptions } from "../run/plan.js";
 import { progressLine, reportLines } from "../run/text.js";
 import { type Context, defineCommand } from "./command.js";
+
+type HistoryValues = Pick<Values<typeof outputOptions>, "history" | "historyKeep">;
 
 const where = optionGroup("Where it runs");
 
@@ -45,21 +51,70 @@ export const command = defineCommand({
   ],
   async run(values, context) {
     if (values.userNamespace && !isInUserNamespace()) return reexecInUserNamespace(process.argv.slice(2));
-    const outcome = await runAndReport("run", values, progress(context));
-    return present(outcome, context);
+    const outcome = await runAndReport("run", values, progress(context), { onPlan: samePlan(context) });
+    return present(outcome, values, context);
   },
 });
 
-/** Prints what a run found. @returns the exit status */
-export function present(outcome: Outcome, context: Context): number {
+/** Where a run is to be made again: refuses a plan that is another one. */
+export function samePlan({ repeats }: Context): (plan: Plan) => void {
+  return (plan) => {
+    if (repeats === undefined || planDigest(plan) === repeats.plan) return;
+    const detail =
+      "the same options plan something else now: a file that they name has changed, or carom has";
+    throw new CaromError("usage", `repeat run ${repeats.id}`, detail, "carom run makes a new one");
+  };
+}
+
+/** Prints what a run found, and keeps it. @returns the exit status */
+export async function present(outcome: Outcome, values: HistoryValues, context: Context): Promise<number> {
   const { report, plan, found, failure } = outcome;
-  for (const line of reportLines(report, plan, found)) context.say(line);
-  context.result(reportAsJson(report));
+  const lines = reportLines(report, plan, found);
+  for (const line of lines) context.say(line);
+  const json = values.history || context.json ? outcome.json() : {};
+  const id = values.history ? await remember(outcome, json, lines, values.historyKeep, context) : null;
+  context.result({ ...json, history: id });
+  if (id !== null) context.say(pc.dim(`  kept as run ${id}: carom history, carom compare`));
   if (failure !== undefined) {
     process.stderr.write(`carom: ${failure.message}\n`);
     return failure.exitStatus;
   }
   return report.faults.length === 0 ? 0 : 1;
+}
+
+/** A history that can't be used costs no run its result. @returns the run's number */
+async function remember(
+  outcome: Outcome,
+  report: Record<string, unknown>,
+  lines: readonly string[],
+  keep: number,
+  context: Context,
+): Promise<number | null> {
+  try {
+    const { openHistory } = await import("../history/store.js");
+    // A repeated run overwrites nothing.
+    const { hlog: _, capture: __, captureBuffer: ___, ...options } = context.given;
+    const history = openHistory();
+    try {
+      const entry = {
+        command: outcome.report.command,
+        args: context.args,
+        started: outcome.report.started,
+        options,
+        directory: process.cwd(),
+        plan: planDigest(outcome.plan),
+        summary: summaryOf(outcome),
+        report,
+        text: stripVTControlCharacters(lines.join("\n")),
+      };
+      return history.add(entry, keep);
+    } finally {
+      history.close();
+    }
+  } catch (error) {
+    process.stderr.write(`carom: ${asCaromError(error, "keep the run").message}\n`);
+    return null;
+  }
 }
 
 /** A line a second on a terminal; without one, nothing disturbs the run. */

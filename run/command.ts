@@ -30,17 +30,18 @@ export interface Outcome {
   readonly failure: CaromError | undefined;
 }
 
-/**
- * Runs, reports, and gives everything back, however it ends.
- * @param onPlan may refuse what was planned
- * @throws CaromError before anything is sent
- */
+interface Circumstances {
+  readonly replay?: ReplayRequest & { readonly expect: boolean };
+  /** May refuse what was planned. */
+  readonly onPlan?: (plan: Plan) => void;
+}
+
+/** Runs, reports, and gives everything back, however it ends. @throws CaromError before anything is sent */
 export async function runAndReport(
   command: "run" | "generate" | "replay",
   values: RunValues & OutputValues,
   onProgress: ((line: { elapsed_s: number; counters: Readonly<Record<string, number>> }) => void) | undefined,
-  replay?: ReplayRequest & { readonly expect: boolean },
-  onPlan: (plan: Plan) => void = () => {},
+  { replay, onPlan }: Circumstances = {},
 ): Promise<Outcome> {
   const plan = await planRun(values, replay?.expect ?? command === "run", undefined, replay);
   const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
@@ -48,7 +49,7 @@ export async function runAndReport(
   const onSignal = () => stop();
   for (const signal of signals) process.on(signal, onSignal);
   try {
-    onPlan(plan);
+    onPlan?.(plan);
     const found = await measure(plan, {
       onProgress:
         onProgress && (({ elapsed_s, generator }) => onProgress({ elapsed_s, counters: generator })),

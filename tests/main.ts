@@ -9,7 +9,8 @@
  */
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { readdirSync } from "node:fs";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { stripVTControlCharacters } from "node:util";
@@ -21,6 +22,7 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const COMPILED = fileURLToPath(new URL(".", import.meta.url));
 const TIMEOUT_MS = 15 * 60_000; // for one file
 const GRACE_MS = 5000; // between the signal that asks a program to end and the one that ends it
+const STATE = mkdtempSync(join(tmpdir(), "carom-state-")); // the tests' runs are in no history of anybody's
 const MARK = "CAROM_TEST_RUN";
 const RUN = `${process.pid}-${Date.now()}`;
 const NAME_WIDTH = 24;
@@ -28,6 +30,7 @@ const NAME_WIDTH = 24;
 const ASIDE = [
   "cli",
   "cli_profile",
+  "compare",
   "config",
   "filter",
   "frame",
@@ -139,7 +142,7 @@ const running = new Set<ChildProcess>();
 /** Runs a script of Node's to its end, or to the end of its time. */
 async function runProgram(job: string, args: readonly string[]): Promise<Ended> {
   const { FORCE_COLOR: _, ...rest } = process.env;
-  const environment = { ...rest, [MARK]: `${RUN}-${job}`, NO_COLOR: "1" };
+  const environment = { ...rest, [MARK]: `${RUN}-${job}`, NO_COLOR: "1", XDG_STATE_HOME: STATE };
   const [program, ...before] = [...(ASIDE.includes(job) ? IDLE : []), process.execPath];
   // In a group of its own, so that all of it can be ended.
   const child = spawn(program!, [...before, ...args], {
@@ -219,5 +222,7 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     process.exit(130);
   });
 }
+
+process.on("exit", () => rmSync(STATE, { recursive: true, force: true }));
 
 process.exitCode = await main(process.argv.slice(2));

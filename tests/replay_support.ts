@@ -89,6 +89,7 @@ async function replayHere(args: readonly string[]): Promise<Ended> {
   let stdout = "";
   const context = {
     args: files,
+    given: {},
     json: true,
     say: () => {},
     result: (value: unknown) => {
