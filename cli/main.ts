@@ -61,6 +61,11 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "finished runs: list, show, repeat, remove",
     load: async () => (await import("./history.js")).commands,
   },
+  compare: {
+    group: "Finished runs:",
+    summary: "two finished runs side by side, and whether the second is worse",
+    load: async () => [(await import("./compare.js")).command],
+  },
   lab: {
     group: "This machine:",
     summary: "a network on this machine that stays: up, down, exec, list",

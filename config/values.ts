@@ -128,6 +128,17 @@ export function ratio(max: number) {
   });
 }
 
+/** Percentiles such as "p50,p99.9", each once. */
+export function percentiles(max: number) {
+  return fromText(`1 to ${max} different percentiles such as p50,p99.9`, (text) => {
+    const values = text
+      .split(",")
+      .map((part) => Number(/^p(\d{1,2}(?:\.\d{1,4})?)$/.exec(part.trim())?.[1] ?? Number.NaN));
+    const isValid = values.every((value) => value > 0 && value < 100) && values.length <= max;
+    return isValid && new Set(values).size === values.length ? values : undefined;
+  });
+}
+
 /** A rate in packets or ticks a second: "200k", "1.5M". */
 /** The same, or as fast as it goes: Infinity. */
 export function rateOrMax(max: number) {

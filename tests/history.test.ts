@@ -193,6 +193,12 @@ labTest("a run is kept with all it was, shown, compared, repeated, and removed",
   assert.match(text, /^ {2}verdicts +correct /m);
   const again = reportOf(await carom("history", "repeat", "1", "--json"));
   assert.equal(again.ticks, report.ticks, "the same ticks");
+  const compared = await carom("compare", "1", "last", "--threshold", "900%", "--json");
+  assert.is(compared.status, 0, compared.stderr);
+  assert.equal(
+    (jsonOf(compared).runs as { name: string }[]).map(({ name }) => name),
+    ["run 1", "run 2"],
+  );
   const removed = await carom("history", "rm", "1", "2");
   assert.match(removed.stdout, "2 runs were removed");
   assert.match((await carom("history")).stdout, "no run is kept");

@@ -1,0 +1,11 @@
+/** What carom uses of jstat, which brings no types. */
+
+declare module "jstat" {
+  const jstat: {
+    readonly studentt: {
+      /** The part of Student's t distribution at or below a value. */
+      cdf(value: number, freedom: number): number;
+    };
+  };
+  export default jstat;
+}
