@@ -18,6 +18,7 @@ import { startup } from "./startup.js";
 import { switching } from "./switch.js";
 import { tickPath } from "./tick.js";
 import { traced } from "./trace.js";
+import { underUi } from "./tui.js";
 
 interface Options {
   readonly rounds: number;
@@ -77,6 +78,10 @@ const SUITES: Readonly<
   trace: {
     title: "round trip with carom trace on and off, interleaved",
     run: (options, say) => traced(options.rounds, options.seconds, say),
+  },
+  tui: {
+    title: "round trip under the UI and without it, interleaved",
+    run: (options, say) => underUi(options.rounds, options.seconds, say),
   },
   switch: {
     title: "enable and disable in force, under load",

@@ -13,6 +13,10 @@ interface Entry {
 
 /** Every command: its line in the help, and where it is. */
 const COMMANDS: Readonly<Record<string, Entry>> = {
+  ui: {
+    summary: "the terminal UI: runs, orders, checks, responders, comparisons",
+    load: async () => [(await import("./ui.js")).command],
+  },
   run: {
     summary: "one measured run: market data out, orders back, each one timed and judged",
     load: async () => [(await import("./run.js")).command],
@@ -105,6 +109,7 @@ const EPILOGUE = `
 Start here:
   carom run                          closed loop in the built-in lab: one tick in flight, af_xdp on both sides
   carom run --rate 200k --duration 60s     a fixed schedule of 200,000 ticks a second
+  carom                              the terminal UI, on a terminal
   carom doctor                       which backends work on this machine, and how quiet its cores are
   carom COMMAND --help               everything a command can do
 
@@ -165,6 +170,13 @@ async function version(argv: readonly string[]): Promise<string> {
   return (await import("../run/environment.js")).caromVersion();
 }
 
+/** Without any, on a terminal, the UI is meant; --plain alone asks for what there is without one. */
+function argumentsOf(argv: readonly string[]): readonly string[] {
+  const isTerminal = process.stdin.isTTY === true && process.stdout.isTTY === true;
+  if (argv.length === 1 && argv[0] === "--plain") return [];
+  return argv.length === 0 && isTerminal ? ["ui"] : argv;
+}
+
 // A reader that has seen enough ("carom run | head") is no error.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on("error", (error: NodeJS.ErrnoException) => {
@@ -175,7 +187,7 @@ for (const stream of [process.stdout, process.stderr]) {
 }
 
 try {
-  process.exitCode = await main(process.argv.slice(2));
+  process.exitCode = await main(argumentsOf(process.argv.slice(2)));
 } catch (error) {
   if (error instanceof CommanderError) {
     // Help and --version come here with status 0; everything else is bad usage, and commander has said what.

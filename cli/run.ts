@@ -1,11 +1,9 @@
 /** carom run: one measured run. */
 
-import { stripVTControlCharacters } from "node:util";
 import pc from "picocolors";
 import { optionGroup, type Values } from "../config/option.js";
 import { flag } from "../config/values.js";
 import { planDigest } from "../history/digest.js";
-import { summaryOf } from "../history/summary.js";
 import { isInUserNamespace, reexecInUserNamespace } from "../lab/user_namespace.js";
 import { asCaromError, CaromError } from "../native/error.js";
 import { type Outcome, outputOptions, runAndReport } from "../run/command.js";
@@ -85,32 +83,14 @@ export async function present(outcome: Outcome, values: HistoryValues, context: 
 /** A history that can't be used costs no run its result. @returns the run's number */
 async function remember(
   outcome: Outcome,
-  report: Record<string, unknown>,
+  json: Record<string, unknown>,
   lines: readonly string[],
   keep: number,
   context: Context,
 ): Promise<number | null> {
   try {
-    const { openHistory } = await import("../history/store.js");
-    // A repeated run overwrites nothing.
-    const { hlog: _, capture: __, captureBuffer: ___, ...options } = context.given;
-    const history = openHistory();
-    try {
-      const entry = {
-        command: outcome.report.command,
-        args: context.args,
-        started: outcome.report.started,
-        options,
-        directory: process.cwd(),
-        plan: planDigest(outcome.plan),
-        summary: summaryOf(outcome),
-        report,
-        text: stripVTControlCharacters(lines.join("\n")),
-      };
-      return history.add(entry, keep);
-    } finally {
-      history.close();
-    }
+    const { keepRun } = await import("../history/keep.js"); // SQLite is loaded when the run is over
+    return keepRun(outcome, { args: context.args, options: context.given, json, lines, keep });
   } catch (error) {
     process.stderr.write(`carom: ${asCaromError(error, "keep the run").message}\n`);
     return null;

@@ -9,8 +9,10 @@ import { CaromError } from "../native/error.js";
 import {
   type Arrivals,
   type Counters,
+  type Example,
   type Generator,
   type GeneratorConfig,
+  type GeneratorSnapshot,
   openGenerator as openThread,
 } from "../native/index.js";
 import { type GeneratorValues, ownPort, type PlannedStream } from "./config.js";
@@ -157,6 +159,21 @@ export class GeneratorThreads {
 
   counters(): Counters {
     return sumCounters(this.threads.map((thread) => thread.counters()));
+  }
+
+  /** Of each thread what it measured so far. */
+  snapshots(): GeneratorSnapshot[] {
+    return this.threads.map((thread) => thread.snapshot());
+  }
+
+  /** What was not as expected so far, the first of each verdict. */
+  examples(): Example[] {
+    return this.threads.flatMap((thread) => thread.examples());
+  }
+
+  /** The kernel's numbers of the threads. */
+  threadIds(): number[] {
+    return this.threads.map((thread) => thread.threadId());
   }
 
   result(): GeneratorFindings {

@@ -25,7 +25,6 @@ export interface Compared {
 const METHOD = "Mood's test at each percentile, batch means of 8 sections, Welch's t, Holm's step-down";
 const SHOWN = [50, 90, 95, 99, 99.9, 99.99];
 const ABOVE_MIN = 100; // samples above a percentile; with fewer nothing is said of it
-const PER_SECTION = 2; // parts that a section has at least
 
 /**
  * @param percentiles that are tested
@@ -42,9 +41,9 @@ export function compareRuns(
     throw new CaromError("usage", "compare two runs", detail, "give two of a kind");
   }
   const runs = [first, second];
-  const short = runs.find(({ parts }) => parts.length < SECTIONS * PER_SECTION);
+  const short = runs.find(({ parts }) => parts.length < SECTIONS);
   if (short !== undefined) {
-    const detail = `it was over too soon: it has ${short.parts.length} parts of the ${SECTIONS * PER_SECTION} that it takes`;
+    const detail = `it was over too soon: it has ${short.parts.length} parts of the ${SECTIONS} that it takes`;
     throw new CaromError("usage", `compare ${short.name}`, detail, "run it to its end");
   }
   const untested = percentiles.flatMap((percentile) => {

@@ -30,10 +30,12 @@ import type {
   ArrivalFindings,
   CaptureResult,
   Counters,
+  Example,
   FilterCaptureResult,
   FilterEngine,
   FilterExplanation,
   GeneratorResult,
+  GeneratorSnapshot,
   HistogramData,
   ResponderResult,
   StallLog,
@@ -51,6 +53,8 @@ interface Role<Result> {
   counters(): Counters;
   /** What the backend found out at open: mode, queue, stamps. */
   notes(): string[];
+  /** The kernel's number of its thread: /proc/self/task/ID tells what that did. */
+  threadId(): number;
   result(): Result;
   /** Stops, waits for the thread and gives everything back. May be called at any time and more than once. */
   close(): void;
@@ -62,6 +66,10 @@ export interface Arrivals {
 }
 
 export interface Generator extends Role<GeneratorResult> {
+  /** What was measured so far, without stopping it; with xdp_live nothing before the end. */
+  snapshot(): GeneratorSnapshot;
+  /** What was not as expected so far, the first of each verdict. */
+  examples(): Example[];
   /** Before start: who is to be told from when on ticks are measured. */
   stampedBy(arrivals: Arrivals): void;
 }
@@ -107,8 +115,6 @@ export interface Responder extends Role<ResponderResult> {
   takeTrace(): { readonly records: TraceRecord[]; readonly lost: number };
   /** What its XDP program stamps, with stampsArrivals; to be closed. */
   arrivals(): Arrivals;
-  /** The kernel's number of its thread: /proc/self/task/ID tells what that did. */
-  threadId(): number;
 }
 
 /** Frames of an interface on their way to a file. */

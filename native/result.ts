@@ -27,6 +27,18 @@ export interface HistogramPart {
   readonly counts: Uint32Array;
 }
 
+/** The same of a histogram that may still be written to. */
+export interface RecordedSoFar {
+  readonly indices: Uint32Array; // growing
+  readonly counts: Float64Array;
+  readonly max: number;
+}
+
+export interface GeneratorSnapshot {
+  readonly latency: RecordedSoFar; // of the round trips that the parts are of
+  readonly lateness: RecordedSoFar;
+}
+
 /** Pairs of times in ns, on the timeline of StallLog. */
 export interface Intervals {
   readonly starts_ns: Float64Array;

@@ -57,15 +57,20 @@ export async function runAndReport(
         stop = request;
       },
     });
-    refuseUnsent(found);
-    const report = makeReport(command, plan, found);
-    const failure = captureFailure(found) ?? writeHlog(values.hlog, report, found);
-    const json = () => ({ ...reportAsJson(report), histograms: encodeHistograms(plan, found) });
-    return { report, plan, found, json, failure };
+    const outcome = outcomeOf(command, plan, found);
+    return { ...outcome, failure: outcome.failure ?? writeHlog(values.hlog, outcome.report, found) };
   } finally {
     for (const signal of signals) process.off(signal, onSignal);
     plan.release();
   }
+}
+
+/** What a run found, with nothing written yet but its capture. @throws CaromError (usage) when a replay sent nothing */
+export function outcomeOf(command: Report["command"], plan: Plan, found: Measurement): Outcome {
+  refuseUnsent(found);
+  const report = makeReport(command, plan, found);
+  const json = () => ({ ...reportAsJson(report), histograms: encodeHistograms(plan, found) });
+  return { report, plan, found, json, failure: captureFailure(found) };
 }
 
 /** Why the capture is not whole. */

@@ -1,7 +1,7 @@
 /** One measured run: opens both sides, starts them, waits, and collects what they found. */
 
 import type { GeneratorFindings } from "../generator/merge.js";
-import { openGenerator } from "../generator/threads.js";
+import { type GeneratorThreads, openGenerator } from "../generator/threads.js";
 import { asCaromError, type CaromError } from "../native/error.js";
 import {
   type ArrivalFindings,
@@ -26,9 +26,16 @@ export interface Progress {
   readonly responder: Counters | null;
 }
 
+export interface RunningRoles {
+  readonly generator: GeneratorThreads;
+  readonly responder: ResponderThreads | null;
+}
+
 export interface Watcher {
   /** Called once a second while the run goes on; without it nothing disturbs the hot threads. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
+  /** Called when both sides run: what they have counted and measured can be asked for at any time. */
+  readonly onRunning?: (roles: RunningRoles) => void;
   /** Resolves or is called when the run is to end early. */
   readonly onStopRequest?: (stop: () => void) => void;
 }
@@ -91,6 +98,7 @@ export async function measure(plan: Plan, watcher: Watcher = {}): Promise<Measur
           if (error !== null) problems.push(asCaromError(error, "the generator"));
           resolve();
         });
+        watcher.onRunning?.({ generator, responder });
         watcher.onStopRequest?.(() => {
           // Asked once it waits for what is in flight; asked again it does not.
           if (interrupted) generator.close();

@@ -43,6 +43,7 @@ const ASIDE = [
   "pcaps",
   "profile",
   "report",
+  "tui_state",
   "wire",
 ];
 const IDLE = ["chrt", "--idle", "0"];

@@ -109,14 +109,14 @@ export async function compileTypeScript(root, inputs, inherited) {
 }
 
 function scripts(root) {
-  const isScript = (name) => name.endsWith(".ts");
+  const isScript = (name) => /\.tsx?$/.test(name);
   return filesBelow(root, isScript, (name) => !NOT_OURS.includes(name) && !name.startsWith("."));
 }
 
 function missingOutputs(root) {
   const outputs = scripts(root)
     .filter((file) => !file.endsWith(".d.ts"))
-    .map((file) => join(root, OUTPUT, relative(root, file).replace(/\.ts$/, ".js")));
+    .map((file) => join(root, OUTPUT, relative(root, file).replace(/\.tsx?$/, ".js")));
   return outputs.filter((file) => !existsSync(file));
 }
 
@@ -125,6 +125,6 @@ function removeStrays(root) {
   const isOutput = (name) => /\.js(\.map)?$/.test(name);
   for (const file of filesBelow(join(root, OUTPUT), isOutput)) {
     const source = join(root, relative(join(root, OUTPUT), file).replace(/\.js(\.map)?$/, ".ts"));
-    if (!existsSync(source)) rmSync(file);
+    if (!existsSync(source) && !existsSync(`${source}x`)) rmSync(file);
   }
 }

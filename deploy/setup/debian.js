@@ -25,6 +25,7 @@ const FOR_TESTS = {
   "clang-format": "the lint step",
   procps: "sysctl, against which the doctor is checked",
   tcpdump: "a second opinion on frames",
+  tmux: "a terminal for the tests of the UI",
   tshark: "a second opinion on frames",
 };
 const FOR_BENCH = {

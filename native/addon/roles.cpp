@@ -81,16 +81,18 @@ class RoleObject : public Napi::ObjectWrap<RoleObject<Traits>> {
         RoleObject::InstanceMethod("result", &RoleObject::result),
         RoleObject::InstanceMethod("close", &RoleObject::close),
         RoleObject::InstanceMethod("notes", &RoleObject::notes),
+        RoleObject::InstanceMethod("threadId", &RoleObject::thread_id),
     };
     if constexpr (std::is_same_v<Traits, ResponderTraits>) {
       methods.push_back(RoleObject::InstanceMethod("change", &RoleObject::change));
       methods.push_back(RoleObject::InstanceMethod("processing", &RoleObject::processing));
       methods.push_back(RoleObject::InstanceMethod("trace", &RoleObject::trace));
       methods.push_back(RoleObject::InstanceMethod("takeTrace", &RoleObject::take_trace));
-      methods.push_back(RoleObject::InstanceMethod("threadId", &RoleObject::thread_id));
       methods.push_back(RoleObject::InstanceMethod("arrivals", &RoleObject::arrivals));
     } else if constexpr (std::is_same_v<Traits, GeneratorTraits>) {
       methods.push_back(RoleObject::InstanceMethod("stampedBy", &RoleObject::stamped_by));
+      methods.push_back(RoleObject::InstanceMethod("snapshot", &RoleObject::snapshot));
+      methods.push_back(RoleObject::InstanceMethod("examples", &RoleObject::examples));
     }
     exports.Set(Traits::NAME, RoleObject::DefineClass(env, Traits::NAME, methods));
   }
@@ -207,6 +209,21 @@ class RoleObject : public Napi::ObjectWrap<RoleObject<Traits>> {
         stamps->measure_from(timestamp);
       };
     });
+  }
+
+  // While it runs: the thread writes on, so that the last values may be missing.
+  Napi::Value snapshot(const Napi::CallbackInfo& info) {
+    const Ledger& ledger = role_->ledger;
+    Napi::Object object = Napi::Object::New(info.Env());
+    bool planned = ledger.parts().planned();
+    object.Set("latency",
+               write_recorded(info.Env(), planned ? ledger.latency_planned() : ledger.latency_actual()));
+    object.Set("lateness", write_recorded(info.Env(), role_->lateness));
+    return object;
+  }
+
+  Napi::Value examples(const Napi::CallbackInfo& info) {
+    return write_examples(info.Env(), role_->ledger.examples());
   }
 
   void close(const Napi::CallbackInfo&) {

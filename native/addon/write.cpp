@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "addon/convert.h"
 
 namespace carom {
@@ -48,6 +50,30 @@ Napi::Object write_histogram(Napi::Env env, const Histogram& histogram) {
   object.Set("max", static_cast<double>(histogram.max()));
   object.Set("sum", static_cast<double>(histogram.sum()));
   object.Set("sumOfSquares", histogram.sum_of_squares());
+  return object;
+}
+
+// Of a histogram that may still be written to: only the places between its least and its most are looked at.
+Napi::Object write_recorded(Napi::Env env, const Histogram& histogram) {
+  std::vector<uint32_t> places;
+  std::vector<double> found;
+  uint64_t count = histogram.count();
+  uint64_t most = std::min(histogram.max(), Histogram::HIGHEST);
+  uint32_t last = Histogram::index_of(most);
+  for (uint32_t i = Histogram::index_of(std::min(histogram.min(), most)); count > 0 && i <= last; i++) {
+    uint64_t here = histogram.count_at(i);
+    if (here == 0) continue;
+    places.push_back(i);
+    found.push_back(static_cast<double>(here));
+  }
+  Napi::Uint32Array indices = Napi::Uint32Array::New(env, places.size());
+  Napi::Float64Array counts = Napi::Float64Array::New(env, found.size());
+  std::copy(places.begin(), places.end(), indices.Data());
+  std::copy(found.begin(), found.end(), counts.Data());
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("indices", indices);
+  object.Set("counts", counts);
+  object.Set("max", static_cast<double>(histogram.max()));
   return object;
 }
 
@@ -137,7 +163,7 @@ Napi::Array write_strings(Napi::Env env, const std::vector<std::string>& strings
   return array;
 }
 
-Napi::Array write_examples(Napi::Env env, const std::vector<Example>& examples) {
+Napi::Array write_examples(Napi::Env env, std::span<const Example> examples) {
   static constexpr const char* VERDICTS[] = {"correct",   "wrong",      "missing",
                                              "duplicate", "unexpected", "late"};
   Napi::Array array = Napi::Array::New(env, examples.size());

@@ -249,7 +249,12 @@ void Ledger::keep(Verdict verdict, const Entry* entry, const uint8_t* received) 
   size_t& kept = examples_by_verdict_[static_cast<size_t>(verdict)];
   if (kept == EXAMPLES) return;
   kept++;
-  Example& example = examples_.emplace_back();  // reserved: does not allocate
+  fill(examples_.emplace_back(), verdict, entry, received);  // reserved: does not allocate
+  examples_kept_.store(examples_.size(), std::memory_order_release);
+}
+
+void Ledger::fill(Example& example, Verdict verdict, const Entry* entry,
+                  const uint8_t* received) const noexcept {
   example.verdict = verdict;
   example.has_tick = entry != nullptr;
   example.has_received = received != nullptr;

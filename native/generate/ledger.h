@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <bit>
 #include <cstdint>
 #include <cstring>
@@ -227,7 +228,10 @@ class Ledger {
   const Histogram& warmup() const noexcept { return warmup_; }
   const HistogramParts& parts() const noexcept { return parts_; }
   const LargestIntervals& slowest() const noexcept { return slowest_; }
-  const std::vector<Example>& examples() const noexcept { return examples_; }
+  // While it runs, too: what is complete by now.
+  std::span<const Example> examples() const noexcept {
+    return {examples_.data(), examples_kept_.load(std::memory_order_acquire)};
+  }
   const std::vector<StreamLedger>& streams() const noexcept { return streams_; }  // empty: there is one
 
  private:
@@ -287,6 +291,7 @@ class Ledger {
   void forgive(const Entry& entry) noexcept;
   void lap(Entry& entry) noexcept;
   [[gnu::noinline]] void keep(Verdict verdict, const Entry* entry, const uint8_t* received) noexcept;
+  void fill(Example& example, Verdict verdict, const Entry* entry, const uint8_t* received) const noexcept;
 
   LedgerConfig config_;
   StrategyRules rules_;
@@ -318,7 +323,8 @@ class Ledger {
   HistogramParts parts_;
   LargestIntervals slowest_{SLOWEST};
   std::vector<StreamLedger> streams_;
-  std::vector<Example> examples_;
+  std::vector<Example> examples_;  // reserved: it never moves
+  std::atomic<size_t> examples_kept_{0};
   size_t examples_by_verdict_[6] = {};
   Judgements* judgements_ = nullptr;
 };

@@ -1,0 +1,165 @@
+/**
+ * The UI in a real terminal, as somebody uses it: at 80 × 24 and at 200 × 60, each screen; and three ways to leave it,
+ * with nothing left behind. The screens in docs/tui.md come from here: CAROM_SCREENS=1 writes them.
+ */
+
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import { listLabs } from "../lab/lab.js";
+import { startCarom } from "./cli_support.js";
+import { labForTests, PREFIX, sleep } from "./lab_support.js";
+import { Terminal, terminalTest } from "./terminal.js";
+
+const DOCUMENT = fileURLToPath(new URL("../../docs/tui.md", import.meta.url));
+const state = mkdtempSync(join(tmpdir(), "carom-tui-"));
+process.env.XDG_STATE_HOME = state;
+test.after(() => rmSync(state, { recursive: true, force: true }));
+
+const lab = labForTests({ name: `${PREFIX}-tui` });
+const screens = new Map<string, string>();
+
+/** Whoever closes a window leaves no lab and no process. */
+async function assertNothingLeft(pid: number): Promise<void> {
+  for (let round = 0; round < 100 && existsSync(`/proc/${pid}`); round++) await sleep(50);
+  assert.not.ok(existsSync(`/proc/${pid}`), `process ${pid} has ended`);
+  assert.not.ok(
+    listLabs().some((record) => record.pid === pid),
+    "its lab is gone",
+  );
+}
+
+/** @param way what is done to end it */
+async function leaves(terminal: Terminal, way: () => void, isThere: boolean): Promise<void> {
+  const pid = terminal.pid();
+  assert.ok(pid > 0, "it runs");
+  way();
+  if (isThere) {
+    const screen = await terminal.shows(/ended with 0/);
+    assert.not.match(screen, "[1 Run]", "the terminal shows what it showed before");
+  }
+  await assertNothingLeft(pid);
+}
+
+terminalTest("80 × 24: a run, its rate changed, orders judged, two runs compared, q", async () => {
+  const terminal = new Terminal(80, 24);
+  try {
+    await terminal.shows(/○ not running: s starts a run/);
+    // Rate and duration are typed.
+    terminal.send("Enter", "2k", "Enter");
+    terminal.send("Down", "Down", "Down", "Down", "Down", "Down", "Enter");
+    terminal.send("BSpace", "BSpace", "BSpace");
+    terminal.send("1500ms", "Enter");
+    await terminal.shows(/rate +2k[\s\S]*duration +1500ms/);
+    terminal.send("s");
+    await terminal.shows(/● running .* open loop, 2,000 ticks\/s/);
+    // Another rate while it runs: it starts anew, and says so.
+    terminal.send("Up", "Up", "Up", "Up", "Up", "Up", "Enter", "BSpace", "BSpace", "5k", "Enter");
+    await terminal.shows(/open loop, 5,000 ticks\/s/);
+    const running = await terminal.shows(/● running[\s\S]*p50 +\d[\s\S]*threads +generator on core/);
+    screens.set("Run, 80 × 24", running);
+    terminal.send("2");
+    await terminal.shows(/✓ correct +[1-9]/);
+    terminal.send("1");
+    await terminal.shows(/■ ended[\s\S]*(✓ all as expected|✗ not as expected)/);
+    terminal.send("s");
+    await terminal.shows(/● running/);
+    await terminal.shows(/■ ended .*kept as run 3/);
+    terminal.send("5");
+    await terminal.shows(/› +3 /);
+    terminal.send("Down", "m");
+    await terminal.shows(/with which is run 2 to be compared/);
+    terminal.send("Up", "m");
+    screens.set("Compare, 80 × 24", await terminal.shows(/compared ─[\s\S]*p50 +\d/));
+    terminal.send("?");
+    screens.set("Keys", await terminal.shows(/any key closes/));
+    terminal.send("x", "/", "doctor");
+    await terminal.shows(/› Doctor: look at this machine/);
+    terminal.send("Escape");
+    await sleep(150);
+    await leaves(terminal, () => terminal.send("q"), true);
+  } finally {
+    terminal.close();
+  }
+});
+
+terminalTest(
+  "200 × 60: checks, a responder and its settings, resizing, Ctrl-C in the middle of a run",
+  async () => {
+    const responder = startCarom("respond", "--lab", lab!.name, "--name", lab!.name, "--backend", "udp");
+    const terminal = new Terminal(200, 60);
+    try {
+      await terminal.shows(/○ not running/);
+      terminal.send("3", "s");
+      await terminal.shows(/● running .* ✓ ([3-9]|\d\d) passed/);
+      screens.set("Checks, 200 × 60", terminal.screen());
+      terminal.send("s");
+      await terminal.shows(/■ ended/);
+      await responder.said("Ctrl-C stops");
+      terminal.send("4");
+      await terminal.shows(/● answers .*udp/);
+      terminal.send("d");
+      await terminal.shows(/○ answers nothing for now/);
+      terminal.send("e", "c", "threshold=5000", "Enter");
+      screens.set("Responder, 200 × 60", await terminal.shows(/● answers[\s\S]*threshold +5000/));
+      terminal.send("c", "port=1", "Enter");
+      await terminal.shows(/✗ .*unknown key "port"/);
+      terminal.send("1", "s");
+      const wide = await terminal.shows(
+        /● running[\s\S]*p50 +\d[\s\S]*by percentile[\s\S]*generator ─[\s\S]*responder ─/,
+      );
+      screens.set("Run, 200 × 60", wide);
+      terminal.resize(80, 24);
+      await terminal.shows(/^carom \[1 Run\][^\n]*\n● running[\s\S]*verdicts/);
+      terminal.resize(60, 20);
+      await terminal.shows(/carom needs 80 × 24 characters, here are 60 × 20/);
+      terminal.resize(120, 30);
+      await terminal.shows(/● running[\s\S]*verdicts/);
+      await leaves(terminal, () => terminal.send("C-c"), true);
+    } finally {
+      terminal.close();
+      responder.child.kill("SIGTERM");
+      await responder.end;
+    }
+  },
+);
+
+terminalTest("closing the terminal in the middle of a run leaves nothing behind", async () => {
+  const terminal = new Terminal(100, 30);
+  await terminal.shows(/○ not running/);
+  terminal.send("s");
+  await terminal.shows(/● running/);
+  await leaves(terminal, () => terminal.close(), false);
+});
+
+terminalTest("--plain, and the same command without a terminal, print lines", async () => {
+  const terminal = new Terminal(100, 60, "--plain");
+  await terminal.shows(/Usage: carom[\s\S]*ended with 0/);
+  terminal.close();
+  const ended = await startCarom().end;
+  assert.match(ended.stdout, "Usage: carom");
+});
+
+terminalTest("docs/tui.md shows the screens as they are", async () => {
+  if (process.env.CAROM_SCREENS === "1") write();
+  const document = readFileSync(DOCUMENT, "utf8");
+  for (const [title, screen] of screens) {
+    const lines = screen.trimEnd().split("\n");
+    const [tabs, keys] = [lines[0]!.replace(/ *●.*$/, ""), lines.at(-1)!];
+    assert.ok(document.includes(`## ${title}`), `it has ${title}; CAROM_SCREENS=1 writes it`);
+    const part = document.slice(document.indexOf(`## ${title}`));
+    for (const line of [tabs, keys]) assert.ok(part.includes(line.trimEnd()), `${title}: ${line}`);
+  }
+});
+
+function write(): void {
+  const document = readFileSync(DOCUMENT, "utf8");
+  const before = document.slice(0, document.indexOf("<!-- screens -->"));
+  const shown = [...screens].map(([title, screen]) => `## ${title}\n\n\`\`\`\n${screen.trimEnd()}\n\`\`\`\n`);
+  writeFileSync(DOCUMENT, `${before}<!-- screens -->\n\n${shown.join("\n")}`);
+}
+
+test.run();

@@ -1,0 +1,252 @@
+/** The UI without a terminal: what each key does, how the state changes, and what the screens show of it. */
+
+import { render } from "ink-testing-library";
+import { createElement } from "react";
+import { test } from "uvu";
+import * as assert from "uvu/assert";
+import type { GeneratorSnapshot } from "../native/index.js";
+import { App, type Executor } from "../tui/app.js";
+import { percentileCurve, sparkline, spectrum, spectrumBin, spectrumValue } from "../tui/charts.js";
+import { givenFields } from "../tui/fields.js";
+import { type CommandName, onKey, paletteEntries } from "../tui/keys.js";
+import { fit, line, widthOf } from "../tui/line.js";
+import { measured, recordedAt, START } from "../tui/live.js";
+import { Painter } from "../tui/painter.js";
+import { viewLines } from "../tui/shell.js";
+import { type Action, initialState, reduce, SCREENS, type State } from "../tui/state.js";
+import { Store } from "../tui/store.js";
+import { sleep } from "./lab_support.js";
+
+const SMALL = { columns: 80, rows: 24 };
+const key = (input: string) => ({ input, name: "" as const });
+const after = (state: State, ...actions: readonly Action[]) => actions.reduce(reduce, state);
+const textOf = (state: State) =>
+  viewLines(state)
+    .map((spans) => spans.map(({ text }) => text).join(""))
+    .join("\n");
+
+/** The state after some keys, and the commands that they gave. */
+function typed(state: State, ...keys: readonly Parameters<typeof onKey>[1][]) {
+  const commands: string[] = [];
+  let now = state;
+  for (const pressed of keys) {
+    const effects = onKey(now, pressed);
+    now = after(now, ...effects.actions);
+    commands.push(...effects.commands.map(([name, argument]) => `${name} ${argument}`.trim()));
+  }
+  return { state: now, commands };
+}
+
+test("numbers and Tab go to each screen; its keys give its commands", () => {
+  for (const [index, screen] of SCREENS.entries()) {
+    assert.is(typed(initialState(SMALL), key(String(index + 1))).state.screen, screen);
+    const tabs = new Array(index).fill({ input: "", name: "tab" });
+    assert.is(typed(initialState(SMALL), ...tabs).state.screen, screen);
+  }
+  assert.is(typed(initialState(SMALL), { input: "", name: "back-tab" }).state.screen, SCREENS.at(-1));
+  assert.equal(typed(initialState(SMALL), key("s"), key("3"), key("s"), key("q")).commands, [
+    "run.toggle",
+    "checks.toggle",
+    "quit",
+  ]);
+  assert.equal(typed(initialState(SMALL), { input: "", name: "interrupt" }).commands, ["quit"]);
+});
+
+test("a setting is typed or chosen; while a run is on it starts anew", () => {
+  const enter = { input: "", name: "return" as const };
+  const rate = typed(
+    initialState(SMALL),
+    enter,
+    key("2"),
+    key("0"),
+    key("x"),
+    { input: "", name: "backspace" },
+    key("k"),
+    enter,
+  );
+  assert.is(rate.state.run.fields.rate, "20k");
+  assert.equal(rate.commands, ["run.anew if running"]);
+  assert.equal(givenFields(rate.state.run.fields), {
+    rate: "20k",
+    backend: "af_xdp",
+    strategy: "threshold",
+    duration: "20s",
+  });
+  // q and ? are letters there, and Esc leaves the field as it was.
+  const left = typed(rate.state, enter, key("q"), key("?"), { input: "", name: "escape" });
+  assert.is(left.state.run.fields.rate, "20k");
+  assert.equal(left.commands, []);
+  const down = { input: "", name: "down" as const };
+  const chosen = typed(rate.state, down, down, down, { input: "", name: "right" });
+  assert.is(chosen.state.run.fields.backend, "af_packet");
+  const back = typed(rate.state, down, down, down, { input: "", name: "left" });
+  assert.is(back.state.run.fields.backend, "xdp_live", "it goes round");
+});
+
+test("/ finds a command by its words, and does it", () => {
+  const enter = { input: "", name: "return" as const };
+  const { state, commands } = typed(initialState(SMALL), key("/"), ..."machine".split("").map(key), enter);
+  assert.is(state.screen, "Doctor");
+  assert.equal(commands, ["doctor.start"]);
+  assert.is(state.palette, null);
+  assert.equal(paletteEntries("no such thing"), []);
+  assert.match(
+    textOf(typed(initialState(SMALL), key("/"), key("z"), key("z")).state),
+    "there is no such command",
+  );
+});
+
+const snapshot = (
+  ...pairs: readonly (readonly [index: number, count: number])[]
+): GeneratorSnapshot["latency"] => ({
+  indices: Uint32Array.from(pairs, ([index]) => index),
+  counts: Float64Array.from(pairs, ([, count]) => count),
+  max: 1500,
+});
+
+test("each second has the samples that came in it, and the rates of what was counted", () => {
+  const now = (elapsed_s: number, sent: number, latency: GeneratorSnapshot["latency"]) => ({
+    elapsed_s,
+    generator: { sent, received: sent / 2 },
+    responder: null,
+    latency: [latency],
+    lateness: [snapshot()],
+    threads: [],
+    examples: [],
+  });
+  const one = measured(START, now(1, 1000, snapshot([1000, 100])));
+  const two = measured(one, now(2, 5000, snapshot([1000, 150], [1400, 50])));
+  assert.equal(two.sent_pps, [1000, 4000]);
+  assert.equal(two.received_pps, [500, 2000]);
+  assert.is(two.whole.count, 200);
+  assert.is(two.second.count, 100);
+  assert.is(recordedAt(two.second, 50), 1000);
+  assert.is(recordedAt(two.second, 99), 1400);
+  assert.is(recordedAt(two.whole, 75), 1000);
+  assert.is(two.spectrum[1]![spectrumBin(1000)], 50);
+  assert.is(two.spectrum[1]![spectrumBin(1400)], 50);
+  assert.is(recordedAt(START.whole, 50), null);
+});
+
+test("charts show the values that they are given", () => {
+  assert.is(sparkline([0, 1, 2, 4, 8], 6), " ▁▂▃▅█");
+  assert.is(sparkline([0, 0], 3), " ▁▁");
+  for (const value of [64, 1000, 123_456, 1e9]) {
+    const bin = spectrumBin(value);
+    assert.ok(spectrumValue(bin) <= value * 1.0001 && value < spectrumValue(bin + 1) * 1.0001, `${value}`);
+  }
+  const bins = new Array(120).fill(0);
+  bins[20] = 999;
+  bins[30] = 1;
+  const rows = spectrum([bins], 20, 6).map((spans) => spans.map(({ text }) => text).join(""));
+  assert.is(rows.length, 6);
+  assert.match(rows.at(-1)!, /2\.05 µs +█$/, "most is at the bottom");
+  assert.match(rows[0]!, /[·░▒]$/, "the rare one is at the top");
+  const curve = percentileCurve((percentile) => (percentile < 99 ? 1000 : 8000), 50, 6);
+  const text = curve.map((spans) => spans.map((span) => span.text).join("")).join("\n");
+  assert.match(text, "8 µs");
+  assert.match(text, "1 µs");
+  assert.match(text, /min +p90 +p99 +p99\.9/);
+});
+
+test("lines are cut or filled to the width", () => {
+  assert.is(widthOf(fit(line("abc"), 5)), 5);
+  assert.equal(fit(line("abcdef", { text: "gh", bold: true }), 4), [{ text: "abc…" }]);
+  assert.equal(fit(line("ab", { text: "cdef", bold: true }), 4), [
+    { text: "ab" },
+    { text: "c…", bold: true },
+  ]);
+});
+
+test("every screen fills the terminal and no more, small or large; a smaller one is told", () => {
+  for (const size of [SMALL, { columns: 132, rows: 40 }, { columns: 300, rows: 90 }]) {
+    for (const screen of SCREENS) {
+      const lines = viewLines(after(initialState(size), { type: "screen", screen }));
+      assert.is(lines.length, size.rows - 1, `${screen} at ${size.columns} × ${size.rows}`);
+      for (const spans of lines)
+        assert.ok(widthOf(spans) <= size.columns, `${screen}: ${widthOf(spans)} columns`);
+    }
+  }
+  assert.match(
+    textOf(initialState({ columns: 60, rows: 24 })),
+    "carom needs 80 × 24 characters, here are 60 × 24",
+  );
+});
+
+const ORDER = { symbol: "AAPL", timestamp: 5n, clOrdId: "0000000000000005", side: 0 as const };
+
+test("a wrong order is shown field by field beside what had to come", async () => {
+  const { encodeOrder, encodeTick } = await import("../wire/codec.js");
+  const tick = encodeTick({ symbol: "AAPL", price: 9000, quantity: 100, timestamp: 5n });
+  const expected = encodeOrder({ ...ORDER, price: 9000, quantity: 100 });
+  const received = encodeOrder({ ...ORDER, price: 9001, quantity: 100 });
+  const run = initialState(SMALL).run;
+  const state = {
+    ...after(initialState(SMALL), { type: "screen", screen: "Orders" }),
+    run: {
+      ...run,
+      live: {
+        ...START,
+        generator: { correct: 3, wrong: 1 },
+        examples: [{ verdict: "wrong" as const, tick, expected, received }],
+      },
+    },
+  };
+  const text = textOf(state);
+  assert.match(text, /✗ wrong +1 +25\.000 %/);
+  assert.match(text, /› wrong +AAPL 9000¢ × 100 @ 5/);
+  assert.match(text, /price +9000 +9000 +9001 +≠/);
+  assert.match(text, /quantity +100 +100 +100 +$/m);
+});
+
+test("the component draws the state, and hands commands to the session", async () => {
+  const asked: string[] = [];
+  const shown: string[] = [];
+  const store = new Store(initialState(SMALL));
+  const session: Executor = {
+    execute: (name: CommandName, argument: string) => void asked.push(`${name} ${argument}`.trim()),
+    onScreenShown: () => void shown.push(store.get().screen),
+  };
+  const { lastFrame, stdin, unmount } = render(createElement(App, { store, session }));
+  await sleep(20);
+  assert.match(lastFrame()!, "○ not running: s starts a run");
+  stdin.write("s");
+  stdin.write("5");
+  await sleep(50);
+  assert.equal(asked, ["run.toggle"]);
+  assert.equal(shown, ["Compare"]);
+  assert.match(lastFrame()!, "none is kept yet");
+  store.dispatch({ type: "said", text: "something" });
+  await sleep(20);
+  await sleep(130);
+  assert.match(lastFrame()!, "something");
+  stdin.write("\x03");
+  await sleep(20);
+  assert.is(asked.at(-1), "quit");
+  unmount();
+});
+
+test("the painter writes what has changed, in its place, and not more often than it may", async () => {
+  const written: string[] = [];
+  const stream = { write: (text: string) => written.push(text) > 0, columns: 10, rows: 5 };
+  const painter = new Painter(stream as unknown as ConstructorParameters<typeof Painter>[0], 60);
+  painter.write("one\ntwo\nthree");
+  await sleep(30);
+  assert.is(written.length, 1);
+  for (const digit of ["1", "2", "3"]) painter.write(`one\n${digit}\nthree`);
+  await sleep(10);
+  assert.is(written.length, 1, "too early");
+  await sleep(80);
+  assert.is(written.length, 2, "three frames are one");
+  assert.match(written[1]!, "\x1b[2;1H3\x1b[0m\x1b[K");
+  assert.not.match(written[1]!, "one");
+  painter.write("one\n3");
+  await sleep(90);
+  assert.match(written[2]!, "\x1b[3;1H\x1b[J");
+  painter.write("one\n3");
+  await sleep(90);
+  assert.is(written.length, 3, "nothing has changed");
+  painter.end();
+});
+
+test.run();

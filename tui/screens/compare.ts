@@ -1,0 +1,63 @@
+/** The screen Compare: runs of the history, and two of them side by side. */
+
+import { stripVTControlCharacters } from "node:util";
+import { formatNs } from "../../config/values.js";
+import { compareLines as textLines } from "../../history/compare_text.js";
+import type { Listed } from "../../history/store.js";
+import { around, dim, EMPTY, heading, type Line, line, type Size } from "../line.js";
+import type { CompareState } from "../state.js";
+
+const LIST_MIN = 5;
+const RESULT_ROWS = 32; // what a comparison needs
+
+export function compareLines({ runs, chosen, marked, result }: CompareState, size: Size): Line[] {
+  if (runs.length === 0) {
+    return [
+      heading("finished runs", size.columns),
+      line(dim("  none is kept yet: 1 goes to Run, s starts one")),
+    ];
+  }
+  const room = result === null ? size.rows - 2 : Math.max(LIST_MIN, size.rows - RESULT_ROWS);
+  const shown = around(runs, chosen, Math.min(room, runs.length));
+  const title =
+    marked.length === 1 ? `finished runs: with which is run ${marked[0]} to be compared?` : "finished runs";
+  return [
+    heading(title, size.columns),
+    ...shown.items.map((run, index) => listLine(run, shown.from + index === chosen, marked)),
+    EMPTY,
+    ...(result === null ? [] : resultLines(result, size)),
+  ];
+}
+
+function listLine({ id, started, summary }: Listed, isChosen: boolean, marked: readonly number[]): Line {
+  const mark = marked.indexOf(id);
+  const time = (value_ns: number | null) => (value_ns === null ? "–" : formatNs(value_ns)).padStart(9);
+  return [
+    { text: isChosen ? "› " : "  ", bold: true },
+    { text: mark < 0 ? "  " : mark === 0 ? "1 " : "2 ", inverse: mark >= 0 },
+    { text: ` ${String(id).padStart(4)} `, bold: isChosen },
+    dim(`${started.slice(5, 19).replace("T", " ")}  `),
+    { text: `p50 ${time(summary.p50_ns)}  p99 ${time(summary.p99_ns)}  ` },
+    { text: summary.faults === 0 ? "✓ " : "✗ ", color: summary.faults === 0 ? "green" : "red" },
+    { text: `${summary.backends} · ${summary.loop}` },
+  ];
+}
+
+/** As carom compare prints it; the verdict first, for a small screen may not show all. */
+function resultLines({ compared, runs }: NonNullable<CompareState["result"]>, size: Size): Line[] {
+  const lines = textLines(compared, ...runs).map(stripVTControlCharacters);
+  const verdict = lines.at(-1) ?? "";
+  const [mark, color] =
+    compared.worse.length > 0
+      ? (["✗", "red"] as const)
+      : compared.untested.length > 0
+        ? (["!", "yellow"] as const)
+        : (["✓", "green"] as const);
+  const figures = lines.slice(2, -2);
+  return [
+    heading("compared", size.columns),
+    [{ text: `${mark} ${verdict.trim()}`, color, bold: true }],
+    // On a small screen the figures; the two lines about the runs are in the list above.
+    ...figures.slice(size.rows < RESULT_ROWS + LIST_MIN ? 3 : 0).map((text) => line(text)),
+  ];
+}

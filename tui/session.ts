@@ -1,0 +1,259 @@
+/** What the commands of the UI do: each starts or stops something, and dispatches what comes of it. */
+
+import { stripVTControlCharacters } from "node:util";
+import { asCaromError, CaromError } from "../native/error.js";
+import type { CommandName } from "./keys.js";
+import { drawn, RunSession } from "./run_session.js";
+import type { CheckedCase } from "./state.js";
+import type { Store } from "./store.js";
+
+const RESPONDER_MS = 1000;
+const LISTED = 200; // runs
+
+export class Session {
+  readonly run: RunSession;
+  private readonly timer: NodeJS.Timeout;
+  private checking: Promise<void> | undefined;
+  private isStopWanted = false;
+
+  /** @param quit is called when the UI is to end */
+  constructor(
+    private readonly store: Store,
+    refresh_hz: number,
+    private readonly quit: () => void,
+  ) {
+    this.run = new RunSession(store, refresh_hz);
+    this.timer = setInterval(() => this.onScreen("Responder", () => this.lookAtResponders()), RESPONDER_MS);
+  }
+
+  /** Something was gone to: what it shows is brought up to date. */
+  onScreenShown(): void {
+    this.onScreen("Compare", () => this.listRuns());
+    this.onScreen("Responder", () => this.lookAtResponders());
+  }
+
+  execute(name: CommandName, argument: string): void {
+    const action = this.actionOf(name, argument);
+    // At once, for what is chosen may be another one when the next key of the same input has been looked at.
+    void (async () => action())().catch((error) =>
+      this.store.dispatch({ type: "failed", error: asCaromError(error, name) }),
+    );
+  }
+
+  /** Stops everything and gives everything back. */
+  async end(): Promise<void> {
+    clearInterval(this.timer);
+    this.isStopWanted = true;
+    await Promise.all([this.run.end(), this.checking]);
+  }
+
+  private actionOf(name: CommandName, argument: string): () => unknown {
+    switch (name) {
+      case "quit":
+        return this.quit;
+      case "run.toggle":
+        return () => (this.run.isRunning ? this.run.stop(false) : this.start());
+      case "run.anew":
+        return () => {
+          if (this.run.isRunning) this.run.stop(true);
+          else if (argument === "") this.start();
+        };
+      case "checks.toggle":
+        return () => this.toggleChecks();
+      case "compare.mark":
+        return () => this.mark();
+      case "doctor.start":
+        return () => this.diagnose();
+      case "responder.change":
+        return () => this.changeResponder(argument);
+      default:
+        return () =>
+          this.askResponder(name.slice("responder.".length) as "enable" | "disable" | "reset" | "stop");
+    }
+  }
+
+  private start(): void {
+    if (this.checking !== undefined) throw busy("start a run", "the checks are running");
+    this.run.start();
+  }
+
+  private onScreen(screen: string, action: () => unknown): void {
+    if (this.store.get().screen !== screen) return;
+    void Promise.resolve()
+      .then(action)
+      .catch((error) => this.store.dispatch({ type: "failed", error: asCaromError(error, screen) }));
+  }
+
+  private toggleChecks(): void {
+    if (this.checking !== undefined) {
+      this.isStopWanted = true;
+      this.store.dispatch({ type: "checks", change: { phase: "stopping" } });
+      return;
+    }
+    if (this.run.isRunning) throw busy("run the checks", "a run is on, and measures");
+    this.isStopWanted = false;
+    this.checking = this.check().finally(() => {
+      this.checking = undefined;
+      this.store.dispatch({ type: "checks", change: { phase: "ended" } });
+    });
+    this.checking.catch((error) =>
+      this.store.dispatch({ type: "failed", error: asCaromError(error, "check") }),
+    );
+  }
+
+  private async check(): Promise<void> {
+    const { store } = this;
+    const [
+      { loadScript },
+      { labRig },
+      { runScripts },
+      { selectCases, shippedScripts },
+      { responderOptions },
+      report,
+    ] = await Promise.all([
+      import("../check/reader.js"),
+      import("../check/rig.js"),
+      import("../check/runner.js"),
+      import("../check/select.js"),
+      import("../responder/config.js"),
+      import("../check/report.js"),
+    ]);
+    const { backend = "af_xdp" } = store.get().run.fields;
+    const own = backend === "xdp_live" ? "xdp" : backend;
+    const selections = selectCases(
+      shippedScripts().map((file) => loadScript(file, responderOptions)),
+      "",
+    );
+    const rig = labRig(own, new Map([["backend", { text: own, place: "the screen Run" }]]));
+    try {
+      const cases = selections.flatMap(({ script, cases: items }) =>
+        items.map(
+          ({ item }): CheckedCase => ({
+            script: script.name,
+            name: item.name,
+            outcome: "waiting",
+            details: [],
+          }),
+        ),
+      );
+      store.dispatch({ type: "checks", change: { phase: "running", device: rig.device, cases, chosen: 0 } });
+      await drawn();
+      const told = (result: Parameters<typeof report.caseLines>[0]) => {
+        const lines = result.reason !== "" ? [result.reason] : report.detailLines(result, false);
+        const details = result.outcome === "passed" ? [] : lines.map(stripVTControlCharacters);
+        const { script, case: item, outcome } = result;
+        store.dispatch({
+          type: "checks.case",
+          found: { script: script.name, name: item.name, outcome, details },
+        });
+      };
+      const listener = { script: () => {}, case: told, amended: told };
+      await runScripts(selections, rig, listener, () => this.isStopWanted);
+    } finally {
+      rig.close();
+    }
+  }
+
+  private async diagnose(): Promise<void> {
+    const { store } = this;
+    if (store.get().doctor.phase === "running") return;
+    if (this.run.isRunning || this.checking !== undefined)
+      throw busy("look at this machine", "something else measures");
+    const { diagnose } = await import("../lab/doctor.js");
+    store.dispatch({ type: "doctor", change: { phase: "running", sections: [], cores: [], from: 0 } });
+    await drawn();
+    try {
+      await diagnose(
+        { quick: true },
+        {
+          section: (section) => store.dispatch({ type: "doctor.section", section }),
+          core: (core) => store.dispatch({ type: "doctor.core", core }),
+        },
+      );
+    } finally {
+      store.dispatch({ type: "doctor", change: { phase: "ended" } });
+    }
+  }
+
+  private async lookAtResponders(): Promise<void> {
+    const { ask, isAnswered, socketNames } = await import("../responder/control.js");
+    const all = socketNames();
+    const answered = await Promise.all(all.map(isAnswered)); // killed ones leave their sockets behind
+    const names = all.filter((_, index) => answered[index]);
+    const chosen = Math.max(0, Math.min(names.length - 1, this.store.get().responder.chosen));
+    const name = names[chosen];
+    const status = name === undefined ? null : ((await ask(name, "status")) as Record<string, unknown>);
+    this.store.dispatch({ type: "responder", change: { names, chosen, status } });
+  }
+
+  private chosenResponder(): string {
+    const { names, chosen } = this.store.get().responder;
+    const name = names[chosen];
+    if (name === undefined)
+      throw new CaromError("usage", "ask the responder", "none is running", "carom respond starts one");
+    return name;
+  }
+
+  private async askResponder(command: "enable" | "disable" | "reset" | "stop"): Promise<void> {
+    const { ask } = await import("../responder/control.js");
+    const name = this.chosenResponder();
+    await ask(name, command);
+    this.store.dispatch({ type: "said", text: `${name}: ${command} done` });
+    await this.lookAtResponders();
+  }
+
+  private async changeResponder(text: string): Promise<void> {
+    const { ask } = await import("../responder/control.js");
+    const settings = Object.fromEntries(
+      text
+        .trim()
+        .split(/\s+/)
+        .map((pair) => {
+          const equals = pair.indexOf("=");
+          if (equals < 1)
+            throw new CaromError("usage", "change the responder", `${JSON.stringify(pair)} is not key=value`);
+          return [pair.slice(0, equals), pair.slice(equals + 1)];
+        }),
+    );
+    const name = this.chosenResponder();
+    await ask(name, "config", settings);
+    this.store.dispatch({ type: "said", text: `${name}: in force from the next packet on` });
+    await this.lookAtResponders();
+  }
+
+  private async listRuns(): Promise<void> {
+    const { openHistory } = await import("../history/store.js");
+    const history = openHistory();
+    try {
+      this.store.dispatch({ type: "compare", change: { runs: history.list(LISTED) } });
+    } finally {
+      history.close();
+    }
+  }
+
+  /** The first marked run is the one that the second is compared with; a third mark begins anew. */
+  private async mark(): Promise<void> {
+    const { runs, chosen, marked } = this.store.get().compare;
+    const id = runs[chosen]?.id;
+    if (id === undefined) return;
+    const next = marked.length === 1 && marked[0] !== id ? [marked[0]!, id] : [id];
+    this.store.dispatch({ type: "compare", change: { marked: next, result: null } });
+    if (next.length < 2) return;
+    const [{ compareRuns }, { readContender }] = await Promise.all([
+      import("../history/compare.js"),
+      import("../history/contender.js"),
+    ]);
+    try {
+      const [first, second] = [readContender(String(next[0])), readContender(String(next[1]))];
+      const compared = compareRuns(first, second, [50, 99], { threshold: 0.05, level: 0.01 });
+      this.store.dispatch({ type: "compare", change: { result: { compared, runs: [first, second] } } });
+    } catch (error) {
+      this.store.dispatch({ type: "compare", change: { marked: [] } });
+      throw error;
+    }
+  }
+}
+
+function busy(operation: string, detail: string): CaromError {
+  return new CaromError("usage", operation, detail, "stop that first");
+}

@@ -1,0 +1,104 @@
+/** The frame around the screens: tabs, the message, keys, help, and the list of commands. */
+
+import { ARROWS, BINDINGS, GLOBAL, paletteEntries } from "./keys.js";
+import { bold, dim, EMPTY, fill, fit, type Line, line, type Size } from "./line.js";
+import { checkLines } from "./screens/checks.js";
+import { compareLines } from "./screens/compare.js";
+import { doctorLines } from "./screens/doctor.js";
+import { orderLines } from "./screens/orders.js";
+import { responderLines } from "./screens/responder.js";
+import { runLines } from "./screens/run.js";
+import { SCREENS, type State } from "./state.js";
+
+const SMALLEST: Size = { columns: 80, rows: 24 };
+const FRAME_ROWS = 3; // tabs above, message and keys below
+
+/** All lines of the terminal but the last one, which stays empty so that nothing scrolls. */
+export function viewLines(state: State): Line[] {
+  const { columns, rows } = state.size;
+  const used = { columns, rows: rows - 1 };
+  if (columns < SMALLEST.columns || rows < SMALLEST.rows) {
+    const text = `carom needs ${SMALLEST.columns} × ${SMALLEST.rows} characters, here are ${columns} × ${rows}`;
+    return fill([line(text.slice(0, columns)), line(dim("make the terminal larger, or q quits"))], used.rows);
+  }
+  const inner = { columns, rows: used.rows - FRAME_ROWS };
+  const body = state.help
+    ? helpLines()
+    : state.palette !== null
+      ? paletteLines(state.palette, inner)
+      : screenLines(state, inner);
+  return [tabLine(state), ...fill(body, inner.rows), messageLine(state), keyLine(state)].map((row) =>
+    row.length === 0 ? EMPTY : fit(row, columns),
+  );
+}
+
+function screenLines(state: State, size: Size): Line[] {
+  switch (state.screen) {
+    case "Run":
+      return runLines(state.run, state.prompt, size);
+    case "Orders":
+      return orderLines(state, size);
+    case "Checks":
+      return checkLines(state.checks, size);
+    case "Responder":
+      return responderLines(state.responder, state.prompt, size);
+    case "Compare":
+      return compareLines(state.compare, size);
+    case "Doctor":
+      return doctorLines(state.doctor, size);
+  }
+}
+
+function tabLine({ screen, run }: State): Line {
+  const tabs = SCREENS.flatMap((name, index) => {
+    const isHere = name === screen;
+    return [
+      { text: isHere ? `[${index + 1} ${name}]` : ` ${index + 1} ${name} `, bold: isHere, inverse: isHere },
+      { text: " " },
+    ];
+  });
+  return [bold("carom "), ...tabs, { text: run.phase === "running" ? "● runs" : "", color: "green" }];
+}
+
+function messageLine({ message }: State): Line {
+  if (message === null) return EMPTY;
+  const hint = message.hint === "" ? "" : ` → ${message.hint}`;
+  return message.kind === "problem" ? line(bold(`✗ ${message.text}`, "red"), hint) : line(message.text, hint);
+}
+
+function keyLine({ screen, prompt, palette, help }: State): Line {
+  if (prompt !== null) return line(dim("Enter takes it, Esc leaves it as it was"));
+  if (palette !== null) return line(dim("↑ ↓ choose, Enter does it, Esc closes"));
+  if (help) return line(dim("any key closes"));
+  const own = BINDINGS[screen].map(({ key, says }) => `${key} ${says.split(/[:;,]/)[0]}`);
+  return line(dim([...own, "? keys", "/ find", "q quit"].join(" · ")));
+}
+
+function helpLines(): Line[] {
+  const row = (key: string, says: string): Line => line(bold(`  ${key.padEnd(4)}`), says);
+  const pairs = [GLOBAL.slice(0, 2), GLOBAL.slice(2)];
+  return [
+    ...pairs.map((two) =>
+      two.flatMap(([key, says]): Line => [bold(`${key.padEnd(12)}`), { text: says.padEnd(24) }]),
+    ),
+    ...SCREENS.flatMap((screen) => [
+      line(bold(screen), dim(`  ${ARROWS[screen]}`)),
+      ...BINDINGS[screen].map(({ key, says }) => row(key, says)),
+    ]),
+  ];
+}
+
+function paletteLines({ text, chosen }: NonNullable<State["palette"]>, size: Size): Line[] {
+  const entries = paletteEntries(text);
+  return [
+    line("/ ", { text: `${text}▏`, inverse: true }),
+    EMPTY,
+    ...entries.slice(0, size.rows - 3).map(
+      ({ says }, index): Line => [
+        { text: index === chosen ? "› " : "  ", bold: true },
+        { text: says, bold: index === chosen },
+      ],
+    ),
+    ...(entries.length === 0 ? [line(dim("  there is no such command"))] : []),
+  ];
+}

@@ -1,0 +1,251 @@
+/** What the UI knows, and how each event changes it: plain functions, tested without a terminal. */
+
+import type { Compared } from "../history/compare.js";
+import type { Contender } from "../history/contender.js";
+import type { Listed } from "../history/store.js";
+import type { CoreNoise, Section } from "../lab/doctor.js";
+import type { CaromError } from "../native/error.js";
+import type { Report } from "../run/report.js";
+import type { Description } from "../run/text.js";
+import { FIELDS, INITIAL_FIELDS } from "./fields.js";
+import type { Size } from "./line.js";
+import { type Counted, counted, type Live, type Measured, measured, START } from "./live.js";
+
+export const SCREENS = ["Run", "Orders", "Checks", "Responder", "Compare", "Doctor"] as const;
+export type Screen = (typeof SCREENS)[number];
+
+export interface RunState {
+  readonly phase: "idle" | "starting" | "running" | "stopping" | "ended";
+  readonly fields: Readonly<Record<string, string>>; // "": not given
+  readonly field: number; // the chosen one
+  readonly again: boolean; // it starts anew with other settings as soon as it has stopped
+  readonly description: Description | null;
+  readonly clock: string;
+  readonly length_s: number | null; // planned; null: until stopped
+  readonly live: Live;
+  readonly report: Report | null;
+  readonly id: number | null; // in the history
+}
+
+export interface CheckedCase {
+  readonly script: string;
+  readonly name: string;
+  readonly outcome: "waiting" | "passed" | "failed" | "skipped" | "error";
+  readonly details: readonly string[];
+}
+
+export interface ChecksState {
+  readonly phase: "idle" | "running" | "stopping" | "ended";
+  readonly device: string;
+  readonly cases: readonly CheckedCase[];
+  readonly chosen: number;
+}
+
+export interface ResponderState {
+  readonly names: readonly string[];
+  readonly chosen: number;
+  readonly status: Readonly<Record<string, unknown>> | null;
+}
+
+export interface CompareState {
+  readonly runs: readonly Listed[];
+  readonly chosen: number;
+  readonly marked: readonly number[]; // the numbers of up to two runs, in the order of marking
+  readonly result: { readonly compared: Compared; readonly runs: readonly [Contender, Contender] } | null;
+}
+
+export interface DoctorState {
+  readonly phase: "idle" | "running" | "ended";
+  readonly sections: readonly Section[];
+  readonly cores: readonly CoreNoise[];
+  readonly from: number; // the first line shown
+}
+
+export interface Prompt {
+  readonly label: string;
+  readonly text: string;
+  /** What is done with the text: a field of the run, or settings of a responder. */
+  readonly into: { readonly field: string } | "responder";
+}
+
+export interface Message {
+  readonly kind: "said" | "problem";
+  readonly text: string;
+  readonly hint: string;
+}
+
+export interface State {
+  readonly screen: Screen;
+  readonly size: Size;
+  readonly help: boolean;
+  readonly palette: { readonly text: string; readonly chosen: number } | null;
+  readonly prompt: Prompt | null;
+  readonly message: Message | null;
+  readonly run: RunState;
+  readonly orders: { readonly chosen: number };
+  readonly checks: ChecksState;
+  readonly responder: ResponderState;
+  readonly compare: CompareState;
+  readonly doctor: DoctorState;
+}
+
+export type Action =
+  | { readonly type: "screen"; readonly screen: Screen }
+  | { readonly type: "size"; readonly size: Size }
+  | { readonly type: "help"; readonly shown: boolean }
+  | { readonly type: "palette"; readonly palette: State["palette"] }
+  | { readonly type: "prompt"; readonly prompt: Prompt | null }
+  | { readonly type: "said"; readonly text: string }
+  | { readonly type: "failed"; readonly error: CaromError }
+  | { readonly type: "quieted" }
+  | { readonly type: "choose"; readonly screen: Screen; readonly by: number }
+  | { readonly type: "field"; readonly name: string; readonly text: string }
+  | { readonly type: "run.starting" }
+  | {
+      readonly type: "run.running";
+      readonly description: Description;
+      readonly clock: string;
+      readonly length_s: number | null;
+    }
+  | { readonly type: "run.stopping"; readonly again: boolean }
+  | { readonly type: "run.counted"; readonly now: Counted }
+  | { readonly type: "run.measured"; readonly now: Measured }
+  | { readonly type: "run.ended"; readonly report: Report | null; readonly id: number | null }
+  | { readonly type: "checks"; readonly change: Partial<ChecksState> }
+  | { readonly type: "checks.case"; readonly found: CheckedCase }
+  | { readonly type: "responder"; readonly change: Partial<ResponderState> }
+  | { readonly type: "compare"; readonly change: Partial<CompareState> }
+  | { readonly type: "doctor"; readonly change: Partial<DoctorState> }
+  | { readonly type: "doctor.section"; readonly section: Section }
+  | { readonly type: "doctor.core"; readonly core: CoreNoise };
+
+export function initialState(size: Size): State {
+  return {
+    screen: "Run",
+    size,
+    help: false,
+    palette: null,
+    prompt: null,
+    message: null,
+    run: {
+      phase: "idle",
+      fields: INITIAL_FIELDS,
+      field: 0,
+      again: false,
+      description: null,
+      clock: "",
+      length_s: null,
+      live: START,
+      report: null,
+      id: null,
+    },
+    orders: { chosen: 0 },
+    checks: { phase: "idle", device: "", cases: [], chosen: 0 },
+    responder: { names: [], chosen: 0, status: null },
+    compare: { runs: [], chosen: 0, marked: [], result: null },
+    doctor: { phase: "idle", sections: [], cores: [], from: 0 },
+  };
+}
+
+export function reduce(state: State, action: Action): State {
+  switch (action.type) {
+    case "screen":
+      return { ...state, screen: action.screen, help: false, palette: null, prompt: null, message: null };
+    case "size":
+      return { ...state, size: action.size };
+    case "help":
+      return { ...state, help: action.shown };
+    case "palette":
+      return { ...state, palette: action.palette };
+    case "prompt":
+      return { ...state, prompt: action.prompt };
+    case "said":
+      return { ...state, message: { kind: "said", text: action.text, hint: "" } };
+    case "failed": {
+      const { operation, detail, hint } = action.error;
+      return { ...state, message: { kind: "problem", text: `${operation}: ${detail}`, hint } };
+    }
+    case "quieted":
+      return { ...state, message: null };
+    case "choose":
+      return choose(state, action.screen, action.by);
+    case "checks":
+      return { ...state, checks: { ...state.checks, ...action.change } };
+    case "checks.case":
+      return { ...state, checks: withCase(state.checks, action.found) };
+    case "responder":
+      return { ...state, responder: { ...state.responder, ...action.change } };
+    case "compare":
+      return { ...state, compare: { ...state.compare, ...action.change } };
+    case "doctor":
+      return { ...state, doctor: { ...state.doctor, ...action.change } };
+    case "doctor.section":
+      return { ...state, doctor: { ...state.doctor, sections: [...state.doctor.sections, action.section] } };
+    case "doctor.core":
+      return { ...state, doctor: { ...state.doctor, cores: [...state.doctor.cores, action.core] } };
+    default:
+      return { ...state, run: reduceRun(state.run, action) };
+  }
+}
+
+type RunAction = Extract<Action, { readonly type: `run.${string}` | "field" }>;
+
+function reduceRun(run: RunState, action: RunAction): RunState {
+  switch (action.type) {
+    case "field":
+      return { ...run, fields: { ...run.fields, [action.name]: action.text } };
+    case "run.starting":
+      return { ...run, phase: "starting", again: false, live: START, report: null, id: null };
+    case "run.running":
+      return {
+        ...run,
+        phase: "running",
+        description: action.description,
+        clock: action.clock,
+        length_s: action.length_s,
+      };
+    case "run.stopping":
+      return { ...run, phase: "stopping", again: action.again };
+    case "run.counted":
+      return { ...run, live: counted(run.live, action.now) };
+    case "run.measured":
+      return { ...run, live: measured(run.live, action.now) };
+    case "run.ended":
+      return {
+        ...run,
+        phase: action.report === null ? "idle" : "ended",
+        report: action.report,
+        id: action.id,
+      };
+  }
+}
+
+function choose(state: State, screen: Screen, by: number): State {
+  const within = (index: number, count: number) => Math.max(0, Math.min(count - 1, index + by));
+  const { run, orders, checks, responder, compare, doctor } = state;
+  switch (screen) {
+    case "Run":
+      return { ...state, run: { ...run, field: within(run.field, FIELDS.length) } };
+    case "Orders":
+      return { ...state, orders: { chosen: within(orders.chosen, run.live.examples.length) } };
+    case "Checks":
+      return { ...state, checks: { ...checks, chosen: within(checks.chosen, checks.cases.length) } };
+    case "Responder":
+      return {
+        ...state,
+        responder: { ...responder, chosen: within(responder.chosen, responder.names.length) },
+      };
+    case "Compare":
+      return { ...state, compare: { ...compare, chosen: within(compare.chosen, compare.runs.length) } };
+    case "Doctor":
+      return { ...state, doctor: { ...doctor, from: Math.max(0, doctor.from + by) } };
+  }
+}
+
+/** A case that has ended; one that an answer made fail after its end comes a second time. */
+function withCase(checks: ChecksState, found: CheckedCase): ChecksState {
+  const isSame = ({ script, name }: CheckedCase) => script === found.script && name === found.name;
+  const index = checks.cases.findIndex(isSame);
+  const cases = checks.cases.map((item) => (isSame(item) ? found : item));
+  return { ...checks, cases, chosen: checks.phase === "running" && index >= 0 ? index : checks.chosen };
+}
