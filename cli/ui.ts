@@ -17,8 +17,11 @@ export const command = defineCommand({
     refresh: ui(integer(1, 10), "how often a second what a run counts is drawn anew", "times", "2"),
   },
   async run({ plain, refresh }, context) {
-    const { hasTerminal, openUi } = await import("../tui/main.js");
-    if (!plain && !context.json && hasTerminal()) return openUi(refresh);
+    const hasTerminal = process.stdin.isTTY === true && process.stdout.isTTY === true;
+    if (!plain && !context.json && hasTerminal) {
+      process.env.NODE_ENV ??= "production"; // React's other build checks itself, and is slower
+      return (await import("../tui/main.js")).openUi(refresh);
+    }
     const [{ command: run }, { resolveValues }] = await Promise.all([
       import("./run.js"),
       import("../config/file.js"),

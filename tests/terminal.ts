@@ -22,8 +22,8 @@ export class Terminal {
   private readonly folder = mkdtempSync(join(tmpdir(), "carom-terminal-"));
 
   /** Starts carom in it; when carom has ended, its exit status is on the screen: "ended with 0". */
-  constructor(columns: number, rows: number, args = "") {
-    const command = `${process.execPath} ${MAIN} ${args}; echo "ended with $?"; sleep 60`;
+  constructor(columns: number, rows: number, args = "", environment = "") {
+    const command = `${environment} ${process.execPath} ${MAIN} ${args}; echo "ended with $?"; sleep 60`;
     const size = ["-x", String(columns), "-y", String(rows)];
     // CI is for programs that have nobody before them; here somebody is.
     this.tmux("-f", "/dev/null", "new-session", "-d", ...size, `unset CI NO_COLOR; ${command}`);

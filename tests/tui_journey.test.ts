@@ -135,6 +135,22 @@ terminalTest("closing the terminal in the middle of a run leaves nothing behind"
   await leaves(terminal, () => terminal.close(), false);
 });
 
+terminalTest("a mistake of its own ends it with a line that can be read, and no lab", async () => {
+  const bug = "data:text/javascript,setTimeout(()=>{throw(Error(String.raw`some-mistake`))},4000)";
+  const terminal = new Terminal(100, 30, "", `NODE_OPTIONS='--import=${bug}'`);
+  try {
+    await terminal.shows(/○ not running/);
+    terminal.send("s");
+    await terminal.shows(/● running/);
+    const pid = terminal.pid();
+    const screen = await terminal.shows(/carom: the UI: some-mistake[\s\S]*ended with 3/);
+    assert.not.match(screen, "[1 Run]");
+    await assertNothingLeft(pid);
+  } finally {
+    terminal.close();
+  }
+});
+
 terminalTest("--plain, and the same command without a terminal, print lines", async () => {
   const terminal = new Terminal(100, 60, "--plain");
   await terminal.shows(/Usage: carom[\s\S]*ended with 0/);

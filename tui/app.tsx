@@ -3,14 +3,20 @@
 import { type Key as InkKey, useInput } from "ink";
 import { useSyncExternalStore } from "react";
 import { type Key, onKey } from "./keys.js";
-import { Lines } from "./lines.js";
+import { type Canvas, Lines } from "./lines.js";
 import type { Session } from "./session.js";
 import { viewLines } from "./shell.js";
 import type { Store } from "./store.js";
 
 export type Executor = Pick<Session, "execute" | "onScreenShown">;
 
-export function App({ store, session }: { readonly store: Store; readonly session: Executor }) {
+interface Props {
+  readonly store: Store;
+  readonly session: Executor;
+  readonly canvas?: Canvas; // without one Ink draws
+}
+
+export function App({ store, session, canvas }: Props) {
   const state = useSyncExternalStore(store.subscribe, store.snapshot);
   useInput((input, key) => {
     const before = store.get().screen;
@@ -22,7 +28,7 @@ export function App({ store, session }: { readonly store: Store; readonly sessio
     store.flush();
     if (store.get().screen !== before) session.onScreenShown();
   });
-  return <Lines lines={viewLines(state)} />;
+  return <Lines lines={viewLines(state)} canvas={canvas ?? null} />;
 }
 
 /** What was pasted, or typed faster than it was read, comes as one text, with its ends of lines. */

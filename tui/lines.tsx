@@ -1,54 +1,39 @@
-/** Lines on the terminal: the only component that draws. */
+/**
+ * Lines on the terminal. Ink looks at every character of a whole frame whenever anything changes, some 10 ms of it on
+ * an 80 × 24 screen, and that time may be a hot thread's. So where there is a painter, lines go to it; without one, as
+ * in the tests of components, they are Ink's texts.
+ */
 
 import { Box, Text } from "ink";
-import { memo } from "react";
-import type { Line, Span } from "./line.js";
+import { memo, useLayoutEffect } from "react";
+import type { Line } from "./line.js";
+import { styledText } from "./style.js";
 
-const NO_COLOR = process.env.NO_COLOR !== undefined && process.env.NO_COLOR !== "";
+/** Puts rows of styled text on the terminal. */
+export interface Canvas {
+  draw(rows: readonly string[]): void;
+}
 
-export function Lines({ lines }: { readonly lines: readonly Line[] }) {
+export function Lines({
+  lines,
+  canvas,
+}: {
+  readonly lines: readonly Line[];
+  readonly canvas: Canvas | null;
+}) {
+  const rows = lines.map((spans) => styledText(spans));
+  useLayoutEffect(() => canvas?.draw(rows));
+  if (canvas !== null) return null;
   return (
     <Box flexDirection="column">
-      {lines.map((spans, row) => (
-        // A row is its place: rows are never moved.
-        // biome-ignore lint/suspicious/noArrayIndexKey: see above
-        <Row key={row} spans={spans} text={textOf(spans)} />
+      {rows.map((text, row) => (
+        // biome-ignore lint/suspicious/noArrayIndexKey: a row is its place, rows are never moved
+        <Row key={row} text={text} />
       ))}
     </Box>
   );
 }
 
-/** A row is drawn anew only when it has changed. */
-const Row = memo(
-  function Row({ spans }: { readonly spans: Line; readonly text: string }) {
-    if (spans.length === 0) return <Text> </Text>;
-    return (
-      <Text wrap="truncate-end">
-        {spans.map((span, index) => (
-          // biome-ignore lint/suspicious/noArrayIndexKey: a span is its place
-          <Styled key={index} span={span} />
-        ))}
-      </Text>
-    );
-  },
-  (before, after) => before.text === after.text,
-);
-
-function Styled({ span }: { readonly span: Span }) {
-  const { text, color, bold = false, dim = false, inverse = false } = span;
-  const shown = color === undefined || NO_COLOR ? {} : { color };
-  return (
-    <Text {...shown} bold={bold} dimColor={dim} inverse={inverse}>
-      {text}
-    </Text>
-  );
-}
-
-function textOf(spans: Line): string {
-  return spans
-    .map(
-      ({ text, color, bold, dim, inverse }) =>
-        `${color ?? ""}${bold ? "b" : ""}${dim ? "d" : ""}${inverse ? "i" : ""}\u0000${text}`,
-    )
-    .join("\u0001");
-}
+const Row = memo(function Row({ text }: { readonly text: string }) {
+  return <Text wrap="truncate-end">{text === "" ? " " : text}</Text>;
+});

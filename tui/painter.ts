@@ -1,7 +1,6 @@
 /**
- * Puts frames on the terminal: only lines that have changed are written, each at its place, and no more often than so
- * many times a second. Ink's own writer moves the cursor by one line too few where a screen is full but for the last
- * line, so Ink hands over whole frames here (its debug mode), as to a terminal of its own.
+ * Puts frames on the terminal: only rows that have changed are written, each at its place, and no more often than so
+ * many times a second. To Ink it is the terminal, so that nothing else writes there: Ink's own frames are empty.
  */
 
 import { EventEmitter } from "node:events";
@@ -13,7 +12,7 @@ const END = "\x1b[?2026l";
 export class Painter extends EventEmitter {
   readonly isTTY = true;
   private shown: readonly string[] = [];
-  private next: string | undefined;
+  private next: readonly string[] | undefined;
   private timer: NodeJS.Timeout | undefined;
   private painted_ms = Number.NEGATIVE_INFINITY;
 
@@ -32,12 +31,15 @@ export class Painter extends EventEmitter {
     return this.stream.rows || 24;
   }
 
-  /** A whole frame, as Ink makes it. */
-  write(frame: string): boolean {
-    this.next = frame;
+  /** Ink's own frames, in its debug mode: there is nothing in them. */
+  write(_: string): boolean {
+    return true;
+  }
+
+  draw(rows: readonly string[]): void {
+    this.next = rows;
     const left_ms = Math.max(0, this.painted_ms + this.interval_ms - performance.now());
     this.timer ??= setTimeout(() => this.paint(), left_ms);
-    return true;
   }
 
   /** What is on the terminal is not known any more: the next frame is written as a whole. */
@@ -53,7 +55,7 @@ export class Painter extends EventEmitter {
   private paint(): void {
     this.timer = undefined;
     if (this.next === undefined) return;
-    const lines = this.next.split("\n").slice(0, this.rows);
+    const lines = this.next.slice(0, this.rows);
     this.next = undefined;
     this.painted_ms = performance.now();
     const changed = lines.flatMap((line, row) =>

@@ -1,24 +1,18 @@
 /** Opens the UI on a terminal, and gives the terminal back as it was, however it ends. */
 
 import { writeSync } from "node:fs";
-import { render } from "ink";
 import { asCaromError } from "../native/error.js";
-import { App } from "./app.js";
 import { Painter } from "./painter.js";
-import { Session } from "./session.js";
+import { viewLines } from "./shell.js";
 import { initialState } from "./state.js";
 import { Store } from "./store.js";
+import { styledText } from "./style.js";
 
 const FRAMES_PER_S = 10;
 const ENTER = "\x1b[?1049h\x1b[?25l\x1b[2J\x1b[H"; // the alternate screen, without a cursor
 const LEAVE = "\x1b[?1049l\x1b[?25h\x1b[0m";
 const CLEAR = "\x1b[2J\x1b[H";
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-
-/** Whether there is a terminal on both sides. */
-export function hasTerminal(): boolean {
-  return process.stdin.isTTY === true && process.stdout.isTTY === true;
-}
 
 /** @param refresh_hz how often a second the counters of a run are drawn anew @returns the exit status */
 export async function openUi(refresh_hz: number): Promise<number> {
@@ -29,15 +23,15 @@ export async function openUi(refresh_hz: number): Promise<number> {
   const finished = new Promise<void>((resolve) => {
     finish = resolve;
   });
-  const session = new Session(store, refresh_hz, finish);
+  for (const signal of SIGNALS) process.on(signal, finish);
   const restore = takeTerminal();
   const painter = new Painter(stdout, 1000 / FRAMES_PER_S);
-  const instance = render(<App store={store} session={session} />, {
-    stdout: painter as unknown as NodeJS.WriteStream,
-    debug: true,
-    exitOnCtrlC: false,
-    patchConsole: false,
-  });
+  // Shown before Ink and the rest are loaded; what is typed meanwhile waits in the terminal.
+  painter.draw(viewLines(store.get()).map((spans) => styledText(spans)));
+  await shown();
+  const [{ mount }, { Session }] = await Promise.all([import("./mount.js"), import("./session.js")]);
+  const session = new Session(store, refresh_hz, finish);
+  const instance = mount(store, session, painter);
   const onResize = () => {
     stdout.write(CLEAR);
     painter.forget();
@@ -45,7 +39,6 @@ export async function openUi(refresh_hz: number): Promise<number> {
     store.dispatch({ type: "size", size: size() });
   };
   stdout.on("resize", onResize);
-  for (const signal of SIGNALS) process.on(signal, finish);
   // A terminal that was closed ends the input, too.
   process.stdin.on("end", finish).on("error", finish);
   let failure: unknown;
@@ -68,9 +61,15 @@ export async function openUi(refresh_hz: number): Promise<number> {
   return 0;
 }
 
+/** Lets the painter write its first frame. */
+function shown(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 5));
+}
+
 /** @returns what gives it back; that happens at the process's end in any case, also after a crash */
 function takeTerminal(): () => void {
   let isTaken = true;
+  process.stdin.setRawMode(true);
   const restore = () => {
     if (!isTaken) return;
     isTaken = false;
