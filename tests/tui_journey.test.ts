@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { listLabs } from "../lab/lab.js";
-import { startCarom } from "./cli_support.js";
+import { launchIn, startCarom } from "./cli_support.js";
 import { labForTests, PREFIX, sleep } from "./lab_support.js";
 import { Terminal, terminalTest } from "./terminal.js";
 
@@ -30,6 +30,16 @@ async function assertNothingLeft(pid: number): Promise<void> {
     listLabs().some((record) => record.pid === pid),
     "its lab is gone",
   );
+}
+
+/** From the near end of the lab to the responder at the far end. */
+async function oneTick(): Promise<void> {
+  const tick = "4141504c20202020" + "01000000" + "64000000" + "0100000000000000";
+  const script = `
+    const socket = require("node:dgram").createSocket("udp4");
+    const done = () => socket.close();
+    socket.send(Buffer.from("${tick}", "hex"), 8080, "${lab!.responder.address4}", done);`;
+  await launchIn(lab!.generator.namespace, script).end;
 }
 
 /** @param way what is done to end it */
@@ -62,7 +72,7 @@ terminalTest("80 × 24: a run, its rate changed, orders judged, two runs compare
     const running = await terminal.shows(/● running[\s\S]*p50 +\d[\s\S]*threads +generator on core/);
     screens.set("Run, 80 × 24", running);
     terminal.send("2");
-    await terminal.shows(/✓ correct +[1-9]/);
+    screens.set("Orders, 80 × 24", await terminal.shows(/✓ correct +[1-9]/));
     terminal.send("1");
     await terminal.shows(/■ ended[\s\S]*(✓ all as expected|✗ not as expected)/);
     terminal.send("s");
@@ -98,13 +108,21 @@ terminalTest(
       screens.set("Checks, 200 × 60", terminal.screen());
       terminal.send("s");
       await terminal.shows(/■ ended/);
+      terminal.send("6", "s");
+      screens.set("Doctor, 200 × 60", await terminal.shows(/■ done[\s\S]*CAP_NET_RAW/));
       await responder.said("Ctrl-C stops");
       terminal.send("4");
       await terminal.shows(/● answers .*udp/);
       terminal.send("d");
       await terminal.shows(/○ answers nothing for now/);
       terminal.send("e", "c", "threshold=5000", "Enter");
-      screens.set("Responder, 200 × 60", await terminal.shows(/● answers[\s\S]*threshold +5000/));
+      await terminal.shows(/● answers[\s\S]*threshold +5000/);
+      terminal.send("t");
+      await terminal.shows(/packets, up to 20 a second[\s\S]*none yet/);
+      await oneTick();
+      const traced = /\d\d:\d\d:\d\d\.\d{3} {2}(answered|quiet) +.*bytes {2}1 → [01]/;
+      screens.set("Responder, 200 × 60", await terminal.shows(traced));
+      terminal.send("t");
       terminal.send("c", "port=1", "Enter");
       await terminal.shows(/✗ .*unknown key "port"/);
       terminal.send("1", "s");

@@ -32,6 +32,7 @@ export type CommandName =
   | "responder.reset"
   | "responder.stop"
   | "responder.change"
+  | "responder.trace"
   | "compare.mark"
   | "doctor.start";
 
@@ -58,6 +59,7 @@ export const BINDINGS: Readonly<Record<Screen, readonly Binding[]>> = {
     { key: "e", says: "let it answer again", command: "responder.enable" },
     { key: "d", says: "let it answer nothing for now", command: "responder.disable" },
     { key: "c", says: "change its settings: key=value", command: "responder.change" },
+    { key: "t", says: "trace its packets, or stop that", command: "responder.trace" },
     { key: "r", says: "set its counters to zero", command: "responder.reset" },
     { key: "x", says: "end it", command: "responder.stop" },
   ],

@@ -9,12 +9,15 @@ import type { Store } from "./store.js";
 
 const RESPONDER_MS = 1000;
 const LISTED = 200; // runs
+const TRACED = 100; // packets
+const TRACE_RATE = "20"; // packets a second: more can't be read
 
 export class Session {
   readonly run: RunSession;
   private readonly timer: NodeJS.Timeout;
   private checking: Promise<void> | undefined;
   private isStopWanted = false;
+  private traced: number | null = null; // the newest packet of the trace that is known; null: none was asked for yet
 
   /** @param quit is called when the UI is to end */
   constructor(
@@ -64,6 +67,8 @@ export class Session {
         return () => this.mark();
       case "doctor.start":
         return () => this.diagnose();
+      case "responder.trace":
+        return () => this.toggleTrace();
       case "responder.change":
         return () => this.changeResponder(argument);
       default:
@@ -184,6 +189,28 @@ export class Session {
     const name = names[chosen];
     const status = name === undefined ? null : ((await ask(name, "status")) as Record<string, unknown>);
     this.store.dispatch({ type: "responder", change: { names, chosen, status } });
+    if (name !== undefined && this.store.get().responder.isTraced) await this.takeTrace(name, {});
+  }
+
+  private async toggleTrace(): Promise<void> {
+    const name = this.chosenResponder();
+    const isTraced = !this.store.get().responder.isTraced;
+    this.traced = null;
+    this.store.dispatch({ type: "responder", change: { isTraced, trace: [] } });
+    await this.takeTrace(name, isTraced ? {} : { leave: "true" });
+  }
+
+  /** A responder goes on tracing for who asks now and then, and ends by itself. */
+  private async takeTrace(name: string, more: Readonly<Record<string, string>>): Promise<void> {
+    const { ask } = await import("../responder/control.js");
+    const { traceAnswer } = await import("../responder/trace.js");
+    const after = this.traced === null ? {} : { after: String(this.traced) };
+    const settings = { client: `ui-${process.pid}`, rate: TRACE_RATE, ...after, ...more };
+    const { records, last } = traceAnswer.parse(await ask(name, "trace", settings));
+    this.traced = last;
+    const { isTraced, trace } = this.store.get().responder;
+    if (isTraced)
+      this.store.dispatch({ type: "responder", change: { trace: [...trace, ...records].slice(-TRACED) } });
   }
 
   private chosenResponder(): string {

@@ -5,6 +5,7 @@ import type { Contender } from "../history/contender.js";
 import type { Listed } from "../history/store.js";
 import type { CoreNoise, Section } from "../lab/doctor.js";
 import type { CaromError } from "../native/error.js";
+import type { TraceEntry } from "../responder/trace.js";
 import type { Report } from "../run/report.js";
 import type { Description } from "../run/text.js";
 import { FIELDS, INITIAL_FIELDS } from "./fields.js";
@@ -45,6 +46,8 @@ export interface ResponderState {
   readonly names: readonly string[];
   readonly chosen: number;
   readonly status: Readonly<Record<string, unknown>> | null;
+  readonly isTraced: boolean;
+  readonly trace: readonly TraceEntry[]; // the newest last
 }
 
 export interface CompareState {
@@ -141,7 +144,7 @@ export function initialState(size: Size): State {
     },
     orders: { chosen: 0 },
     checks: { phase: "idle", device: "", cases: [], chosen: 0 },
-    responder: { names: [], chosen: 0, status: null },
+    responder: { names: [], chosen: 0, status: null, isTraced: false, trace: [] },
     compare: { runs: [], chosen: 0, marked: [], result: null },
     doctor: { phase: "idle", sections: [], cores: [], from: 0 },
   };

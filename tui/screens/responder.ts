@@ -4,10 +4,12 @@ import { formatNs } from "../../config/values.js";
 import { beside, bold, dim, EMPTY, heading, type Line, line, printable, type Size } from "../line.js";
 import type { Prompt, ResponderState } from "../state.js";
 
+const TALL = 46; // rows, with which there is room for everything
+
 type Values = Readonly<Record<string, unknown>>;
 
 export function responderLines(
-  { names, chosen, status }: ResponderState,
+  { names, chosen, status, isTraced, trace }: ResponderState,
   prompt: Prompt | null,
   size: Size,
 ): Line[] {
@@ -44,14 +46,26 @@ export function responderLines(
     heading("refused, by reason", width),
     ...(Object.keys(errors).length === 0 ? [line(dim("  none"))] : valueLines(errors)),
   ];
-  return [
-    heading("responders", size.columns),
-    ...list,
-    headLine(status),
-    ...asked,
-    EMPTY,
-    ...beside(left, right, width),
-  ];
+  const head = [heading("responders", size.columns), ...list, headLine(status), ...asked, EMPTY];
+  const values = beside(left, right, width);
+  if (!isTraced) return [...head, ...values];
+  const rows = Math.max(4, size.rows - head.length - (size.rows < TALL ? 0 : values.length + 1));
+  const packets = [heading("packets, up to 20 a second", size.columns), ...traceLines(trace, rows - 1)];
+  // Where there is no room for both, it is the packets that were asked for.
+  return size.rows < TALL ? [...head, ...packets] : [...head, ...values, EMPTY, ...packets];
+}
+
+function traceLines(trace: ResponderState["trace"], rows: number): Line[] {
+  if (trace.length === 0) return [line(dim("  none yet"))];
+  return trace.slice(-rows).map(({ time_ns, outcome, why, length, spent_ns, ticks, orders }) => {
+    const time = new Date(Number(BigInt(time_ns) / 1_000_000n)).toISOString().slice(11, 23);
+    const isGood = outcome === "answered" || outcome === "quiet";
+    return line(
+      dim(`  ${time}  `),
+      { text: outcome.padEnd(10), color: isGood ? "green" : "red", bold: !isGood },
+      `${formatNs(spent_ns).padStart(8)}  ${String(length).padStart(5)} bytes  ${ticks} → ${orders}  ${printable(why)}`,
+    );
+  });
 }
 
 function headLine(status: Values): Line {
