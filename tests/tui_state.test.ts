@@ -4,6 +4,7 @@ import { render } from "ink-testing-library";
 import { createElement } from "react";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { CaromError } from "../native/error.js";
 import type { GeneratorSnapshot } from "../native/index.js";
 import { App, type Executor } from "../tui/app.js";
 import { percentileCurve, sparkline, spectrum, spectrumBin, spectrumValue } from "../tui/charts.js";
@@ -147,6 +148,16 @@ test("charts show the values that they are given", () => {
   assert.match(text, "8 µs");
   assert.match(text, "1 µs");
   assert.match(text, /min +p90 +p99 +p99\.9/);
+});
+
+test("an error is shown with its hint, on two lines where one is too short", () => {
+  const error = new CaromError("usage", "do something", "it is ".padEnd(60, "x"), "do something else");
+  const screen = (columns: number) =>
+    textOf(after(initialState({ columns, rows: 24 }), { type: "failed", error }));
+  assert.match(screen(80), /✗ do something: it is x+ *\n→ do something else · Esc closes/);
+  assert.match(screen(132), /✗ do something: it is x+ → do something else *\n/);
+  const closed = typed(after(initialState(SMALL), { type: "failed", error }), { input: "", name: "escape" });
+  assert.not.match(textOf(closed.state), "do something");
 });
 
 test("lines are cut or filled to the width", () => {

@@ -8,7 +8,7 @@ import { doctorLines } from "./screens/doctor.js";
 import { orderLines } from "./screens/orders.js";
 import { responderLines } from "./screens/responder.js";
 import { runLines } from "./screens/run.js";
-import { SCREENS, type State } from "./state.js";
+import { type Message, SCREENS, type State } from "./state.js";
 
 const SMALLEST: Size = { columns: 80, rows: 24 };
 const FRAME_ROWS = 3; // tabs above, message and keys below
@@ -60,16 +60,23 @@ function tabLine({ screen, run }: State): Line {
   return [bold("carom "), ...tabs, { text: run.phase === "running" ? "● runs" : "", color: "green" }];
 }
 
-function messageLine({ message }: State): Line {
+function messageLine({ message, size }: State): Line {
   if (message === null) return EMPTY;
-  const hint = message.hint === "" ? "" : ` → ${message.hint}`;
-  return message.kind === "problem" ? line(bold(`✗ ${message.text}`, "red"), hint) : line(message.text, hint);
+  const { kind, text, hint } = message;
+  const problem = kind === "problem" ? bold(`✗ ${text}`, "red") : { text };
+  return hint === "" || isLong(message, size) ? line(problem) : line(problem, ` → ${hint}`);
 }
 
-function keyLine({ screen, prompt, palette, help }: State): Line {
+/** Whether a message and its hint need a line each. */
+function isLong({ text, hint }: Message, { columns }: Size): boolean {
+  return hint !== "" && text.length + hint.length + "✗  → ".length > columns;
+}
+
+function keyLine({ screen, prompt, palette, help, message, size }: State): Line {
   if (prompt !== null) return line(dim("Enter takes it, Esc leaves it as it was"));
   if (palette !== null) return line(dim("↑ ↓ choose, Enter does it, Esc closes"));
   if (help) return line(dim("any key closes"));
+  if (message !== null && isLong(message, size)) return line(`→ ${message.hint}`, dim(" · Esc closes"));
   const own = BINDINGS[screen].map(({ key, says }) => `${key} ${says.split(/[:;,]/)[0]}`);
   return line(dim([...own, "? keys", "/ find", "q quit"].join(" · ")));
 }
