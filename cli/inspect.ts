@@ -13,6 +13,7 @@ import {
   tolerances,
 } from "../config/values.js";
 import { compareLines, compareReport } from "../inspect/compare.js";
+import { frameJson, frameLine } from "../inspect/frame_line.js";
 import { type InspectedFile, inspectedFile } from "../inspect/report.js";
 import { inspectLines } from "../inspect/text.js";
 import { asCaromError, CaromError } from "../native/error.js";
@@ -26,7 +27,6 @@ import {
 } from "../native/index.js";
 import { printable } from "../run/text.js";
 import { type Context, defineCommand } from "./command.js";
-import { frameJson, frameLine } from "./frame_line.js";
 
 const frames = optionGroup("Which frames");
 const listing = optionGroup("Frame by frame");

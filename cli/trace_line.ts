@@ -5,6 +5,7 @@
 
 import pc from "picocolors";
 import { formatNs } from "../config/values.js";
+import { type End, endJson, frameEndpoint } from "../inspect/frame_line.js";
 import type { TraceEntry } from "../responder/trace.js";
 import { printable } from "../run/text.js";
 import { decodeTick } from "../wire/codec.js";
@@ -26,8 +27,6 @@ const COLORS: Readonly<Record<TraceEntry["outcome"], (text: string) => string>> 
   refused: pc.red,
   disabled: pc.dim,
 };
-
-type End = "source" | "destination";
 
 /** Lines whose columns stay where they are. */
 export class TraceLines {
@@ -100,19 +99,6 @@ export function traceJson(entry: TraceEntry): string {
     /[^\x20-\x7e]/g,
     (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
-}
-
-function endJson(frame: DecodedFrame, end: End) {
-  const port = end === "source" ? frame.udp?.sourcePort : frame.udp?.destinationPort;
-  return { mac: frame.ethernet?.[end] ?? null, address: frame.ip?.[end] ?? null, port: port ?? null };
-}
-
-/** "198.18.0.1:9999", "[2001:2::1]:9999"; of a frame that is neither, the MAC address. */
-export function frameEndpoint(frame: DecodedFrame, end: End): string {
-  const { mac, address, port } = endJson(frame, end);
-  if (address === null) return mac ?? "?";
-  if (port === null) return address;
-  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
 }
 
 /** The time of day here, to the nanosecond. */

@@ -182,6 +182,20 @@ export interface FrameBatch {
   readonly broken: string;
 }
 
+/** The beginning of a capture: up to 50,000 frames, or 16 MiB of them. */
+export interface CapturePreview {
+  readonly format: string;
+  readonly compression: string;
+  readonly linkType: string;
+  readonly frames: number;
+  readonly bytes: number; // on the wire
+  readonly span_ns: number; // from the first to the last of them
+  readonly isWhole: boolean; // there are no more
+  readonly part: number; // of the file that was read for it, from 0 to 1
+  readonly first: readonly ListedFrame[];
+  readonly broken: string;
+}
+
 export interface CaptureProgress {
   readonly frames: number;
   readonly bytesRead: number; // of the file on the disk

@@ -8,6 +8,7 @@
 import { createRequire } from "node:module";
 import { layoutHash } from "../wire/schema.js";
 import type {
+  CapturePreview,
   CaptureProgress,
   CompareConfig,
   CompareFound,
@@ -194,6 +195,7 @@ interface Addon {
   inspectCapture(config: InspectConfig, onEnd: OnEnd<InspectFound>): () => [number, number, number];
   compareCaptures(config: CompareConfig, onEnd: OnEnd<CompareFound>): () => [number, number, number];
   listFrames(config: InspectConfig): (most: number) => FrameBatch;
+  previewCapture(path: string, listed: number): CapturePreview;
   filterCapture(
     config: FilterCaptureConfig,
     onEnd: (error: unknown, result: FilterCaptureResult) => void,
@@ -404,6 +406,15 @@ function readBeside<Result>(
  */
 export function listFrames(config: InspectConfig): (most: number) => FrameBatch {
   return call("read a capture", () => addon().listFrames(config));
+}
+
+/**
+ * The beginning of a capture, at once.
+ * @param listed how many of its first frames are given, up to 256
+ * @throws CaromError
+ */
+export function previewCapture(path: string, listed: number): CapturePreview {
+  return call("read a capture", () => addon().previewCapture(path, listed));
 }
 
 /**

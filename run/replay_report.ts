@@ -102,15 +102,20 @@ export function replayProgress(
   passes: number,
 ): string {
   const n = (name: string) => counters[name] ?? 0;
-  const left_s = timeLeft_s(elapsed_s, n, passes);
+  const left_s = replayTimeLeft_s(elapsed_s, counters, passes);
   const left = left_s === null ? "" : `, ${left_s.toFixed(0)} s left`;
   const starved = n("starved") > 0 ? `, starved ${count(n("starved"))} times` : "";
   const late = `${count(n("late_sends"))} late`;
   return `${elapsed_s.toFixed(0)} s: ${count(n("frames_out"))} frames, ${late}${starved}${left}`;
 }
 
-/** By the plan once all is read; before that by how much of the captures is. */
-function timeLeft_s(elapsed_s: number, n: (name: string) => number, passes: number): number | null {
+/** By the plan once all is read; before that by how much of the captures is. null: not known. */
+export function replayTimeLeft_s(
+  elapsed_s: number,
+  counters: Readonly<Record<string, number>>,
+  passes: number,
+): number | null {
+  const n = (name: string) => counters[name] ?? 0;
   const [end_ns, position_ns] = [n("end_ns"), n("position_ns")];
   if (end_ns > 0) return Math.max(0, end_ns - position_ns) / 1e9;
   const [read, size] = [n("read_bytes"), n("capture_bytes")];

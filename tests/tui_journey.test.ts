@@ -78,7 +78,29 @@ terminalTest("80 × 24: a run, its rate changed, orders judged, two runs compare
     terminal.send("s");
     await terminal.shows(/● running/);
     await terminal.shows(/■ ended .*kept as run 3/);
-    terminal.send("5");
+    terminal.send("3");
+    screens.set("Replay, 80 × 24", await terminal.shows(/› pcaps.answered[\s\S]*1 +0\.000000000 .*tick/));
+    terminal.send(
+      "p",
+      "pcaps/steady.pcap",
+      "Enter",
+      "o",
+      "Right",
+      "Right",
+      "Right",
+      "Down",
+      "Enter",
+      "150",
+      "Enter",
+    );
+    await terminal.shows(/› pcaps.steady[\s\S]*› at +150 frames[\s\S]*200 frames in 0.00199 s/);
+    terminal.send("s");
+    await terminal.shows(/● running +pcaps.steady[\s\S]*█+░+ \d+ % · 1 s left/);
+    const certified = await terminal.shows(/■ ended .*150 frames.s[\s\S]*certificate +sender +receiver/);
+    screens.set("The certificate of a replay, 80 × 24", certified);
+    terminal.send("6");
+    await terminal.shows(/› +4 /);
+    terminal.send("Down");
     await terminal.shows(/› +3 /);
     terminal.send("Down", "m");
     await terminal.shows(/with which is run 2 to be compared/);
@@ -103,15 +125,15 @@ terminalTest(
     const terminal = new Terminal(200, 60);
     try {
       await terminal.shows(/○ not running/);
-      terminal.send("3", "s");
+      terminal.send("4", "s");
       await terminal.shows(/● running .* ✓ ([3-9]|\d\d) passed/);
       screens.set("Checks, 200 × 60", terminal.screen());
       terminal.send("s");
       await terminal.shows(/■ ended/);
-      terminal.send("6", "s");
+      terminal.send("7", "s");
       screens.set("Doctor, 200 × 60", await terminal.shows(/■ done[\s\S]*CAP_NET_RAW/));
       await responder.said("Ctrl-C stops");
-      terminal.send("4");
+      terminal.send("5");
       await terminal.shows(/● answers .*udp/);
       terminal.send("d");
       await terminal.shows(/○ answers nothing for now/);

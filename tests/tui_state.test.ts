@@ -1,14 +1,18 @@
 /** The UI without a terminal: what each key does, how the state changes, and what the screens show of it. */
 
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { render } from "ink-testing-library";
 import { createElement } from "react";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { CaromError } from "../native/error.js";
-import type { GeneratorSnapshot } from "../native/index.js";
+import { type GeneratorSnapshot, previewCapture } from "../native/index.js";
 import { App, type Executor } from "../tui/app.js";
+import { captureAt, findCaptures, lookAt } from "../tui/captures.js";
 import { percentileCurve, sparkline, spectrum, spectrumBin, spectrumValue } from "../tui/charts.js";
-import { givenFields } from "../tui/fields.js";
+import { givenFields, givenReplayFields } from "../tui/fields.js";
 import { type CommandName, onKey, paletteEntries } from "../tui/keys.js";
 import { fit, line, widthOf } from "../tui/line.js";
 import { measured, recordedAt, START } from "../tui/live.js";
@@ -45,7 +49,7 @@ test("numbers and Tab go to each screen; its keys give its commands", () => {
     assert.is(typed(initialState(SMALL), ...tabs).state.screen, screen);
   }
   assert.is(typed(initialState(SMALL), { input: "", name: "back-tab" }).state.screen, SCREENS.at(-1));
-  assert.equal(typed(initialState(SMALL), key("s"), key("3"), key("s"), key("q")).commands, [
+  assert.equal(typed(initialState(SMALL), key("s"), key("4"), key("s"), key("q")).commands, [
     "run.toggle",
     "checks.toggle",
     "quit",
@@ -82,6 +86,94 @@ test("a setting is typed or chosen; while a run is on it starts anew", () => {
   assert.is(chosen.state.run.fields.backend, "af_packet");
   const back = typed(rate.state, down, down, down, { input: "", name: "left" });
   assert.is(back.state.run.fields.backend, "xdp_live", "it goes round");
+});
+
+test("a capture is chosen, and how it is sent; what is typed for one timing is not for another", () => {
+  const enter = { input: "", name: "return" as const };
+  const [down, right] = [
+    { input: "", name: "down" as const },
+    { input: "", name: "right" as const },
+  ];
+  const captures = [
+    { path: "a.pcap", size: 1 },
+    { path: "b.pcap", size: 2_500_000 },
+  ];
+  const list = after(
+    initialState(SMALL),
+    { type: "screen", screen: "Replay" },
+    { type: "replay", change: { captures } },
+  );
+  const { state } = typed(list, down, down, key("o"), right, down, enter, key("4"), enter);
+  assert.is(state.replay.chosen, 1, "not beyond the last");
+  assert.match(textOf(state), /› b\.pcap +2\.50 MB +│/);
+  assert.match(textOf(state), /timing +speed[\s\S]*› at +4 times/);
+  const given = { speed: "4", backend: "af_xdp" };
+  assert.equal(givenReplayFields(state.replay.fields), given);
+  const up = { input: "", name: "up" as const };
+  const paced = typed(state, up, right).state;
+  assert.equal(givenReplayFields(paced.replay.fields), { gap: "1ms", backend: "af_xdp" });
+  const fast = typed(paced, right, right).state;
+  assert.equal(givenReplayFields(fast.replay.fields), { fast: "true", backend: "af_xdp" });
+  assert.equal(typed(fast, key("p"), key("c"), enter).commands, ["replay.path c"]);
+  // What is sent is what is seen; the arrows bring the list back once it has ended.
+  const running = after(fast, {
+    type: "replay",
+    change: { phase: "running", result: true, replayed: "b.pcap" },
+  });
+  assert.match(textOf(typed(running, down).state), /● running +b\.pcap/);
+  const ended = after(running, { type: "replay", change: { phase: "ended" } });
+  assert.match(textOf(typed(ended, down).state), "captures: 2");
+  assert.is(typed(ended, down, key("v")).state.replay.result, true);
+});
+
+test("captures are found in a folder and its pcaps/; one that can't be read says why", () => {
+  const folder = mkdtempSync(join(tmpdir(), "carom-captures-"));
+  try {
+    mkdirSync(join(folder, "pcaps"));
+    for (const name of ["b.pcap", "a.pcapng.zst", "notes.txt", "pcaps/c.cap"])
+      writeFileSync(join(folder, name), "x");
+    mkdirSync(join(folder, "d.pcap"));
+    const found = findCaptures(folder);
+    assert.equal(
+      found.slice(0, 3).map(({ path }) => path),
+      ["a.pcapng.zst", "b.pcap", "pcaps/c.cap"],
+    );
+    assert.ok(
+      found.some(({ path }) => path.endsWith("/pcaps/steady.pcap")),
+      "those that come with carom",
+    );
+    assert.throws(() => captureAt(folder), /choose .*: it is no file that can be read twice/);
+    assert.match(lookAt(join(folder, "b.pcap")).problem, "not a capture");
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+  const steady = lookAt("pcaps/steady.pcap");
+  assert.equal(steady.lines, [
+    "pcap µs · EN10MB (Ethernet)",
+    "200 frames in 0.00199 s · 100,000 frames/s on average · 66 bytes each",
+  ]);
+  assert.is(steady.frames.length, 40);
+  assert.match(
+    steady.frames[1]!,
+    /^ 2 +0\.000010000 +198\.18\.0\.1:8080 +→ 239\.1\.1\.1:8080 +66 +tick META 9856¢ × 300/,
+  );
+  assert.match(lookAt("pcaps/broken.pcapng").lines.at(-1)!, /^broken: frame \d+/);
+});
+
+test("of a large capture only the beginning is read", () => {
+  const folder = mkdtempSync(join(tmpdir(), "carom-captures-"));
+  try {
+    const one = readFileSync("pcaps/steady.pcap");
+    const records = one.subarray(24);
+    const path = join(folder, "large.pcap");
+    writeFileSync(path, Buffer.concat([one.subarray(0, 24), ...new Array(1000).fill(records)]));
+    const found = previewCapture(path, 2);
+    assert.equal([found.frames, found.isWhole, found.first.length], [50_000, false, 2]);
+    assert.ok(found.part > 0.2 && found.part < 0.4, `${found.part} of it was read`);
+    assert.match(lookAt(path).lines[1]!, /^the first 50,000 frames of some (1[5-9]|2[0-5])0,000 in /);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test("/ finds a command by its words, and does it", () => {
@@ -222,7 +314,7 @@ test("the component draws the state, and hands commands to the session", async (
   await sleep(20);
   assert.match(lastFrame()!, "○ not running: s starts a run");
   stdin.write("s");
-  stdin.write("5");
+  stdin.write("6");
   await sleep(50);
   assert.equal(asked, ["run.toggle"]);
   assert.equal(shown, ["Compare"]);

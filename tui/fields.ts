@@ -33,6 +33,51 @@ export const INITIAL_FIELDS: Readonly<Record<string, string>> = {
   seed: "",
 };
 
+const TIMINGS = ["captured", "speed", "gap", "rate", "fast"] as const;
+const TIMING_DEFAULTS: Readonly<Record<string, string>> = { speed: "2", gap: "1ms", rate: "10k" };
+
+/** The options of a replay that the UI shows. */
+export const REPLAY_FIELDS: readonly Field[] = [
+  { name: "timing", label: "timing", empty: "", choices: TIMINGS },
+  { name: "at", label: "at", empty: "" }, // what it is, timing says: atLabel
+  { name: "loop", label: "times", empty: "once" },
+  { name: "preserveBursts", label: "bursts kept", empty: "no", choices: ["", "true"] },
+  { name: "from", label: "from", empty: "its beginning" },
+  { name: "to", label: "to", empty: "its end" },
+  { name: "filter", label: "filter", empty: "all frames" },
+  { name: "backend", label: "generator", empty: "", choices: ["af_xdp", "af_packet", "xdp_live"] },
+  { name: "expect", label: "answers", empty: "none", choices: ["", "true"] },
+];
+
+export const INITIAL_REPLAY_FIELDS: Readonly<Record<string, string>> = {
+  timing: "captured",
+  at: "",
+  loop: "",
+  preserveBursts: "",
+  from: "",
+  to: "",
+  filter: "",
+  backend: "af_xdp",
+  expect: "",
+};
+
+/** What the field "at" says where nothing was typed. */
+export function atText(fields: Readonly<Record<string, string>>): string {
+  const { timing = "" } = fields;
+  const given = TIMING_DEFAULTS[timing];
+  if (given === undefined) return "–";
+  return `${fields.at || given}${{ speed: " times", rate: " frames/s" }[timing] ?? ""}`;
+}
+
+/** The fields of a replay as texts of options. */
+export function givenReplayFields(fields: Readonly<Record<string, string>>): Record<string, string> {
+  const { timing = "", at = "", ...rest } = fields;
+  const given = TIMING_DEFAULTS[timing];
+  const when =
+    timing === "fast" ? { fast: "true" } : given === undefined ? {} : { [timing]: at.trim() || given };
+  return { ...when, ...givenFields(rest) };
+}
+
 /** What a choice becomes with ← or →. */
 export function nextChoice({ choices = [] }: Field, text: string, by: number): string {
   const index = choices.indexOf(text);

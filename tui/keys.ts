@@ -1,7 +1,7 @@
 /** Keys and commands: what each does, on which screen. Plain functions. */
 
-import { FIELDS, nextChoice } from "./fields.js";
-import { type Action, SCREENS, type Screen, type State } from "./state.js";
+import { FIELDS, type Field, nextChoice, REPLAY_FIELDS } from "./fields.js";
+import { type Action, type FieldScreen, SCREENS, type Screen, type State } from "./state.js";
 
 /** A key as Ink tells it. */
 export interface Key {
@@ -26,6 +26,10 @@ export type CommandName =
   | "quit"
   | "run.toggle"
   | "run.anew"
+  | "replay.toggle"
+  | "replay.options"
+  | "replay.path"
+  | "replay.result"
   | "checks.toggle"
   | "responder.enable"
   | "responder.disable"
@@ -54,6 +58,12 @@ export const BINDINGS: Readonly<Record<Screen, readonly Binding[]>> = {
     { key: "n", says: "start it anew, with the settings as they are", command: "run.anew" },
   ],
   Orders: [],
+  Replay: [
+    { key: "s", says: "start or stop: the chosen capture is sent", command: "replay.toggle" },
+    { key: "o", says: "options: the arrows go there, or back to the captures", command: "replay.options" },
+    { key: "p", says: "path: another capture is typed", command: "replay.path" },
+    { key: "v", says: "view: the last replay, or the list again", command: "replay.result" },
+  ],
   Checks: [{ key: "s", says: "start or stop the checks", command: "checks.toggle" }],
   Responder: [
     { key: "e", says: "let it answer again", command: "responder.enable" },
@@ -72,6 +82,7 @@ export const BINDINGS: Readonly<Record<Screen, readonly Binding[]>> = {
 export const ARROWS: Readonly<Record<Screen, string>> = {
   Run: "↑ ↓ choose a setting, ← → change it, Enter types it",
   Orders: "↑ ↓ choose an order",
+  Replay: "↑ ↓ choose a capture or an option, ← → change it, Enter types it",
   Checks: "↑ ↓ choose a case",
   Responder: "↑ ↓ choose a responder",
   Compare: "↑ ↓ choose a run",
@@ -87,7 +98,7 @@ export const GLOBAL: readonly (readonly [key: string, says: string])[] = [
 
 export interface PaletteEntry {
   readonly says: string;
-  readonly effects: Effects;
+  effects(state: State): Effects;
 }
 
 const NONE: Effects = { actions: [], commands: [] };
@@ -97,20 +108,23 @@ export function paletteEntries(text: string): PaletteEntry[] {
   const go = SCREENS.map(
     (screen): PaletteEntry => ({
       says: `go to ${screen}`,
-      effects: { ...NONE, actions: [{ type: "screen", screen }] },
+      effects: () => actions({ type: "screen", screen }),
     }),
   );
   const own = SCREENS.flatMap((screen) =>
     BINDINGS[screen].map(
       ({ says, command }): PaletteEntry => ({
         says: `${screen}: ${says}`,
-        effects: { actions: [{ type: "screen", screen }], commands: [[command, ""]] },
+        effects: (state) => {
+          const { actions: own, commands: asked } = bound(state, command);
+          return { actions: [{ type: "screen", screen }, ...own], commands: asked };
+        },
       }),
     ),
   );
   const rest: PaletteEntry[] = [
-    { says: "show all keys", effects: { ...NONE, actions: [{ type: "help", shown: true }] } },
-    { says: "quit", effects: { ...NONE, commands: [["quit", ""]] } },
+    { says: "show all keys", effects: () => actions({ type: "help", shown: true }) },
+    { says: "quit", effects: () => commands(["quit", ""]) },
   ];
   const words = text.toLowerCase().split(" ");
   return [...own, ...go, ...rest].filter(({ says }) =>
@@ -122,7 +136,7 @@ export function paletteEntries(text: string): PaletteEntry[] {
 export function onKey(state: State, key: Key): Effects {
   if (key.name === "interrupt") return commands(["quit", ""]);
   if (state.prompt !== null) return onPromptKey(state.prompt, key);
-  if (state.palette !== null) return onPaletteKey(state.palette, key);
+  if (state.palette !== null) return onPaletteKey(state, state.palette, key);
   if (state.help) return actions({ type: "help", shown: false });
   if (key.input === "q") return commands(["quit", ""]);
   if (key.input === "?") return actions({ type: "help", shown: true });
@@ -137,27 +151,61 @@ export function onKey(state: State, key: Key): Effects {
   const by = { up: -1, down: 1, "page-up": -10, "page-down": 10 }[key.name as string];
   if (by !== undefined) return actions({ type: "choose", screen, by });
   const binding = BINDINGS[screen].find(({ key: bound }) => bound === key.input);
-  if (binding?.command === "responder.change") {
-    return actions({ type: "prompt", prompt: { label: "key=value", text: "", into: "responder" } });
-  }
-  if (binding !== undefined) return commands([binding.command, ""]);
-  return screen === "Run" ? onFieldKey(state, key) : NONE;
+  if (binding !== undefined) return bound(state, binding.command);
+  return onFieldKey(state, key);
 }
 
-function onFieldKey({ run }: State, key: Key): Effects {
-  const field = FIELDS[run.field]!;
-  const text = run.fields[field.name] ?? "";
+/** What a screen's own key does: some only ask for a text, or show something else. */
+function bound({ replay }: State, command: CommandName): Effects {
+  switch (command) {
+    case "responder.change":
+      return actions({ type: "prompt", prompt: { label: "key=value", text: "", into: "responder" } });
+    case "replay.path":
+      return actions({ type: "prompt", prompt: { label: "path", text: "", into: "capture" } });
+    case "replay.options": {
+      const pane = replay.pane === "options" && !replay.result ? "captures" : "options";
+      return actions({ type: "replay", change: { pane, result: false } });
+    }
+    case "replay.result":
+      return actions({ type: "replay", change: { result: !replay.result && replay.replayed !== "" } });
+    default:
+      return commands([command, ""]);
+  }
+}
+
+interface Settings {
+  readonly screen: FieldScreen;
+  readonly fields: readonly Field[];
+  readonly chosen: number;
+  readonly texts: Readonly<Record<string, string>>;
+}
+
+/** The settings that keys change now. */
+function settingsOf({ screen, run, replay }: State): Settings | null {
+  if (screen === "Run") return { screen, fields: FIELDS, chosen: run.field, texts: run.fields };
+  if (screen !== "Replay" || replay.pane !== "options" || replay.result) return null;
+  return { screen, fields: REPLAY_FIELDS, chosen: replay.field, texts: replay.fields };
+}
+
+function onFieldKey(state: State, key: Key): Effects {
+  const settings = settingsOf(state);
+  if (settings === null) return NONE;
+  const { screen } = settings;
+  const field = settings.fields[settings.chosen]!;
+  const text = settings.texts[field.name] ?? "";
   if (key.name === "return" && field.choices === undefined) {
-    return actions({ type: "prompt", prompt: { label: field.label, text, into: { field: field.name } } });
+    const into = { screen, field: field.name };
+    return actions({ type: "prompt", prompt: { label: field.label, text, into } });
   }
   const by = key.name === "left" ? -1 : key.name === "right" || key.name === "return" ? 1 : 0;
   if (by === 0 || field.choices === undefined) return NONE;
-  return changed(field.name, nextChoice(field, text, by));
+  return changed(screen, field.name, nextChoice(field, text, by));
 }
 
 /** While a run goes on, a setting that changes starts it anew. */
-function changed(name: string, text: string): Effects {
-  return { actions: [{ type: "field", name, text }], commands: [["run.anew", "if running"]] };
+function changed(screen: FieldScreen, name: string, text: string): Effects {
+  const commands: Effects["commands"] = screen === "Run" ? [["run.anew", "if running"]] : [];
+  return { actions: [{ type: "field", screen, name, text }], commands };
 }
 
 function onPromptKey(prompt: NonNullable<State["prompt"]>, key: Key): Effects {
@@ -167,19 +215,21 @@ function onPromptKey(prompt: NonNullable<State["prompt"]>, key: Key): Effects {
     const rest =
       prompt.into === "responder"
         ? commands(["responder.change", prompt.text])
-        : changed(prompt.into.field, prompt.text.trim());
+        : prompt.into === "capture"
+          ? commands(["replay.path", prompt.text.trim()])
+          : changed(prompt.into.screen, prompt.into.field, prompt.text.trim());
     return { actions: [close, ...rest.actions], commands: rest.commands };
   }
   const text = edited(prompt.text, key);
   return text === prompt.text ? NONE : actions({ type: "prompt", prompt: { ...prompt, text } });
 }
 
-function onPaletteKey({ text, chosen }: NonNullable<State["palette"]>, key: Key): Effects {
+function onPaletteKey(state: State, { text, chosen }: NonNullable<State["palette"]>, key: Key): Effects {
   const entries = paletteEntries(text);
   const close: Action = { type: "palette", palette: null };
   if (key.name === "escape") return actions(close);
   if (key.name === "return") {
-    const found = entries[chosen]?.effects ?? NONE;
+    const found = entries[chosen]?.effects(state) ?? NONE;
     return { actions: [close, ...found.actions], commands: found.commands };
   }
   const by = key.name === "up" ? -1 : key.name === "down" ? 1 : 0;

@@ -3,19 +3,25 @@
 import { stripVTControlCharacters } from "node:util";
 import { asCaromError, CaromError } from "../native/error.js";
 import type { CommandName } from "./keys.js";
-import { drawn, RunSession } from "./run_session.js";
+import { drawn, Measuring } from "./measuring.js";
+import { replayJob } from "./replay_job.js";
+import { runJob } from "./run_job.js";
 import type { CheckedCase } from "./state.js";
 import type { Store } from "./store.js";
 
 const RESPONDER_MS = 1000;
 const LISTED = 200; // runs
+const LOOK_MS = 60; // who scrolls through a list looks at none of it
 const TRACED = 100; // packets
 const TRACE_RATE = "20"; // packets a second: more can't be read
 
 export class Session {
-  readonly run: RunSession;
+  private readonly run: Measuring;
+  private readonly replay: Measuring;
+  private looking: NodeJS.Timeout | undefined;
   private readonly timer: NodeJS.Timeout;
   private checking: Promise<void> | undefined;
+  private readonly unsubscribe: () => void;
   private isStopWanted = false;
   private traced: number | null = null; // the newest packet of the trace that is known; null: none was asked for yet
 
@@ -25,13 +31,16 @@ export class Session {
     refresh_hz: number,
     private readonly quit: () => void,
   ) {
-    this.run = new RunSession(store, refresh_hz);
+    this.run = new Measuring(store, () => runJob(store, refresh_hz));
+    this.replay = new Measuring(store, () => replayJob(store, refresh_hz));
+    this.unsubscribe = store.subscribe(() => this.lookAtCapture());
     this.timer = setInterval(() => this.onScreen("Responder", () => this.lookAtResponders()), RESPONDER_MS);
   }
 
   /** Something was gone to: what it shows is brought up to date. */
   onScreenShown(): void {
     this.onScreen("Compare", () => this.listRuns());
+    this.onScreen("Replay", () => this.listCaptures());
     this.onScreen("Responder", () => this.lookAtResponders());
   }
 
@@ -45,9 +54,11 @@ export class Session {
 
   /** Stops everything and gives everything back. */
   async end(): Promise<void> {
+    this.unsubscribe();
     clearInterval(this.timer);
+    clearTimeout(this.looking);
     this.isStopWanted = true;
-    await Promise.all([this.run.end(), this.checking]);
+    await Promise.all([this.run.end(), this.replay.end(), this.checking]);
   }
 
   private actionOf(name: CommandName, argument: string): () => unknown {
@@ -55,12 +66,16 @@ export class Session {
       case "quit":
         return this.quit;
       case "run.toggle":
-        return () => (this.run.isRunning ? this.run.stop(false) : this.start());
+        return () => (this.run.isRunning ? this.run.stop(false) : this.start(this.run));
       case "run.anew":
         return () => {
           if (this.run.isRunning) this.run.stop(true);
-          else if (argument === "") this.start();
+          else if (argument === "") this.start(this.run);
         };
+      case "replay.toggle":
+        return () => (this.replay.isRunning ? this.replay.stop(false) : this.start(this.replay));
+      case "replay.path":
+        return () => this.addCapture(argument);
       case "checks.toggle":
         return () => this.toggleChecks();
       case "compare.mark":
@@ -77,9 +92,10 @@ export class Session {
     }
   }
 
-  private start(): void {
-    if (this.checking !== undefined) throw busy("start a run", "the checks are running");
-    this.run.start();
+  private start(measuring: Measuring): void {
+    if (this.checking !== undefined) throw busy("start", "the checks are running");
+    if (this.run.isRunning || this.replay.isRunning) throw busy("start", "something else is measured");
+    measuring.start();
   }
 
   private onScreen(screen: string, action: () => unknown): void {
@@ -95,7 +111,7 @@ export class Session {
       this.store.dispatch({ type: "checks", change: { phase: "stopping" } });
       return;
     }
-    if (this.run.isRunning) throw busy("run the checks", "a run is on, and measures");
+    if (this.isMeasuring) throw busy("run the checks", "a run or a replay is on, and measures");
     this.isStopWanted = false;
     this.checking = this.check().finally(() => {
       this.checking = undefined;
@@ -162,7 +178,7 @@ export class Session {
   private async diagnose(): Promise<void> {
     const { store } = this;
     if (store.get().doctor.phase === "running") return;
-    if (this.run.isRunning || this.checking !== undefined)
+    if (this.isMeasuring || this.checking !== undefined)
       throw busy("look at this machine", "something else measures");
     const { diagnose } = await import("../lab/doctor.js");
     store.dispatch({ type: "doctor", change: { phase: "running", sections: [], cores: [], from: 0 } });
@@ -246,6 +262,51 @@ export class Session {
     await ask(name, "config", settings);
     this.store.dispatch({ type: "said", text: `${name}: in force from the next packet on` });
     await this.lookAtResponders();
+  }
+
+  private get isMeasuring(): boolean {
+    return this.run.isRunning || this.replay.isRunning;
+  }
+
+  private async listCaptures(): Promise<void> {
+    const { findCaptures } = await import("./captures.js");
+    const { captures: before, chosen } = this.store.get().replay;
+    const found = findCaptures(process.cwd());
+    const typed = before.filter(({ path }) => !found.some((other) => other.path === path));
+    const captures = [...typed, ...found];
+    const path = before[chosen]?.path;
+    const again = Math.max(
+      0,
+      captures.findIndex((capture) => capture.path === path),
+    );
+    this.store.dispatch({ type: "replay", change: { captures, chosen: again } });
+  }
+
+  /** The one that was typed is the first of the list, and chosen. */
+  private async addCapture(path: string): Promise<void> {
+    const { captureAt } = await import("./captures.js");
+    const added = captureAt(path);
+    const others = this.store.get().replay.captures.filter((capture) => capture.path !== path);
+    const change = { captures: [added, ...others], chosen: 0, pane: "captures", result: false } as const;
+    this.store.dispatch({ type: "replay", change });
+  }
+
+  /** Reads the beginning of the chosen capture, when the choice stands and nothing is measured. */
+  private lookAtCapture(): void {
+    const wanted = () => {
+      const { screen, replay } = this.store.get();
+      const path = replay.captures[replay.chosen]?.path;
+      const isNew = path !== undefined && replay.preview?.path !== path;
+      return screen === "Replay" && isNew && !this.isMeasuring ? path : null;
+    };
+    clearTimeout(this.looking);
+    if (wanted() === null) return;
+    this.looking = setTimeout(() => {
+      void import("./captures.js").then(({ lookAt }) => {
+        const path = wanted();
+        if (path !== null) this.store.dispatch({ type: "replay", change: { preview: lookAt(path) } });
+      });
+    }, LOOK_MS);
   }
 
   private async listRuns(): Promise<void> {

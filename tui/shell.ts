@@ -6,6 +6,7 @@ import { checkLines } from "./screens/checks.js";
 import { compareLines } from "./screens/compare.js";
 import { doctorLines } from "./screens/doctor.js";
 import { orderLines } from "./screens/orders.js";
+import { replayScreenLines } from "./screens/replay.js";
 import { responderLines } from "./screens/responder.js";
 import { runLines } from "./screens/run.js";
 import { type Message, SCREENS, type State } from "./state.js";
@@ -38,6 +39,8 @@ function screenLines(state: State, size: Size): Line[] {
       return runLines(state.run, state.prompt, size);
     case "Orders":
       return orderLines(state, size);
+    case "Replay":
+      return replayScreenLines(state.replay, state.prompt, size);
     case "Checks":
       return checkLines(state.checks, size);
     case "Responder":
@@ -49,15 +52,20 @@ function screenLines(state: State, size: Size): Line[] {
   }
 }
 
-function tabLine({ screen, run }: State): Line {
-  const tabs = SCREENS.flatMap((name, index) => {
+function tabLine({ screen, run, replay }: State): Line {
+  const tabs = SCREENS.map((name, index) => {
     const isHere = name === screen;
-    return [
-      { text: isHere ? `[${index + 1} ${name}]` : ` ${index + 1} ${name} `, bold: isHere, inverse: isHere },
-      { text: " " },
-    ];
+    return {
+      text: isHere ? `[${index + 1} ${name}]` : ` ${index + 1} ${name} `,
+      bold: isHere,
+      inverse: isHere,
+    };
   });
-  return [bold("carom "), ...tabs, { text: run.phase === "running" ? "● runs" : "", color: "green" }];
+  return [
+    bold("carom "),
+    ...tabs,
+    { text: run.phase === "running" || replay.phase === "running" ? "●" : "", color: "green" },
+  ];
 }
 
 function messageLine({ message, size }: State): Line {

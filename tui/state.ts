@@ -8,11 +8,11 @@ import type { CaromError } from "../native/error.js";
 import type { TraceEntry } from "../responder/trace.js";
 import type { Report } from "../run/report.js";
 import type { Description } from "../run/text.js";
-import { FIELDS, INITIAL_FIELDS } from "./fields.js";
+import { FIELDS, INITIAL_FIELDS, INITIAL_REPLAY_FIELDS, REPLAY_FIELDS } from "./fields.js";
 import type { Size } from "./line.js";
 import { type Counted, counted, type Live, type Measured, measured, START } from "./live.js";
 
-export const SCREENS = ["Run", "Orders", "Checks", "Responder", "Compare", "Doctor"] as const;
+export const SCREENS = ["Run", "Orders", "Replay", "Checks", "Responder", "Compare", "Doctor"] as const;
 export type Screen = (typeof SCREENS)[number];
 
 export interface RunState {
@@ -26,6 +26,37 @@ export interface RunState {
   readonly live: Live;
   readonly report: Report | null;
   readonly id: number | null; // in the history
+}
+
+export interface Captured {
+  readonly path: string;
+  readonly size: number; // bytes
+}
+
+/** What is in the beginning of a capture. */
+export interface Preview {
+  readonly path: string;
+  readonly problem: string; // why it can't be read; "" when it can
+  readonly lines: readonly string[];
+  readonly frames: readonly string[]; // the first ones, a line each
+}
+
+export interface ReplayState {
+  readonly phase: RunState["phase"];
+  readonly captures: readonly Captured[];
+  readonly chosen: number;
+  readonly preview: Preview | null;
+  readonly fields: Readonly<Record<string, string>>;
+  readonly field: number;
+  readonly pane: "captures" | "options"; // that the arrows move in
+  readonly result: boolean; // what is sent, or was, is shown, and not what can be chosen
+  readonly replayed: string; // the capture that is or was sent
+  readonly passes: number; // of it; 0: without an end
+  readonly description: Description | null;
+  readonly live: Live;
+  readonly report: Report | null;
+  readonly lines: readonly string[]; // of the report
+  readonly id: number | null;
 }
 
 export interface CheckedCase {
@@ -64,11 +95,14 @@ export interface DoctorState {
   readonly from: number; // the first line shown
 }
 
+/** Screens with settings. */
+export type FieldScreen = "Run" | "Replay";
+
 export interface Prompt {
   readonly label: string;
   readonly text: string;
-  /** What is done with the text: a field of the run, or settings of a responder. */
-  readonly into: { readonly field: string } | "responder";
+  /** What is done with the text: a field of a screen, settings of a responder, or the path of a capture. */
+  readonly into: { readonly screen: FieldScreen; readonly field: string } | "responder" | "capture";
 }
 
 export interface Message {
@@ -86,6 +120,7 @@ export interface State {
   readonly message: Message | null;
   readonly run: RunState;
   readonly orders: { readonly chosen: number };
+  readonly replay: ReplayState;
   readonly checks: ChecksState;
   readonly responder: ResponderState;
   readonly compare: CompareState;
@@ -102,7 +137,12 @@ export type Action =
   | { readonly type: "failed"; readonly error: CaromError }
   | { readonly type: "quieted" }
   | { readonly type: "choose"; readonly screen: Screen; readonly by: number }
-  | { readonly type: "field"; readonly name: string; readonly text: string }
+  | {
+      readonly type: "field";
+      readonly screen: FieldScreen;
+      readonly name: string;
+      readonly text: string;
+    }
   | { readonly type: "run.starting" }
   | {
       readonly type: "run.running";
@@ -114,6 +154,7 @@ export type Action =
   | { readonly type: "run.counted"; readonly now: Counted }
   | { readonly type: "run.measured"; readonly now: Measured }
   | { readonly type: "run.ended"; readonly report: Report | null; readonly id: number | null }
+  | { readonly type: "replay"; readonly change: Partial<ReplayState> }
   | { readonly type: "checks"; readonly change: Partial<ChecksState> }
   | { readonly type: "checks.case"; readonly found: CheckedCase }
   | { readonly type: "responder"; readonly change: Partial<ResponderState> }
@@ -143,6 +184,23 @@ export function initialState(size: Size): State {
       id: null,
     },
     orders: { chosen: 0 },
+    replay: {
+      phase: "idle",
+      captures: [],
+      chosen: 0,
+      preview: null,
+      fields: INITIAL_REPLAY_FIELDS,
+      field: 0,
+      pane: "captures",
+      result: false,
+      replayed: "",
+      passes: 1,
+      description: null,
+      live: START,
+      report: null,
+      lines: [],
+      id: null,
+    },
     checks: { phase: "idle", device: "", cases: [], chosen: 0 },
     responder: { names: [], chosen: 0, status: null, isTraced: false, trace: [] },
     compare: { runs: [], chosen: 0, marked: [], result: null },
@@ -170,8 +228,12 @@ export function reduce(state: State, action: Action): State {
     }
     case "quieted":
       return { ...state, message: null };
+    case "field":
+      return withField(state, action);
     case "choose":
       return choose(state, action.screen, action.by);
+    case "replay":
+      return { ...state, replay: { ...state.replay, ...action.change } };
     case "checks":
       return { ...state, checks: { ...state.checks, ...action.change } };
     case "checks.case":
@@ -191,12 +253,10 @@ export function reduce(state: State, action: Action): State {
   }
 }
 
-type RunAction = Extract<Action, { readonly type: `run.${string}` | "field" }>;
+type RunAction = Extract<Action, { readonly type: `run.${string}` }>;
 
 function reduceRun(run: RunState, action: RunAction): RunState {
   switch (action.type) {
-    case "field":
-      return { ...run, fields: { ...run.fields, [action.name]: action.text } };
     case "run.starting":
       return { ...run, phase: "starting", again: false, live: START, report: null, id: null };
     case "run.running":
@@ -223,14 +283,27 @@ function reduceRun(run: RunState, action: RunAction): RunState {
   }
 }
 
+function withField(
+  state: State,
+  { screen, name, text }: { readonly screen: FieldScreen; readonly name: string; readonly text: string },
+): State {
+  const { run, replay } = state;
+  if (screen === "Run") return { ...state, run: { ...run, fields: { ...run.fields, [name]: text } } };
+  // What was typed for one timing is nothing for another.
+  const at = name === "timing" ? { at: "" } : {};
+  return { ...state, replay: { ...replay, fields: { ...replay.fields, ...at, [name]: text } } };
+}
+
 function choose(state: State, screen: Screen, by: number): State {
   const within = (index: number, count: number) => Math.max(0, Math.min(count - 1, index + by));
-  const { run, orders, checks, responder, compare, doctor } = state;
+  const { run, orders, replay, checks, responder, compare, doctor } = state;
   switch (screen) {
     case "Run":
       return { ...state, run: { ...run, field: within(run.field, FIELDS.length) } };
     case "Orders":
       return { ...state, orders: { chosen: within(orders.chosen, run.live.examples.length) } };
+    case "Replay":
+      return { ...state, replay: chooseIn(replay, within) };
     case "Checks":
       return { ...state, checks: { ...checks, chosen: within(checks.chosen, checks.cases.length) } };
     case "Responder":
@@ -243,6 +316,15 @@ function choose(state: State, screen: Screen, by: number): State {
     case "Doctor":
       return { ...state, doctor: { ...doctor, from: Math.max(0, doctor.from + by) } };
   }
+}
+
+/** While something is sent that is what is seen; afterwards the arrows bring back what can be chosen. */
+function chooseIn(replay: ReplayState, within: (index: number, count: number) => number): ReplayState {
+  if (replay.phase !== "idle" && replay.phase !== "ended") return replay;
+  if (replay.result) return { ...replay, result: false };
+  return replay.pane === "options"
+    ? { ...replay, field: within(replay.field, REPLAY_FIELDS.length) }
+    : { ...replay, chosen: within(replay.chosen, replay.captures.length) };
 }
 
 /** A case that has ended; one that an answer made fail after its end comes a second time. */

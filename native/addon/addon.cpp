@@ -250,6 +250,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   export_roles(env, exports);
   export_frame_socket(env, exports);
   export_inspect(env, exports);
+  export_preview(env, exports);
   export_filter(env, exports);
   return exports;
 }

@@ -368,14 +368,7 @@ Napi::Value list_frames(const Napi::CallbackInfo& info) {
       CapturedFrame frame{};
       CapturedFrame ethernet{};
       while (frames.Length() < wanted && list->next(frame, ethernet)) {
-        Napi::Object object = Napi::Object::New(here);
-        object.Set("number", number(here, list->number));
-        object.Set("time_ns", big(here, frame.time_ns));
-        object.Set("after_ns", Napi::BigInt::New(here, static_cast<int64_t>(frame.time_ns - list->begin_ns)));
-        object.Set("length", number(here, frame.length));
-        object.Set("frame", Napi::Buffer<uint8_t>::Copy(here, ethernet.data, ethernet.captured));
-        object.Set("isWhole", ethernet.captured == ethernet.length);
-        frames[frames.Length()] = object;
+        frames[frames.Length()] = write_listed(here, {list->number, list->begin_ns, frame, ethernet});
       }
       Napi::Object object = Napi::Object::New(here);
       object.Set("frames", frames);
@@ -386,6 +379,18 @@ Napi::Value list_frames(const Napi::CallbackInfo& info) {
 }
 
 }  // namespace
+
+Napi::Object write_listed(Napi::Env env, const ListedFrame& listed) {
+  const auto& [count, begin_ns, frame, ethernet] = listed;
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("number", number(env, count));
+  object.Set("time_ns", big(env, frame.time_ns));
+  object.Set("after_ns", Napi::BigInt::New(env, static_cast<int64_t>(frame.time_ns - begin_ns)));
+  object.Set("length", number(env, frame.length));
+  object.Set("frame", Napi::Buffer<uint8_t>::Copy(env, ethernet.data, ethernet.captured));
+  object.Set("isWhole", ethernet.captured == ethernet.length);
+  return object;
+}
 
 void export_inspect(Napi::Env env, Napi::Object exports) {
   exports.Set("inspectCapture", Napi::Function::New(env, inspect));

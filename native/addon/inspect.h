@@ -3,8 +3,21 @@
 
 #include <napi.h>
 
+#include "capture/reader.h"
+
 namespace carom {
 
+// A frame as it is listed: its number in the file from 1, the time of the file's first frame, what the file
+// has, and the same with an Ethernet header where it can have one.
+struct ListedFrame {
+  uint64_t number;
+  uint64_t begin_ns;
+  const CapturedFrame& frame;
+  const CapturedFrame& ethernet;
+};
+
+Napi::Object write_listed(Napi::Env env, const ListedFrame& listed);
+void export_preview(Napi::Env env, Napi::Object exports);
 void export_inspect(Napi::Env env, Napi::Object exports);
 
 }  // namespace carom

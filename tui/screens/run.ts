@@ -3,24 +3,12 @@
 import { formatNs } from "../../config/values.js";
 import { percentileCurve, sparkline, spectrum } from "../charts.js";
 import { FIELDS } from "../fields.js";
-import {
-  beside,
-  bold,
-  type Color,
-  colored,
-  dim,
-  EMPTY,
-  heading,
-  type Line,
-  line,
-  type Size,
-  wrap,
-} from "../line.js";
+import { beside, bold, colored, dim, EMPTY, heading, type Line, line, type Size, wrap } from "../line.js";
 import { type Live, recordedAt } from "../live.js";
 import type { Prompt, RunState } from "../state.js";
+import { fieldLines, PHASES } from "./settings.js";
 
 const SETTINGS = 27; // columns
-const LABEL = 11;
 const PERCENTILES = [50, 90, 99, 99.9, 99.99];
 const FAULTS = ["wrong", "missing", "late", "duplicate", "unexpected"] as const;
 const CURVE_MIN = 110; // columns: with fewer there is no curve beside the spectrum
@@ -29,7 +17,10 @@ const COUNTERS_MIN = 36; // rows
 export function runLines(run: RunState, prompt: Prompt | null, size: Size): Line[] {
   const wide = size.columns - SETTINGS - 3;
   const upper = beside(
-    [heading("settings", SETTINGS), ...settingLines(run, prompt)],
+    [
+      heading("settings", SETTINGS),
+      ...fieldLines({ fields: FIELDS, texts: run.fields, chosen: run.field, prompt }),
+    ],
     [...rateLines(run.live, wide), EMPTY, ...figureLines(run.live, wide)],
     SETTINGS,
     " │ ",
@@ -44,14 +35,6 @@ export function runLines(run: RunState, prompt: Prompt | null, size: Size): Line
   return [...head, ...chartLines(run.live, size.columns, rows), ...counters, ...tail];
 }
 
-const PHASES: Readonly<Record<RunState["phase"], readonly [string, Color | undefined]>> = {
-  idle: ["○ not running: s starts a run", undefined],
-  starting: ["◐ making the lab and opening both sides", "yellow"],
-  running: ["● running", "green"],
-  stopping: ["◐ stopping", "yellow"],
-  ended: ["■ ended", undefined],
-};
-
 function statusLine({ phase, live, length_s, description, id, again }: RunState): Line {
   const [text, color] = PHASES[phase];
   const left =
@@ -64,20 +47,6 @@ function statusLine({ phase, live, length_s, description, id, again }: RunState)
     ...(id === null ? [] : [`kept as run ${id}`]),
   ];
   return line(bold(text, color), parts.length === 0 ? "" : `  ${parts.join(" · ")}`);
-}
-
-function settingLines({ fields, field }: RunState, prompt: Prompt | null): Line[] {
-  return FIELDS.map(({ name, label, empty, choices }, index): Line => {
-    const isChosen = index === field;
-    const isEdited = prompt !== null && typeof prompt.into === "object" && prompt.into.field === name;
-    const text = isEdited ? `${prompt.text}▏` : fields[name] || empty;
-    const value = isChosen && choices !== undefined ? `‹ ${text} ›` : text;
-    return [
-      { text: isChosen ? "› " : "  ", bold: true },
-      { text: label.padEnd(LABEL), dim: !isChosen },
-      { text: value, bold: isChosen, inverse: isEdited },
-    ];
-  });
 }
 
 function rateLines(live: Live, width: number): Line[] {

@@ -7,12 +7,13 @@ import { decodeOrder, decodeTick } from "../wire/codec.js";
 import { type DecodedFrame, decodeFrame } from "../wire/decode.js";
 import { PROTOCOL_UDP } from "../wire/frame.js";
 import { marketData, tradingOrder } from "../wire/schema.js";
-import { frameEndpoint } from "./trace_line.js";
 
 export interface Ports {
   readonly tickPort: number;
   readonly orderPort: number;
 }
+
+export type End = "source" | "destination";
 
 const NS_PER_S = 1_000_000_000n;
 
@@ -122,4 +123,18 @@ function ordersOf({ udp, payload }: DecodedFrame, { orderPort }: Ports) {
 
 function offsets(payload: Uint8Array, size: number): number[] {
   return Array.from({ length: Math.floor(payload.length / size) }, (_, index) => index * size);
+}
+
+/** Where a frame comes from, or goes to. */
+export function endJson(frame: DecodedFrame, end: End) {
+  const port = end === "source" ? frame.udp?.sourcePort : frame.udp?.destinationPort;
+  return { mac: frame.ethernet?.[end] ?? null, address: frame.ip?.[end] ?? null, port: port ?? null };
+}
+
+/** "198.18.0.1:9999", "[2001:2::1]:9999"; of a frame that is neither, the MAC address. */
+export function frameEndpoint(frame: DecodedFrame, end: End): string {
+  const { mac, address, port } = endJson(frame, end);
+  if (address === null) return mac ?? "?";
+  if (port === null) return address;
+  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
 }

@@ -1,0 +1,125 @@
+/** Something measured under the UI, a run or a replay: started, stopped, started anew, kept when it has ended. */
+
+import { resolveValues } from "../config/file.js";
+import { asCaromError } from "../native/error.js";
+import { type Outcome, outcomeOf, outputOptions } from "../run/command.js";
+import { type Measurement, measure, type RunningRoles } from "../run/measure.js";
+import type { Plan } from "../run/plan.js";
+import type { Report } from "../run/report.js";
+import { reportLines } from "../run/text.js";
+import type { Store } from "./store.js";
+
+export interface Ended {
+  readonly outcome: Outcome;
+  readonly id: number | null; // in the history
+}
+
+/** What is measured, and what is to be done as it goes on. */
+export interface Job {
+  readonly command: Report["command"];
+  readonly args: readonly string[];
+  readonly given: Readonly<Record<string, string>>; // options, as texts
+  plan(): Promise<Plan>;
+  /** @returns timers, which end with it */
+  onRunning(plan: Plan, roles: RunningRoles): readonly NodeJS.Timeout[];
+  onStopping(again: boolean): void;
+  /** null: it failed. */
+  onEnded(ended: Ended | null): void;
+}
+
+export class Measuring {
+  private job: Job | undefined;
+  private running: Promise<void> | undefined;
+  private stopRun: () => void = () => {};
+  private wasStopped = false;
+  private again = false;
+
+  /** @param begin is called at each start: it says that it starts, and what is to be measured */
+  constructor(
+    private readonly store: Store,
+    private readonly begin: () => Job,
+  ) {}
+
+  get isRunning(): boolean {
+    return this.running !== undefined;
+  }
+
+  start(): void {
+    if (this.running !== undefined) return;
+    this.again = false;
+    this.wasStopped = false;
+    this.store.dispatch({ type: "quieted" });
+    const job = this.begin();
+    this.job = job;
+    this.running = this.run(job).finally(() => {
+      this.running = undefined;
+      if (this.again) this.start();
+    });
+  }
+
+  /** @param again then it is to start with the settings that there are now */
+  stop(again: boolean): void {
+    if (this.running === undefined) return;
+    this.again = again;
+    this.job?.onStopping(again);
+    if (this.wasStopped) return;
+    this.wasStopped = true;
+    this.stopRun();
+  }
+
+  /** Ends what goes on, without waiting for answers if it is asked twice. */
+  async end(): Promise<void> {
+    this.again = false;
+    this.wasStopped = true;
+    this.stopRun();
+    await this.running;
+  }
+
+  private async run(job: Job): Promise<void> {
+    await drawn();
+    try {
+      const plan = await job.plan();
+      const timers: NodeJS.Timeout[] = [];
+      let found: Measurement;
+      try {
+        found = await measure(plan, {
+          onRunning: (roles) => {
+            timers.push(...job.onRunning(plan, roles));
+          },
+          onStopRequest: (stop) => {
+            this.stopRun = stop;
+            if (this.wasStopped) stop();
+          },
+        });
+      } finally {
+        timers.forEach(clearInterval);
+        plan.release();
+      }
+      const outcome = outcomeOf(job.command, plan, found);
+      job.onEnded({ outcome, id: await this.keep(job, outcome) });
+      if (outcome.failure !== undefined) this.store.dispatch({ type: "failed", error: outcome.failure });
+    } catch (error) {
+      job.onEnded(null);
+      this.store.dispatch({ type: "failed", error: asCaromError(error, job.command) });
+    } finally {
+      this.stopRun = () => {};
+    }
+  }
+
+  private async keep({ args, given }: Job, outcome: Outcome): Promise<number | null> {
+    try {
+      const { keepRun } = await import("../history/keep.js");
+      const lines = reportLines(outcome.report, outcome.plan, outcome.found);
+      const keep = resolveValues(outputOptions, new Map()).historyKeep;
+      return keepRun(outcome, { args, options: given, json: outcome.json(), lines, keep });
+    } catch (error) {
+      this.store.dispatch({ type: "failed", error: asCaromError(error, "keep the run") });
+      return null;
+    }
+  }
+}
+
+/** Lets what was dispatched be drawn before what follows keeps the thread busy. */
+export function drawn(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 30));
+}

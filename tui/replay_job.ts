@@ -1,0 +1,73 @@
+/** A replay under the UI: the chosen capture, with the options that are set there. */
+
+import { stripVTControlCharacters } from "node:util";
+import { resolveValues } from "../config/file.js";
+import { CaromError } from "../native/error.js";
+import { certificateLines } from "../run/certificate_text.js";
+import { planRun } from "../run/plan.js";
+import { replayRun, replayRunOptions } from "../run/replay.js";
+import { replayLines } from "../run/replay_report.js";
+import type { Report } from "../run/report.js";
+import { describePlan } from "../run/text.js";
+import { givenReplayFields } from "./fields.js";
+import { counted, measured, START } from "./live.js";
+import type { Job } from "./measuring.js";
+import { lastWord, textsOf, watchLive } from "./run_job.js";
+import type { ReplayState } from "./state.js";
+import type { Store } from "./store.js";
+
+/** @throws CaromError (usage) when there is nothing to choose */
+export function replayJob(store: Store, refresh_hz: number): Job {
+  const { captures, chosen, fields } = store.get().replay;
+  const path = captures[chosen]?.path;
+  if (path === undefined) throw new CaromError("usage", "replay", "no capture is chosen", "p takes a path");
+  const given = givenReplayFields(fields);
+  const change = (changed: Partial<ReplayState>) => store.dispatch({ type: "replay", change: changed });
+  const live = () => store.get().replay.live;
+  change({
+    phase: "starting",
+    result: true,
+    live: START,
+    report: null,
+    lines: [],
+    id: null,
+    description: null,
+  });
+  const values = () => resolveValues(replayRunOptions, textsOf(given));
+  return {
+    command: "replay",
+    args: [path],
+    given,
+    plan: async () => {
+      const { given: run, replay } = replayRun([path], values());
+      return planRun(run, replay.expect, undefined, replay);
+    },
+    onRunning: (plan, roles) => {
+      const passes = plan.generator.replay?.passes ?? 1;
+      change({ phase: "running", description: describePlan(plan), replayed: path, passes });
+      return watchLive(plan, roles, refresh_hz, {
+        counted: (now) => change({ live: counted(live(), now) }),
+        measured: (now) => change({ live: measured(live(), now) }),
+      });
+    },
+    onStopping: () => change({ phase: "stopping" }),
+    onEnded: (ended) => {
+      if (ended === null) return change({ phase: "idle", result: false });
+      const { report } = ended.outcome;
+      change({
+        phase: "ended",
+        live: counted(live(), lastWord(ended)),
+        report,
+        lines: linesOf(report),
+        id: ended.id,
+      });
+    },
+  };
+}
+
+/** What the report says of the replay, its certificate first. */
+function linesOf(report: Report): string[] {
+  const unit = report.latency === null ? "frames" : "ticks";
+  const lines = [...certificateLines(report.certificate, unit), ...replayLines(report.replay)];
+  return lines.map(stripVTControlCharacters).filter((text) => text.trim() !== "");
+}

@@ -1,0 +1,89 @@
+/** A measured run under the UI: what it is given, and what is asked of it while it goes on. */
+
+import { resolveValues, type Texts } from "../config/file.js";
+import { outputOptions } from "../run/command.js";
+import type { RunningRoles } from "../run/measure.js";
+import { type Plan, planRun, runOptions } from "../run/plan.js";
+import { describePlan } from "../run/text.js";
+import { givenFields } from "./fields.js";
+import type { Counted, Measured } from "./live.js";
+import type { Ended, Job } from "./measuring.js";
+import type { Store } from "./store.js";
+import { ThreadLoads } from "./thread_loads.js";
+
+const SECOND_MS = 1000;
+const options = { ...runOptions, ...outputOptions } as const;
+
+/** @param refresh_hz how often a second counters are asked for */
+export function runJob(store: Store, refresh_hz: number): Job {
+  const given = givenFields(store.get().run.fields);
+  store.dispatch({ type: "run.starting" });
+  return {
+    command: "run",
+    args: [],
+    given,
+    plan: async () => planRun(resolveValues(options, textsOf(given)), true),
+    onRunning: (plan, roles) => {
+      const { warmupNs, durationNs } = plan.generator;
+      store.dispatch({
+        type: "run.running",
+        description: describePlan(plan),
+        clock: `${plan.timestamps.provenance} (${plan.timestamps.reason})`,
+        length_s: durationNs === 0 ? null : (warmupNs + durationNs) / 1e9,
+      });
+      return watchLive(plan, roles, refresh_hz, {
+        counted: (now) => store.dispatch({ type: "run.counted", now }),
+        measured: (now) => store.dispatch({ type: "run.measured", now }),
+      });
+    },
+    onStopping: (again) => store.dispatch({ type: "run.stopping", again }),
+    onEnded: (ended) => {
+      if (ended !== null) store.dispatch({ type: "run.counted", now: lastWord(ended) });
+      store.dispatch({ type: "run.ended", report: ended?.outcome.report ?? null, id: ended?.id ?? null });
+    },
+  };
+}
+
+export function textsOf(given: Readonly<Record<string, string>>): Texts {
+  return new Map(Object.entries(given).map(([name, text]) => [name, { text, place: name }]));
+}
+
+interface Listener {
+  counted(now: Counted): void;
+  measured(now: Measured): void;
+}
+
+/** Asks for histograms once a second, and for counters as often as it is to be drawn. @returns the timers */
+export function watchLive(
+  plan: Plan,
+  { generator, responder }: RunningRoles,
+  refresh_hz: number,
+  listener: Listener,
+): NodeJS.Timeout[] {
+  const begin = performance.now();
+  const counted = () => ({
+    elapsed_s: (performance.now() - begin) / 1000,
+    generator: generator.counters(),
+    responder: responder?.counters() ?? null,
+  });
+  const loads = new ThreadLoads(plan, { generator, responder });
+  const measured = () => {
+    const snapshots = generator.snapshots();
+    const latency = snapshots.map((snapshot) => snapshot.latency);
+    const lateness = snapshots.map((snapshot) => snapshot.lateness);
+    const examples = generator.examples();
+    listener.measured({ ...counted(), latency, lateness, threads: loads.read(), examples });
+  };
+  const timers = [setInterval(measured, SECOND_MS)];
+  if (refresh_hz > 1) timers.push(setInterval(() => listener.counted(counted()), SECOND_MS / refresh_hz));
+  return timers;
+}
+
+/** The last word on everything that was shown while it went on. */
+export function lastWord({ outcome: { found } }: Ended): Counted {
+  return {
+    elapsed_s: found.elapsed_s,
+    generator: found.generator.counters,
+    responder: found.responder?.counters ?? null,
+  };
+}
