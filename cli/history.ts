@@ -120,6 +120,10 @@ const repeat = defineCommand({
   options: {},
   async run(_, context) {
     const entry = withHistory((history) => history.get(context.args[0]!));
+    if (Array.isArray(entry.report.changes) && entry.report.changes.length > 0) {
+      const detail = "its rate or window was changed while it went on";
+      throw new CaromError("usage", `repeat run ${entry.id}`, detail, "carom run makes a new one");
+    }
     const { command } = await COMMANDS[entry.command]();
     try {
       chdir(entry.directory);

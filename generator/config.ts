@@ -154,6 +154,7 @@ export interface Circumstances {
   readonly timestamps: Provenance;
   readonly expectAnswers: boolean;
   readonly breakdownEvery: number;
+  readonly room: number; // for a rate that many times as high, while it runs
   readonly capture: CaptureOutputConfig | null;
 }
 
@@ -206,7 +207,8 @@ export function generatorConfig(
     streams: configs,
     mode: isFlatOut(values) ? "max" : isOpen(values) ? "open" : "closed",
     window: values.window ?? 1,
-    peakRate: streams.reduce((sum, { feed }) => sum + feed.peak_pps, 0),
+    rateMilliHz: rateMilliHz(streams),
+    peakRate: found.room * streams.reduce((sum, { feed }) => sum + feed.peak_pps, 0),
     holdNs: Math.max(...streams.map(({ feed }) => holdNs(feed.shape, feed.rate_pps))),
     arbitrates: values.dutLines === "both",
     count: values.count ?? 0,
@@ -226,6 +228,11 @@ export function generatorConfig(
     capture: found.capture,
     replay: null,
   };
+}
+
+function rateMilliHz(streams: readonly PlannedStream[]): number {
+  const rate_pps = streams.reduce((sum, { feed }) => sum + feed.rate_pps, 0);
+  return Number.isFinite(rate_pps) ? Math.max(1, Math.round(1000 * rate_pps)) : 1;
 }
 
 /** @throws CaromError (usage) for options that contradict each other */

@@ -59,6 +59,7 @@ export function mergeResults(
     firstErrors: Float64Array.from(results.flatMap(({ firstErrors }) => [...firstErrors])),
     lastErrors: Float64Array.from(results.flatMap(({ lastErrors }) => [...lastErrors])),
     parts: mergeParts(results.map(({ parts }) => parts)),
+    changes: results[0]!.changes, // by all threads within a turn of their loops
     slowest: longest(results.map(({ slowest }) => slowest)),
     latest: longest(results.map(({ latest }) => latest)),
     examples: results.flatMap(({ examples }) => examples),

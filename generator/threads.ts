@@ -55,7 +55,7 @@ export function generatorPlan(
         sendPort: streams[0]!.sourcePort,
       },
       streams,
-      peakRate: feeds.reduce((sum, { peak_pps }) => sum + peak_pps, 0),
+      peakRate: (all.peakRate * sumOf(feeds)) / Math.max(1, sumOf(planned.map(({ feed }) => feed))),
       holdNs: Math.max(...feeds.map(({ shape, rate_pps }) => holdNs(shape, rate_pps))),
       thread,
       threads: threads.length,
@@ -63,6 +63,10 @@ export function generatorPlan(
     };
   });
   return { configs, threads };
+}
+
+function sumOf(feeds: readonly { readonly peak_pps: number }[]): number {
+  return feeds.reduce((sum, { peak_pps }) => sum + peak_pps, 0);
 }
 
 function refuseThreads(
@@ -164,6 +168,21 @@ export class GeneratorThreads {
   /** Of each thread what it measured so far. */
   snapshots(): GeneratorSnapshot[] {
     return this.threads.map((thread) => thread.snapshot());
+  }
+
+  /** While it runs: so many ticks a second of all streams together. @throws CaromError (usage) */
+  setRate(rate_pps: number): void {
+    this.ask("change the rate", (thread) => thread.setRate(Math.round(1000 * rate_pps)));
+  }
+
+  /** While it runs: so many ticks in flight. @throws CaromError (usage) */
+  setWindow(ticks: number): void {
+    this.ask("change the window", (thread) => thread.setWindow(ticks));
+  }
+
+  private ask(operation: string, one: (thread: Generator) => boolean): void {
+    if (this.threads.map(one).every((isTaken) => isTaken)) return;
+    throw new CaromError("usage", operation, "it was changed too often already", "start it anew");
   }
 
   /** What was not as expected so far, the first of each verdict. */

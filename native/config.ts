@@ -217,6 +217,7 @@ export interface GeneratorConfig {
   readonly streams: readonly StreamConfig[];
   readonly mode: "closed" | "open" | "max"; // max: as fast as it goes, whatever comes back
   readonly window: number; // closed loop: ticks in flight
+  readonly rateMilliHz: number; // open loop: ticks a second on average, times 1000, of all streams of the run
   readonly peakRate: number; // open loop: ticks a second, of all streams, that the ledger has to remember
   readonly holdNs: number; // how long a tick may be held back: by packing, skew, delay, jitter and reordering
   readonly arbitrates: boolean; // the device takes the first copy of a tick and ignores the others

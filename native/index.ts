@@ -71,6 +71,9 @@ export interface Generator extends Role<GeneratorResult> {
   snapshot(): GeneratorSnapshot;
   /** What was not as expected so far, the first of each verdict. */
   examples(): Example[];
+  /** While it runs: ticks a second times 1000, of all streams of the run. False: it was changed too often. */
+  setRate(milliHz: number): boolean;
+  setWindow(ticks: number): boolean;
   /** Before start: who is to be told from when on ticks are measured. */
   stampedBy(arrivals: Arrivals): void;
 }

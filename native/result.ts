@@ -39,6 +39,14 @@ export interface GeneratorSnapshot {
   readonly lateness: RecordedSoFar;
 }
 
+/** What was changed while the run went on. */
+export interface RunChange {
+  readonly what: "rate" | "window";
+  readonly after_ns: number; // the beginning of the measured part; less than 0: in the warm-up
+  readonly from: number; // ticks a second, or in flight
+  readonly to: number;
+}
+
 /** Pairs of times in ns, on the timeline of StallLog. */
 export interface Intervals {
   readonly starts_ns: Float64Array;
@@ -84,6 +92,7 @@ export interface GeneratorResult {
   readonly lastErrors: Float64Array;
   readonly warmup: HistogramData; // round trips of the warm-up, kept apart
   readonly parts: readonly HistogramPart[]; // of the measured round trips, in their order
+  readonly changes: readonly RunChange[];
   readonly stalls: StallLog;
   readonly slowest: Intervals; // planned and received time of the slowest round trips
   readonly latest: Intervals; // planned and actual time of the latest sends

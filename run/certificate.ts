@@ -4,6 +4,7 @@ import { optionGroup } from "../config/option.js";
 import { choice, formatNs, type Tolerance, tolerances } from "../config/values.js";
 import { type Distribution, summarize, valueAt } from "../native/histogram.js";
 import type { ArrivalFindings, HistogramData, LatePolicy, ReplayFindings } from "../native/index.js";
+import { requestedRate } from "./changes.js";
 import type { Measurement } from "./measure.js";
 import type { Plan } from "./plan.js";
 
@@ -45,7 +46,7 @@ export interface ToleranceResult extends Tolerance {
 }
 
 export interface Certificate {
-  readonly requested_pps: number; // of a profile: on average
+  readonly requested_pps: number; // of a profile: on average; of a rate that was changed: over the whole
   readonly planned: number; // measured ticks: sent, skipped, or not sent
   readonly sender: PacingView & { readonly schedule_error: Distribution };
   readonly receiver: ReceiverView | null;
@@ -85,7 +86,10 @@ export function certificateOf(plan: Plan, found: Measurement): Certificate | nul
   const atReceiver = arrivals === null ? null : gapsOf(arrivals);
   const near = found.interfaces.generator;
   return {
-    requested_pps: generator.replay === null ? plan.feed.rate_pps : plannedRate(generator.replay, n("sent")),
+    requested_pps:
+      generator.replay === null
+        ? requestedRate(plan.feed.rate_pps, found)
+        : plannedRate(generator.replay, n("sent")),
     planned: n("sent") + n("skipped") + n("unsent"),
     sender: {
       ticks: n("sent"),

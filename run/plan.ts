@@ -125,6 +125,7 @@ interface FedStream extends StreamEntry<RunValues> {
  * @param expectAnswers false for carom generate
  * @param shared a lab for many runs: it stays when the plan is released
  * @param replay captures to be sent, for carom replay
+ * @param room for a rate that many times as high, while it runs (run/changes.ts)
  * @throws CaromError
  */
 export async function planRun(
@@ -132,6 +133,7 @@ export async function planRun(
   expectAnswers: boolean,
   shared?: Lab,
   replay?: ReplayRequest,
+  room = 1,
 ): Promise<Plan> {
   refuseContradictions(values);
   const streams = streamEntries(values).map((entry): FedStream => {
@@ -143,7 +145,7 @@ export async function planRun(
   const threads = 1 + Math.max(...streams.map(({ thread }) => thread));
   const lab = shared === undefined ? labOf(values, threads) : { ...shared, down: () => {} };
   try {
-    return await complete(values, streams, threads, lab, expectAnswers, replay);
+    return await complete(values, streams, threads, lab, { expectAnswers, replay, room });
   } catch (error) {
     lab?.down();
     throw error;
@@ -164,18 +166,25 @@ export function labOf(values: Placed, threads = 1): Lab | null {
   return createLab({ queues: Math.max(...values.queues.map((queue) => queue + 1), own) });
 }
 
+interface Wanted {
+  readonly expectAnswers: boolean;
+  readonly replay: ReplayRequest | undefined;
+  readonly room: number;
+}
+
 async function complete(
   given: RunValues,
   fed: readonly FedStream[],
   threads: number,
   lab: Lab | null,
-  expectAnswers: boolean,
-  replay: ReplayRequest | undefined,
+  { expectAnswers, replay, room }: Wanted,
 ): Promise<Plan> {
   const feed = totalFeed(fed.map((stream) => stream.feed));
   const ring =
     given.ringSize ??
-    (isOpen(given) || isFlatOut(given) ? openLoopRing(feed.peak_pps) : closedLoopRing(given.window ?? 1));
+    (isOpen(given) || isFlatOut(given)
+      ? openLoopRing(room * feed.peak_pps)
+      : closedLoopRing(given.window ?? 1));
   const queues = servedQueues(given, threads);
   const values = { ...given, ringSize: ring, queues };
   const link = lab?.generator ?? resolveLink(values.interface!, values.namespace);
@@ -204,6 +213,7 @@ async function complete(
     expectAnswers,
     breakdownEvery: breakdownEvery(values, feed),
     capture: captureOf(values),
+    room,
   };
   const plain = generatorConfig(link, values, streams, circumstances);
   const generator = replay === undefined ? plain : withReplay(plain, values, replay, lab);

@@ -11,6 +11,7 @@ import {
   type Example,
   type LineCounts,
   type Provenance,
+  type RunChange,
 } from "../native/index.js";
 import { decodeOrder, decodeTick, type Order, type Tick } from "../wire/codec.js";
 import { type Breakdown, breakdownOf } from "./breakdown.js";
@@ -117,6 +118,7 @@ export interface Report {
     readonly slowest: Overlap;
     readonly latest: Overlap;
   };
+  readonly changes: readonly RunChange[]; // made while it went on
   readonly breakdown: Breakdown | null; // with --breakdown
   readonly replay: ReplayReport | null; // of carom replay
   readonly certificate: Certificate | null; // of an open loop
@@ -206,6 +208,7 @@ export function makeReport(command: Report["command"], plan: Plan, found: Measur
       slowest: overlap(generator.slowest, logs),
       latest: overlap(generator.latest, logs),
     },
+    changes: generator.changes,
     breakdown:
       responder !== null && plan.generator.breakdownEvery > 0
         ? breakdownOf(

@@ -7,6 +7,7 @@ import { type Distribution, logarithmicBins, type Percentile } from "../native/h
 import type { HistogramData } from "../native/index.js";
 import type { Part } from "./breakdown.js";
 import { certificateLines } from "./certificate_text.js";
+import { changeText } from "./changes.js";
 import type { Overlap } from "./interference.js";
 import { count, row } from "./lines.js";
 import type { Measurement } from "./measure.js";
@@ -138,6 +139,8 @@ function trafficLines(report: Report): string[] {
     lines.push(row("capture", `${count(frames)} frames in ${file}${missing}`));
   }
   lines.push(...impairmentLines(report));
+  for (const [index, change] of report.changes.entries())
+    lines.push(row(index === 0 ? "changed" : "", changeText(change)));
   for (const [index, { equation, holds }] of report.balances.entries()) {
     const mark = holds ? pc.green("✓") : pc.red("✗ does not hold");
     lines.push(row(index === 0 ? "balance" : "", `${equation} ${mark}`));

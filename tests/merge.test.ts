@@ -43,6 +43,7 @@ const result = (own: Partial<GeneratorResult>): GeneratorResult => ({
   parts: [],
   firstErrors: new Float64Array(),
   lastErrors: new Float64Array(),
+  changes: [],
   stalls: stallLog([0, 10]),
   slowest: intervals(),
   latest: intervals(),

@@ -70,6 +70,7 @@ function measured(
       lateness: dataOf([10, 20, 30, 40]),
       warmup: dataOf([]),
       gapErrors: dataOf([]),
+      changes: [],
       parts: [],
       firstErrors: new Float64Array(),
       lastErrors: new Float64Array(),

@@ -10,9 +10,14 @@ import { fileURLToPath } from "node:url";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { listLabs } from "../lab/lab.js";
-import { launchIn, startCarom } from "./cli_support.js";
+import { carom, jsonOf, launchIn, startCarom } from "./cli_support.js";
 import { labForTests, PREFIX, sleep } from "./lab_support.js";
 import { Terminal, terminalTest } from "./terminal.js";
+
+interface Kept {
+  readonly changes: readonly { readonly what: string; readonly from: number; readonly to: number }[];
+  readonly certificate: { readonly requested_pps: number; readonly sender: { readonly rate_pps: number } };
+}
 
 const DOCUMENT = fileURLToPath(new URL("../../docs/tui.md", import.meta.url));
 const state = mkdtempSync(join(tmpdir(), "carom-tui-"));
@@ -66,18 +71,19 @@ terminalTest("80 × 24: a run, its rate changed, orders judged, two runs compare
     await terminal.shows(/rate +2k[\s\S]*duration +1500ms/);
     terminal.send("s");
     await terminal.shows(/● running .* open loop, 2,000 ticks\/s/);
-    // Another rate while it runs: it starts anew, and says so.
+    // Another rate while it runs is in force at once.
     terminal.send("Up", "Up", "Up", "Up", "Up", "Up", "Enter", "BSpace", "BSpace", "5k", "Enter");
-    await terminal.shows(/open loop, 5,000 ticks\/s/);
+    await terminal.shows(/● running .* now 5,000[\s\S]*rate: 5,000 ticks\/s from here on/);
     const running = await terminal.shows(/● running[\s\S]*p50 +\d[\s\S]*threads +generator on core/);
     screens.set("Run, 80 × 24", running);
+    // Another responder is another run: it starts anew, and says so.
+    terminal.send("Down", "Down", "Down", "Down", "Right");
+    await terminal.shows(/starts anew/);
+    await terminal.shows(/● running .*af_xdp · open loop, 5,000 ticks\/s *\n/);
     terminal.send("2");
     screens.set("Orders, 80 × 24", await terminal.shows(/✓ correct +[1-9]/));
     terminal.send("1");
     await terminal.shows(/■ ended[\s\S]*(✓ all as expected|✗ not as expected)/);
-    terminal.send("s");
-    await terminal.shows(/● running/);
-    await terminal.shows(/■ ended .*kept as run 3/);
     terminal.send("3");
     screens.set("Replay, 80 × 24", await terminal.shows(/› pcaps.answered[\s\S]*1 +0\.000000000 .*tick/));
     terminal.send(
@@ -99,13 +105,21 @@ terminalTest("80 × 24: a run, its rate changed, orders judged, two runs compare
     const certified = await terminal.shows(/■ ended .*150 frames.s[\s\S]*certificate +sender +receiver/);
     screens.set("The certificate of a replay, 80 × 24", certified);
     terminal.send("6");
-    await terminal.shows(/› +4 /);
-    terminal.send("Down");
     await terminal.shows(/› +3 /);
-    terminal.send("Down", "m");
-    await terminal.shows(/with which is run 2 to be compared/);
+    terminal.send("Down", "Down", "m");
+    await terminal.shows(/with which is run 1 to be compared/);
     terminal.send("Up", "m");
     screens.set("Compare, 80 × 24", await terminal.shows(/compared ─[\s\S]*p50 +\d/));
+    const { changes, certificate } = jsonOf(await carom("history", "show", "1", "--json")) as unknown as Kept;
+    assert.equal(
+      changes.map(({ what, from, to }) => [what, from, to]),
+      [["rate", 2000, 5000]],
+    );
+    const { requested_pps, sender } = certificate;
+    assert.ok(requested_pps > 2000 && requested_pps <= 5000, `${requested_pps} were asked for on average`);
+    assert.ok(Math.abs(sender.rate_pps / requested_pps - 1) < 0.1, `${sender.rate_pps} of ${requested_pps}`);
+    const repeated = await carom("history", "repeat", "1");
+    assert.match(repeated.stderr, "its rate or window was changed while it went on");
     terminal.send("?");
     screens.set("Keys", await terminal.shows(/any key closes/));
     terminal.send("x", "/", "doctor");

@@ -70,7 +70,7 @@ test("a setting is typed or chosen; while a run is on it starts anew", () => {
     enter,
   );
   assert.is(rate.state.run.fields.rate, "20k");
-  assert.equal(rate.commands, ["run.anew if running"]);
+  assert.equal(rate.commands, ["run.changed rate"]);
   assert.equal(givenFields(rate.state.run.fields), {
     rate: "20k",
     backend: "af_xdp",

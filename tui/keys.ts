@@ -26,6 +26,7 @@ export type CommandName =
   | "quit"
   | "run.toggle"
   | "run.anew"
+  | "run.changed"
   | "replay.toggle"
   | "replay.options"
   | "replay.path"
@@ -202,9 +203,9 @@ function onFieldKey(state: State, key: Key): Effects {
   return changed(screen, field.name, nextChoice(field, text, by));
 }
 
-/** While a run goes on, a setting that changes starts it anew. */
+/** While a run goes on, a setting that changes is in force at once, or the run starts anew. */
 function changed(screen: FieldScreen, name: string, text: string): Effects {
-  const commands: Effects["commands"] = screen === "Run" ? [["run.anew", "if running"]] : [];
+  const commands: Effects["commands"] = screen === "Run" ? [["run.changed", name]] : [];
   return { actions: [{ type: "field", screen, name, text }], commands };
 }
 

@@ -27,12 +27,18 @@ export interface Job {
   onEnded(ended: Ended | null): void;
 }
 
+export interface Running {
+  readonly plan: Plan;
+  readonly roles: RunningRoles;
+}
+
 export class Measuring {
   private job: Job | undefined;
   private running: Promise<void> | undefined;
   private stopRun: () => void = () => {};
   private wasStopped = false;
   private again = false;
+  private current: Running | null = null;
 
   /** @param begin is called at each start: it says that it starts, and what is to be measured */
   constructor(
@@ -42,6 +48,11 @@ export class Measuring {
 
   get isRunning(): boolean {
     return this.running !== undefined;
+  }
+
+  /** What can be changed now; null: it does not run yet, or any more. */
+  get changeable(): Running | null {
+    return this.wasStopped ? null : this.current;
   }
 
   start(): void {
@@ -84,6 +95,7 @@ export class Measuring {
       try {
         found = await measure(plan, {
           onRunning: (roles) => {
+            this.current = { plan, roles };
             timers.push(...job.onRunning(plan, roles));
           },
           onStopRequest: (stop) => {
@@ -92,6 +104,7 @@ export class Measuring {
           },
         });
       } finally {
+        this.current = null;
         timers.forEach(clearInterval);
         plan.release();
       }

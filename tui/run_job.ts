@@ -1,13 +1,15 @@
 /** A measured run under the UI: what it is given, and what is asked of it while it goes on. */
 
 import { resolveValues, type Texts } from "../config/file.js";
+import { CaromError } from "../native/error.js";
+import { ANEW, changeRun, roomFor } from "../run/changes.js";
 import { outputOptions } from "../run/command.js";
 import type { RunningRoles } from "../run/measure.js";
 import { type Plan, planRun, runOptions } from "../run/plan.js";
 import { describePlan } from "../run/text.js";
 import { givenFields } from "./fields.js";
 import type { Counted, Measured } from "./live.js";
-import type { Ended, Job } from "./measuring.js";
+import type { Ended, Job, Running } from "./measuring.js";
 import type { Store } from "./store.js";
 import { ThreadLoads } from "./thread_loads.js";
 
@@ -22,7 +24,11 @@ export function runJob(store: Store, refresh_hz: number): Job {
     command: "run",
     args: [],
     given,
-    plan: async () => planRun(resolveValues(options, textsOf(given)), true),
+    plan: async () => {
+      const values = resolveValues(options, textsOf(given));
+      const room = values.rate === undefined ? 1 : roomFor(values.rate);
+      return planRun(values, true, undefined, undefined, room);
+    },
     onRunning: (plan, roles) => {
       const { warmupNs, durationNs } = plan.generator;
       store.dispatch({
@@ -42,6 +48,25 @@ export function runJob(store: Store, refresh_hz: number): Job {
       store.dispatch({ type: "run.ended", report: ended?.outcome.report ?? null, id: ended?.id ?? null });
     },
   };
+}
+
+/**
+ * Changes the run's rate or window to what its field says.
+ * @throws CaromError (usage) where it has to start anew for that
+ */
+export function changeTo(store: Store, { plan, roles }: Running, what: "rate" | "window"): void {
+  const values = resolveValues(options, textsOf(givenFields(store.get().run.fields)));
+  const to = what === "rate" ? values.rate : (values.window ?? 1);
+  if (to === undefined || !Number.isFinite(to))
+    throw new CaromError("usage", "change the rate", "a run by a schedule stays one", ANEW);
+  changeRun(plan, roles, what, to);
+  const now = `${to.toLocaleString("en-US")}${what === "rate" ? " ticks/s" : " in flight"}`;
+  const description = describePlan(plan);
+  store.dispatch({
+    type: "run.described",
+    description: { ...description, loop: `${description.loop}, now ${now}` },
+  });
+  store.dispatch({ type: "said", text: `${what}: ${now} from here on` });
 }
 
 export function textsOf(given: Readonly<Record<string, string>>): Texts {

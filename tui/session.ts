@@ -2,10 +2,11 @@
 
 import { stripVTControlCharacters } from "node:util";
 import { asCaromError, CaromError } from "../native/error.js";
+import { ANEW } from "../run/changes.js";
 import type { CommandName } from "./keys.js";
 import { drawn, Measuring } from "./measuring.js";
 import { replayJob } from "./replay_job.js";
-import { runJob } from "./run_job.js";
+import { changeTo, runJob } from "./run_job.js";
 import type { CheckedCase } from "./state.js";
 import type { Store } from "./store.js";
 
@@ -68,10 +69,9 @@ export class Session {
       case "run.toggle":
         return () => (this.run.isRunning ? this.run.stop(false) : this.start(this.run));
       case "run.anew":
-        return () => {
-          if (this.run.isRunning) this.run.stop(true);
-          else if (argument === "") this.start(this.run);
-        };
+        return () => (this.run.isRunning ? this.run.stop(true) : this.start(this.run));
+      case "run.changed":
+        return () => this.changeRun(argument);
       case "replay.toggle":
         return () => (this.replay.isRunning ? this.replay.stop(false) : this.start(this.replay));
       case "replay.path":
@@ -89,6 +89,24 @@ export class Session {
       default:
         return () =>
           this.askResponder(name.slice("responder.".length) as "enable" | "disable" | "reset" | "stop");
+    }
+  }
+
+  /** A setting of the run that goes on: in force at once where that can be, otherwise with the next run. */
+  private changeRun(name: string): void {
+    if (!this.run.isRunning) return;
+    const running = this.run.changeable;
+    if (running === null || (name !== "rate" && name !== "window")) {
+      this.run.stop(true);
+      return;
+    }
+    try {
+      changeTo(this.store, running, name);
+    } catch (error) {
+      const { hint, detail } = asCaromError(error, name);
+      if (hint !== ANEW) throw error; // what was typed is nothing that a run can have
+      this.store.dispatch({ type: "said", text: `it starts anew: ${detail}` });
+      this.run.stop(true);
     }
   }
 

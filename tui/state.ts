@@ -150,6 +150,7 @@ export type Action =
       readonly clock: string;
       readonly length_s: number | null;
     }
+  | { readonly type: "run.described"; readonly description: Description }
   | { readonly type: "run.stopping"; readonly again: boolean }
   | { readonly type: "run.counted"; readonly now: Counted }
   | { readonly type: "run.measured"; readonly now: Measured }
@@ -267,6 +268,8 @@ function reduceRun(run: RunState, action: RunAction): RunState {
         clock: action.clock,
         length_s: action.length_s,
       };
+    case "run.described":
+      return { ...run, description: action.description };
     case "run.stopping":
       return { ...run, phase: "stopping", again: action.again };
     case "run.counted":

@@ -332,6 +332,7 @@ GeneratorConfig read_generator(const Napi::Object& object) {
   config.ledger.timeout_ns = integer<uint64_t>(object, "timeoutNs", 1, 60e9);
   config.ledger.stamped = config.io.tx_stamps && config.io.timestamps != Provenance::tsc;
   config.feed.peak_pps = number(object, "peakRate", 0, 1e12);
+  config.rate_millihertz = integer<uint64_t>(object, "rateMilliHz", 1, 1e15);
   config.feed.hold_ns = integer<uint64_t>(object, "holdNs", 0, 3600e9);
   config.feed.arbitrates = boolean(object, "arbitrates");
   if (object.Get("replay").IsObject()) config.replay = read_replay(nested(object, "replay"), config.io);

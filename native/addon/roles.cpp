@@ -36,6 +36,7 @@ struct GeneratorTraits {
     object.Set("slowest", write_intervals(env, role.ledger.slowest().intervals()));
     object.Set("latest", write_intervals(env, role.latest.intervals()));
     object.Set("parts", write_parts(env, role.ledger.parts()));
+    object.Set("changes", write_changes(env, role.changes, role.measured_from_ns));
     object.Set("examples", write_examples(env, role.ledger.examples()));
     object.Set("lines", write_lines(env, role.lines));
     object.Set("streams", write_streams(env, role.ledger.streams()));
@@ -93,6 +94,8 @@ class RoleObject : public Napi::ObjectWrap<RoleObject<Traits>> {
       methods.push_back(RoleObject::InstanceMethod("stampedBy", &RoleObject::stamped_by));
       methods.push_back(RoleObject::InstanceMethod("snapshot", &RoleObject::snapshot));
       methods.push_back(RoleObject::InstanceMethod("examples", &RoleObject::examples));
+      methods.push_back(RoleObject::InstanceMethod("setRate", &RoleObject::set_rate));
+      methods.push_back(RoleObject::InstanceMethod("setWindow", &RoleObject::set_window));
     }
     exports.Set(Traits::NAME, RoleObject::DefineClass(env, Traits::NAME, methods));
   }
@@ -220,6 +223,24 @@ class RoleObject : public Napi::ObjectWrap<RoleObject<Traits>> {
                write_recorded(info.Env(), planned ? ledger.latency_planned() : ledger.latency_actual()));
     object.Set("lateness", write_recorded(info.Env(), role_->lateness));
     return object;
+  }
+
+  // While it runs; false when it was changed too often.
+  Napi::Value set_rate(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      double wanted = info[0].ToNumber().DoubleValue();
+      if (!(wanted >= 1 && wanted <= 1e15))
+        throw Error(ErrorCode::usage, "change the rate", "from 0.001 to 1e12 a second");
+      return Napi::Boolean::New(info.Env(), role_->changes.ask_rate(static_cast<uint64_t>(wanted)));
+    });
+  }
+  Napi::Value set_window(const Napi::CallbackInfo& info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+      double wanted = info[0].ToNumber().DoubleValue();
+      if (!(wanted >= 1 && wanted <= 65'536))
+        throw Error(ErrorCode::usage, "change the window", "from 1 to 65536");
+      return Napi::Boolean::New(info.Env(), role_->changes.ask_window(static_cast<uint32_t>(wanted)));
+    });
   }
 
   Napi::Value examples(const Napi::CallbackInfo& info) {

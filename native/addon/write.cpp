@@ -134,6 +134,21 @@ Napi::Array write_trace(Napi::Env env, const std::vector<TraceRecord>& records) 
   return array;
 }
 
+// In ns after the beginning of the measured part; less than 0 in the warm-up.
+Napi::Array write_changes(Napi::Env env, const RunChanges& changes, uint64_t measured_from_ns) {
+  Napi::Array array = Napi::Array::New(env);
+  for (const RunChanges::Made& made : changes.made()) {
+    double unit = made.window ? 1 : 1000;
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("what", made.window ? "window" : "rate");
+    object.Set("after_ns", static_cast<double>(static_cast<int64_t>(made.at_ns - measured_from_ns)));
+    object.Set("from", static_cast<double>(made.from) / unit);
+    object.Set("to", static_cast<double>(made.to) / unit);
+    array[array.Length()] = object;
+  }
+  return array;
+}
+
 // Of each part the places with anything in them, and how much.
 Napi::Array write_parts(Napi::Env env, const HistogramParts& parts) {
   Napi::Array array = Napi::Array::New(env, parts.used());

@@ -375,6 +375,12 @@ void Feed::move(uint64_t by_ns) noexcept {
   if (next_.planned_ns != NONE_NS) next_.planned_ns += by_ns;
 }
 
+uint64_t Feed::change_pace(uint64_t now_ns, uint64_t to, uint64_t of) noexcept {
+  uint64_t from_ns = now_ns;
+  for (Stream& stream : streams_) from_ns = std::min(from_ns, stream.schedule.change_pace(now_ns, to, of));
+  return from_ns;
+}
+
 void Feed::finish() noexcept {
   if (finishing_) return;
   finishing_ = true;

@@ -104,6 +104,9 @@ class Feed {
   // their timestamps.
   void move(uint64_t by_ns) noexcept;
 
+  // Ticks that are not drawn yet come at another pace (Schedule). Returns from when on.
+  uint64_t change_pace(uint64_t now_ns, uint64_t to, uint64_t of) noexcept;
+
   // From here on only what was begun: copies and other lines of datagrams whose ticks have been counted.
   void finish() noexcept;
   bool finishing() const noexcept { return finishing_; }

@@ -32,6 +32,7 @@ class GenerateCore {
     sender().begin();
     role_.stalls.begin(now_ns);
     while (role_.command() == Role::Command::run && !finished_) turn();
+    role_.measured_from_ns = warmup_end_ns_;
     count_unsent(finished_ ? clock_.now_ns() : pauses_.last_ns());
     sender().end();
     drain();
@@ -54,7 +55,9 @@ class GenerateCore {
         counters_(role.counters),
         io_(io),
         orders_(role),
-        siblings_(role.siblings.get()) {
+        siblings_(role.siblings.get()),
+        rate_millihertz_(role.config.rate_millihertz),
+        window_(role.config.window) {
     ledger_.use_own_memory();
   }
 
@@ -65,11 +68,28 @@ class GenerateCore {
       resume(last_ns, passed_ns);
     role_.stalls.turn(now_ns);
     causes_.returned(now_ns, role_.stalls.last_end_ns());
+    if (role_.changes.due()) [[unlikely]]
+      change(now_ns);
     sender().turn_send(now_ns);
     if (!config_.io.receives) return;
     if (siblings_ != nullptr) [[unlikely]]
       take_handed(now_ns);
     receive(now_ns);
+  }
+
+  // What was asked for is in force from here on.
+  [[gnu::noinline, gnu::cold]] void change(uint64_t now_ns) noexcept {
+    auto [rate_millihertz, window] = role_.changes.take();
+    if (rate_millihertz != 0 && rate_millihertz != rate_millihertz_ && !config_.closed) {
+      uint64_t at_ns = sender().change_pace(now_ns, rate_millihertz, config_.rate_millihertz);
+      role_.changes.note({false, at_ns, rate_millihertz_, rate_millihertz});
+      rate_millihertz_ = rate_millihertz;
+    }
+    if (window != 0 && window != window_ && config_.closed) {
+      sender().change_window(int64_t{window} - window_, now_ns);
+      role_.changes.note({true, now_ns, window_, window});
+      window_ = window;
+    }
   }
 
   bool is_measured(uint64_t planned_ns) const noexcept { return planned_ns >= warmup_end_ns_; }
@@ -253,7 +273,9 @@ class GenerateCore {
   GeneratorCounters& counters_;
   Io& io_;
   OrderTaker orders_;
-  Siblings* siblings_;  // null when there is one thread
+  Siblings* siblings_;        // null when there is one thread
+  uint64_t rate_millihertz_;  // as it is now
+  uint32_t window_;
   std::array<Frame, RECEIVE_BATCH> rx_;
   std::array<Frame, FLAT_OUT_BATCH> tx_;
   uint64_t start_ns_ = 0;

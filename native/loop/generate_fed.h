@@ -51,6 +51,14 @@ class FedLoop : public GenerateCore<Io, FedLoop<Io, Source>> {
   bool has_taken() const noexcept { return false; }
   void move_schedule(uint64_t by_ns) noexcept { source_.move(by_ns); }
   void release_window(uint32_t, uint64_t) noexcept {}
+  void change_window(int64_t, uint64_t) noexcept {}
+
+  // A capture's pace is its own.
+  uint64_t change_pace(uint64_t now_ns, uint64_t to, uint64_t of) noexcept {
+    if constexpr (requires { source_.change_pace(now_ns, to, of); })
+      return source_.change_pace(now_ns, to, of);
+    return now_ns;
+  }
 
   uint32_t weight(const Transmission& transmission) const noexcept {
     return weight_of(source_, transmission);

@@ -97,7 +97,7 @@ class PlainLoop : public GenerateCore<Io, PlainLoop<Io>> {
   }
 
   bool due(uint64_t now_ns) const noexcept {
-    if (config_.closed && free_ == 0) return false;
+    if (config_.closed && free_ <= 0) return false;
     return now_ns >= next_planned_ns_ && next_planned_ns_ < end_ns_;
   }
 
@@ -105,6 +105,18 @@ class PlainLoop : public GenerateCore<Io, PlainLoop<Io>> {
     schedule_.move(by_ns);
     next_planned_ns_ += by_ns;
     allowed_ns_ += by_ns;
+  }
+
+  uint64_t change_pace(uint64_t now_ns, uint64_t to, uint64_t of) noexcept {
+    uint64_t from_ns = schedule_.change_pace(now_ns, to, of);
+    next_planned_ns_ = schedule_.planned_ns();
+    return from_ns;
+  }
+
+  // With a smaller one answers come until there is room again.
+  void change_window(int64_t by, uint64_t now_ns) noexcept {
+    if (free_ <= 0 && free_ + by > 0) allow(now_ns);
+    free_ += by;
   }
 
   // Deals with a next tick that may be late, as the policy says. False when it is, or now is, to be sent.
@@ -202,11 +214,15 @@ class PlainLoop : public GenerateCore<Io, PlainLoop<Io>> {
 
   void release_window(uint32_t answered, uint64_t now_ns) noexcept {
     if (answered == 0 || !config_.closed) return;
-    if (free_ == 0 && now_ns > allowed_ns_) {
-      allowed_ns_ = now_ns;
-      next_planned_ns_ = now_ns;
-    }
+    if (free_ <= 0 && free_ + answered > 0) allow(now_ns);
     free_ += answered;
+  }
+
+  // The window has room from now on.
+  void allow(uint64_t now_ns) noexcept {
+    if (now_ns <= allowed_ns_) return;
+    allowed_ns_ = now_ns;
+    next_planned_ns_ = now_ns;
   }
 
   template <class Ended>
@@ -226,7 +242,7 @@ class PlainLoop : public GenerateCore<Io, PlainLoop<Io>> {
   uint64_t next_planned_ns_ = 0;
   uint64_t number_ = 0;      // ticks taken from the schedule
   uint64_t allowed_ns_ = 0;  // closed loop: when the window had room, or the pause was over
-  uint32_t free_ = 0;        // closed loop: room in the window
+  int64_t free_ = 0;         // closed loop: room in the window; less than none when it was made smaller
 };
 
 }  // namespace carom

@@ -14,6 +14,7 @@
 #include "generate/pacing.h"
 #include "generate/replay.h"
 #include "generate/stream.h"
+#include "loop/changes.h"
 #include "loop/role.h"
 #include "loop/run_capture.h"
 #include "loop/siblings.h"
@@ -24,11 +25,12 @@ struct GeneratorConfig {
   IoConfig io;
   std::vector<StreamConfig> streams;
   FeedConfig feed;
-  bool closed;           // closed loop: a window; otherwise the schedule
-  bool flat_out;         // a closed loop that waits for nothing: as fast as it goes
-  uint32_t window;       // ticks in flight
-  uint64_t count;        // measured ticks, 0 for no limit
-  uint64_t duration_ns;  // of the measured part, 0 for no limit
+  bool closed;               // closed loop: a window; otherwise the schedule
+  bool flat_out;             // a closed loop that waits for nothing: as fast as it goes
+  uint32_t window;           // ticks in flight
+  uint64_t rate_millihertz;  // open loop: of all streams of the run together, on average
+  uint64_t count;            // measured ticks, 0 for no limit
+  uint64_t duration_ns;      // of the measured part, 0 for no limit
   uint64_t warmup_ns;
   uint64_t quiet_ns;  // closed loop: the pause after a tick that must not be answered
   LedgerConfig ledger;
@@ -91,6 +93,8 @@ struct GeneratorRole : Role {
   const GeneratorConfig config;
   Ledger ledger;
   GeneratorCounters counters;
+  RunChanges changes;
+  uint64_t measured_from_ns = 0;    // when the measured part began, on the loop's clock; once it has ended
   std::vector<LineCounters> lines;  // of each stream its lines
   std::unique_ptr<ReplayRecord> replay = config.replay ? std::make_unique<ReplayRecord>() : nullptr;
   Histogram lateness;

@@ -375,6 +375,52 @@ void chance_stamped(Chance& chance) { by_chance(chance, Match::clordid, true, 70
 void chance_price(Chance& chance) { by_chance(chance, Match::price, false, 500'000); }
 void chance_fifo(Chance& chance) { by_chance(chance, Match::fifo, true, 500'000); }
 
+// The rate is doubled while it runs: all that both rates add up to is planned, and sent or counted.
+void rate_changed(Chance&) {
+  GeneratorConfig config = generator_config(Match::clordid);
+  config.closed = false;
+  config.rate_millihertz = config.streams[0].schedule.arrival.rate_millihertz = 100'000'000;
+  config.duration_ns = 40'000'000;
+  config.ledger.timeout_ns = 5'000'000;
+  GeneratorRole role(config);
+  DeviceOptions options = perfect(role.config);
+  options.on_tick = [&role, answer = options.on_tick, ticks = 0](MemoryIo& memory, const Tick& tick) mutable {
+    if (++ticks == 1000) role.changes.ask_rate(200'000'000);
+    answer(memory, tick);
+  };
+  Outcome outcome = run(role, options);
+  check_identities(role, outcome);
+  expect_equal(role.changes.made().size(), 1, "changes");
+  const RunChanges::Made& made = role.changes.made()[0];
+  expect(!made.window && made.from == 100'000'000 && made.to == 200'000'000, "the rate, from and to");
+  uint64_t at_ns = made.at_ns - role.measured_from_ns;
+  expect(at_ns >= 9'980'000 && at_ns < config.duration_ns, "with the thousandth tick, or a little later");
+  uint64_t planned = at_ns / 10'000 + (config.duration_ns - at_ns) / 5'000;
+  uint64_t found = role.counters.sent.get() + role.counters.unsent.get();
+  expect(found >= planned - 1 && found <= planned + 2, "ticks by both rates");
+}
+
+// Nobody answers: as many ticks wait as the window has room for. It is made wider, and then smaller.
+void window_changed(Chance&) {
+  GeneratorConfig config = generator_config(Match::clordid);
+  config.streams[0].ticks.trigger_ratio = 1;
+  config.window = 4;
+  config.duration_ns = 5'000'000;
+  config.ledger.timeout_ns = 20'000'000;
+  GeneratorRole role(config);
+  DeviceOptions options;
+  options.on_tick = [&role, ticks = 0](MemoryIo&, const Tick&) mutable {
+    if (++ticks == 3) role.changes.ask_window(10);
+    if (ticks == 9) role.changes.ask_window(2);
+  };
+  Outcome outcome = run(role, options);
+  check_identities(role, outcome);
+  expect(outcome.due >= 9 && outcome.due <= 10, "no more than there was room for");
+  expect_equal(role.changes.made().size(), 2, "changes");
+  expect_equal(role.changes.made()[1].from, 10, "the window before");
+  expect_equal(role.changes.made()[1].to, 2, "and after");
+}
+
 const Tests TESTS{
     {"generate: closed loop, a perfect device, IPv4, IPv6, VLAN", closed_loop},
     {"generate: closed loop, a window that never fills", wide_window},
@@ -386,6 +432,8 @@ const Tests TESTS{
     {"generate: a link that takes nothing any more", link_gone},
     {"generate: a network that is never quiet", never_quiet},
     {"generate: stopped", stopped},
+    {"generate: another rate while it runs", rate_changed},
+    {"generate: another window while it runs", window_changed},
     {"generate: frames by chance, matched by clOrdId", chance_clordid},
     {"generate: frames by chance, with timestamps", chance_stamped},
     {"generate: frames by chance, matched by price", chance_price},

@@ -151,12 +151,61 @@ void bounded_memory(Chance& chance) {
   expect(memory() - first < 1024, "less than 1 MiB more");
 }
 
+// A pace that changes again and again: a tick comes where the rates before and after have added up to its
+// place in the process. `map` knows from which time on which pace holds.
+void paces(Chance& chance) {
+  constexpr size_t TICKS = 3000;
+  for (const ArrivalConfig& config : each_kind()) {
+    ScheduleConfig plan{config, chance.next()};
+    std::vector<uint64_t> times = times_of(plan, TICKS + 1);
+    Schedule schedule(plan);
+    const uint64_t start_ns = 1'000'000'007;
+    schedule.start(start_ns);
+    long double from_ns = static_cast<long double>(start_ns);
+    long double place = 0;  // of the process, at that time
+    long double slower = 1;
+    long double allowed = 1;  // rounding, in ns
+    auto must = [&](size_t at) { return from_ns + (static_cast<long double>(times[at]) - place) * slower; };
+    for (size_t at = 0; at + Schedule::LOOK_AHEAD < TICKS; at++) {
+      for (uint32_t k = 0; k < Schedule::LOOK_AHEAD; k++) {
+        long double error = static_cast<long double>(schedule.planned_ns(k)) - must(at + k);
+        if (!(error > -allowed && error < allowed))
+          fprintf(stderr, "kind %d at %zu k %u error %Lf allowed %Lf slower %Lf\n", (int)config.kind, at, k,
+                  error, allowed, slower),
+              expect(false, "x");
+      }
+      if (chance.one_in(50)) {
+        uint64_t to = 100 + chance.below(1900);
+        uint64_t now_ns =
+            schedule.planned_ns() + chance.below(3) * (schedule.planned_ns(5) - schedule.planned_ns());
+        // The constant rate is a whole number of millihertz: one that the change does not round.
+        if (config.kind == ArrivalConfig::Kind::constant) to = 1000 * (1 + chance.below(3));
+        uint64_t changed_ns = schedule.change_pace(now_ns, to, 1000);
+        expect(changed_ns <= now_ns, "not later than it was asked for");
+        // What is due by then stays where it is: the model goes on behind it.
+        while (at + Schedule::LOOK_AHEAD < TICKS && schedule.planned_ns() <= changed_ns) {
+          schedule.advance();
+          at++;
+        }
+        place += (static_cast<long double>(changed_ns) - from_ns) / slower;
+        from_ns = static_cast<long double>(changed_ns);
+        slower = 1000.0L / static_cast<long double>(to);
+        allowed += 25;  // what was rounded once is stretched by later changes, twentyfold at the most
+        at--;
+        continue;
+      }
+      schedule.advance();
+    }
+  }
+}
+
 const Tests TESTS{
     {"schedule: scaling by gaps and by bursts is exact", scales},
     {"schedule: a ceiling holds in every window", ceilings},
     {"schedule: the same times on every machine", fixed_times},
     {"schedule: a constant rate is exact up to 2^50 ticks", constant},
     {"schedule: a schedule looks ahead and counts what is left", schedules},
+    {"schedule: another pace goes on from the present", paces},
     {"schedule: an hour takes no more memory than a second", bounded_memory},
 };
 
