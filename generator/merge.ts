@@ -62,6 +62,7 @@ export function mergeResults(
     changes: results[0]!.changes, // by all threads within a turn of their loops
     slowest: longest(results.map(({ slowest }) => slowest)),
     latest: longest(results.map(({ latest }) => latest)),
+    recent: results.flatMap(({ recent }) => recent),
     examples: results.flatMap(({ examples }) => examples),
     sends: concatenated(results.map(({ sends }) => sends)),
     answers: concatenated(results.map(({ answers }) => answers)),

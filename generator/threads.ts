@@ -185,9 +185,9 @@ export class GeneratorThreads {
     throw new CaromError("usage", operation, "it was changed too often already", "start it anew");
   }
 
-  /** What was not as expected so far, the first of each verdict. */
-  examples(): Example[] {
-    return this.threads.flatMap((thread) => thread.examples());
+  /** What was not as expected since it was asked last; of a flood the first 64 of each thread. */
+  takeRecent(): Example[] {
+    return this.threads.flatMap((thread) => thread.takeRecent());
   }
 
   /** The kernel's numbers of the threads. */

@@ -69,8 +69,8 @@ export interface Arrivals {
 export interface Generator extends Role<GeneratorResult> {
   /** What was measured so far, without stopping it; with xdp_live nothing before the end. */
   snapshot(): GeneratorSnapshot;
-  /** What was not as expected so far, the first of each verdict. */
-  examples(): Example[];
+  /** What was not as expected since it was asked last: up to 64, missing ticks as soon as they are. */
+  takeRecent(): Example[];
   /** While it runs: ticks a second times 1000, of all streams of the run. False: it was changed too often. */
   setRate(milliHz: number): boolean;
   setWindow(ticks: number): boolean;

@@ -96,6 +96,7 @@ export interface GeneratorResult {
   readonly stalls: StallLog;
   readonly slowest: Intervals; // planned and received time of the slowest round trips
   readonly latest: Intervals; // planned and actual time of the latest sends
+  readonly recent: readonly Example[]; // those that nobody has taken while it ran
   readonly examples: readonly Example[];
   readonly sends: BigUint64Array; // rows of tick timestamp, planned, handed to the backend, returned
   readonly answers: BigUint64Array; // rows of tick timestamp, the order's timestamp, received, received

@@ -44,6 +44,7 @@ const result = (own: Partial<GeneratorResult>): GeneratorResult => ({
   firstErrors: new Float64Array(),
   lastErrors: new Float64Array(),
   changes: [],
+  recent: [],
   stalls: stallLog([0, 10]),
   slowest: intervals(),
   latest: intervals(),

@@ -71,6 +71,7 @@ function measured(
       warmup: dataOf([]),
       gapErrors: dataOf([]),
       changes: [],
+      recent: [],
       parts: [],
       firstErrors: new Float64Array(),
       lastErrors: new Float64Array(),

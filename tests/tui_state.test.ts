@@ -205,7 +205,7 @@ test("each second has the samples that came in it, and the rates of what was cou
     latency: [latency],
     lateness: [snapshot()],
     threads: [],
-    examples: [],
+    recent: [],
   });
   const one = measured(START, now(1, 1000, snapshot([1000, 100])));
   const two = measured(one, now(2, 5000, snapshot([1000, 150], [1400, 50])));
@@ -291,7 +291,7 @@ test("a wrong order is shown field by field beside what had to come", async () =
       live: {
         ...START,
         generator: { correct: 3, wrong: 1 },
-        examples: [{ verdict: "wrong" as const, tick, expected, received }],
+        latest: [{ verdict: "wrong" as const, tick, expected, received }],
       },
     },
   };
@@ -300,6 +300,34 @@ test("a wrong order is shown field by field beside what had to come", async () =
   assert.match(text, /› wrong +AAPL 9000¢ × 100 @ 5/);
   assert.match(text, /price +9000 +9000 +9001 +≠/);
   assert.match(text, /quantity +100 +100 +100 +$/m);
+});
+
+test("the latest of what went wrong is the first; who looks at an older one goes on looking at it", () => {
+  const wrong = (verdict: "wrong" | "missing" | "late") => ({
+    verdict,
+    tick: null,
+    expected: null,
+    received: null,
+  });
+  const now = (...recent: readonly ReturnType<typeof wrong>[]): Action => ({
+    type: "run.measured",
+    now: {
+      elapsed_s: 1,
+      generator: {},
+      responder: null,
+      latency: [snapshot()],
+      lateness: [snapshot()],
+      threads: [],
+      recent,
+    },
+  });
+  const first = after(initialState(SMALL), now(wrong("wrong"), wrong("missing")));
+  const verdicts = ({ run }: State) => run.live.latest.map(({ verdict }) => verdict);
+  assert.equal(verdicts(first), ["missing", "wrong"]);
+  const second = after(first, now(wrong("late")));
+  assert.equal([verdicts(second), second.orders.chosen], [["late", "missing", "wrong"], 0]);
+  const moved = after(second, { type: "choose", screen: "Orders", by: 1 }, now(wrong("late"), wrong("late")));
+  assert.equal([moved.orders.chosen, moved.run.live.latest[3]!.verdict], [3, "missing"]);
 });
 
 test("the component draws the state, and hands commands to the session", async () => {

@@ -32,7 +32,7 @@ export interface Live {
   readonly second: Recorded; // those of the last second
   readonly lateness: Recorded;
   readonly threads: readonly ThreadLoad[];
-  readonly examples: readonly Example[];
+  readonly latest: readonly Example[]; // that were not as expected, the newest first
   readonly at: Mark; // the last second's
 }
 
@@ -56,7 +56,7 @@ export const START: Live = {
   second: NOTHING,
   lateness: NOTHING,
   threads: [],
-  examples: [],
+  latest: [],
   at: { time_s: 0, sent: 0, received: 0 },
 };
 
@@ -72,7 +72,7 @@ export interface Measured extends Counted {
   readonly latency: readonly RecordedSoFar[]; // of each thread
   readonly lateness: readonly RecordedSoFar[];
   readonly threads: readonly ThreadLoad[];
-  readonly examples: readonly Example[];
+  readonly recent: readonly Example[]; // since the last time
 }
 
 export function counted(live: Live, now: Counted): Live {
@@ -80,7 +80,7 @@ export function counted(live: Live, now: Counted): Live {
 }
 
 export function measured(live: Live, now: Measured): Live {
-  const { latency, lateness, ...rest } = now;
+  const { latency, lateness, recent, ...rest } = now;
   const whole = together(latency);
   const second = since(whole, live.whole);
   // A frame sent in the warm-up is one on the wire, too.
@@ -99,11 +99,18 @@ export function measured(live: Live, now: Measured): Live {
     whole,
     second,
     lateness: together(lateness),
+    latest: withRecent(live.latest, recent),
     sent_pps: [...live.sent_pps, rate(at.sent - live.at.sent)].slice(-RATES),
     received_pps: [...live.received_pps, rate(at.received - live.at.received)].slice(-RATES),
     spectrum: [...live.spectrum, spectrumOf(second)].slice(-SECONDS),
     at,
   };
+}
+
+const LATEST = 500;
+
+export function withRecent(latest: readonly Example[], recent: readonly Example[]): readonly Example[] {
+  return recent.length === 0 ? latest : [...recent.toReversed(), ...latest].slice(0, LATEST);
 }
 
 function together(all: readonly RecordedSoFar[]): Recorded {

@@ -44,8 +44,10 @@ export function runJob(store: Store, refresh_hz: number): Job {
     },
     onStopping: (again) => store.dispatch({ type: "run.stopping", again }),
     onEnded: (ended) => {
-      if (ended !== null) store.dispatch({ type: "run.counted", now: lastWord(ended) });
-      store.dispatch({ type: "run.ended", report: ended?.outcome.report ?? null, id: ended?.id ?? null });
+      if (ended === null) return store.dispatch({ type: "run.failed" });
+      const { report, found } = ended.outcome;
+      store.dispatch({ type: "run.counted", now: lastWord(ended) });
+      store.dispatch({ type: "run.ended", report, recent: found.generator.recent, id: ended.id });
     },
   };
 }
@@ -96,8 +98,13 @@ export function watchLive(
     const snapshots = generator.snapshots();
     const latency = snapshots.map((snapshot) => snapshot.latency);
     const lateness = snapshots.map((snapshot) => snapshot.lateness);
-    const examples = generator.examples();
-    listener.measured({ ...counted(), latency, lateness, threads: loads.read(), examples });
+    listener.measured({
+      ...counted(),
+      latency,
+      lateness,
+      threads: loads.read(),
+      recent: generator.takeRecent(),
+    });
   };
   const timers = [setInterval(measured, SECOND_MS)];
   if (refresh_hz > 1) timers.push(setInterval(() => listener.counted(counted()), SECOND_MS / refresh_hz));

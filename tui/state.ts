@@ -5,12 +5,13 @@ import type { Contender } from "../history/contender.js";
 import type { Listed } from "../history/store.js";
 import type { CoreNoise, Section } from "../lab/doctor.js";
 import type { CaromError } from "../native/error.js";
+import type { Example } from "../native/index.js";
 import type { TraceEntry } from "../responder/trace.js";
 import type { Report } from "../run/report.js";
 import type { Description } from "../run/text.js";
 import { FIELDS, INITIAL_FIELDS, INITIAL_REPLAY_FIELDS, REPLAY_FIELDS } from "./fields.js";
 import type { Size } from "./line.js";
-import { type Counted, counted, type Live, type Measured, measured, START } from "./live.js";
+import { type Counted, counted, type Live, type Measured, measured, START, withRecent } from "./live.js";
 
 export const SCREENS = ["Run", "Orders", "Replay", "Checks", "Responder", "Compare", "Doctor"] as const;
 export type Screen = (typeof SCREENS)[number];
@@ -154,7 +155,13 @@ export type Action =
   | { readonly type: "run.stopping"; readonly again: boolean }
   | { readonly type: "run.counted"; readonly now: Counted }
   | { readonly type: "run.measured"; readonly now: Measured }
-  | { readonly type: "run.ended"; readonly report: Report | null; readonly id: number | null }
+  | { readonly type: "run.failed" }
+  | {
+      readonly type: "run.ended";
+      readonly report: Report;
+      readonly recent: readonly Example[]; // that were not as expected, since the last time
+      readonly id: number | null;
+    }
   | { readonly type: "replay"; readonly change: Partial<ReplayState> }
   | { readonly type: "checks"; readonly change: Partial<ChecksState> }
   | { readonly type: "checks.case"; readonly found: CheckedCase }
@@ -249,9 +256,18 @@ export function reduce(state: State, action: Action): State {
       return { ...state, doctor: { ...state.doctor, sections: [...state.doctor.sections, action.section] } };
     case "doctor.core":
       return { ...state, doctor: { ...state.doctor, cores: [...state.doctor.cores, action.core] } };
-    default:
-      return { ...state, run: reduceRun(state.run, action) };
+    default: {
+      const run = reduceRun(state.run, action);
+      return { ...state, run, orders: { chosen: keptChoice(state, run) } };
+    }
   }
+}
+
+/** An order that was chosen stays chosen when newer ones come above it; the newest stays the newest. */
+function keptChoice({ run: before, orders: { chosen } }: State, run: RunState): number {
+  const order = before.live.latest[chosen];
+  if (chosen === 0 || order === undefined || run.live.latest === before.live.latest) return chosen;
+  return Math.max(0, run.live.latest.indexOf(order));
 }
 
 type RunAction = Extract<Action, { readonly type: `run.${string}` }>;
@@ -276,13 +292,13 @@ function reduceRun(run: RunState, action: RunAction): RunState {
       return { ...run, live: counted(run.live, action.now) };
     case "run.measured":
       return { ...run, live: measured(run.live, action.now) };
-    case "run.ended":
-      return {
-        ...run,
-        phase: action.report === null ? "idle" : "ended",
-        report: action.report,
-        id: action.id,
-      };
+    case "run.failed":
+      return { ...run, phase: "idle", report: null, id: null };
+    case "run.ended": {
+      const { report, id, recent } = action;
+      const latest = withRecent(run.live.latest, recent);
+      return { ...run, phase: "ended", live: { ...run.live, latest }, report, id };
+    }
   }
 }
 
@@ -304,7 +320,7 @@ function choose(state: State, screen: Screen, by: number): State {
     case "Run":
       return { ...state, run: { ...run, field: within(run.field, FIELDS.length) } };
     case "Orders":
-      return { ...state, orders: { chosen: within(orders.chosen, run.live.examples.length) } };
+      return { ...state, orders: { chosen: within(orders.chosen, run.live.latest.length) } };
     case "Replay":
       return { ...state, replay: chooseIn(replay, within) };
     case "Checks":

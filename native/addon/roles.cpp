@@ -25,7 +25,7 @@ struct GeneratorTraits {
   using RoleType = GeneratorRole;
   static GeneratorConfig read(const Napi::Object& object) { return read_generator(object); }
   static auto body(const Napi::Object& object) { return backend_body(object, &BackendEntry::generate, NAME); }
-  static void result(Napi::Env env, Napi::Object& object, const GeneratorRole& role) {
+  static void result(Napi::Env env, Napi::Object& object, GeneratorRole& role) {
     object.Set("latencyPlanned", write_histogram(env, role.ledger.latency_planned()));
     object.Set("latencyActual", write_histogram(env, role.ledger.latency_actual()));
     object.Set("lateness", write_histogram(env, role.lateness));
@@ -38,6 +38,7 @@ struct GeneratorTraits {
     object.Set("parts", write_parts(env, role.ledger.parts()));
     object.Set("changes", write_changes(env, role.changes, role.measured_from_ns));
     object.Set("examples", write_examples(env, role.ledger.examples()));
+    object.Set("recent", write_examples(env, role.ledger.recent().take()));
     object.Set("lines", write_lines(env, role.lines));
     object.Set("streams", write_streams(env, role.ledger.streams()));
     object.Set("replay", write_replay(env, role.replay.get()));
@@ -93,7 +94,7 @@ class RoleObject : public Napi::ObjectWrap<RoleObject<Traits>> {
     } else if constexpr (std::is_same_v<Traits, GeneratorTraits>) {
       methods.push_back(RoleObject::InstanceMethod("stampedBy", &RoleObject::stamped_by));
       methods.push_back(RoleObject::InstanceMethod("snapshot", &RoleObject::snapshot));
-      methods.push_back(RoleObject::InstanceMethod("examples", &RoleObject::examples));
+      methods.push_back(RoleObject::InstanceMethod("takeRecent", &RoleObject::take_recent));
       methods.push_back(RoleObject::InstanceMethod("setRate", &RoleObject::set_rate));
       methods.push_back(RoleObject::InstanceMethod("setWindow", &RoleObject::set_window));
     }
@@ -243,8 +244,8 @@ class RoleObject : public Napi::ObjectWrap<RoleObject<Traits>> {
     });
   }
 
-  Napi::Value examples(const Napi::CallbackInfo& info) {
-    return write_examples(info.Env(), role_->ledger.examples());
+  Napi::Value take_recent(const Napi::CallbackInfo& info) {
+    return write_examples(info.Env(), role_->ledger.recent().take());
   }
 
   void close(const Napi::CallbackInfo&) {

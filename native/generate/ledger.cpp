@@ -207,6 +207,7 @@ bool Ledger::expire_one(Entry& slot) noexcept {
   if (!settle(slot, LEDGER_WAITING, LEDGER_MISSING)) return false;
   CAROM_PROBE1(tick_missing, slot.tick.timestamp);
   count(slot.status.measured ? &LedgerCounters::missing : &LedgerCounters::warmup_faults, slot.status.stream);
+  recent_.add([&](Example& example) { fill(example, Verdict::missing, &slot, nullptr); });
   waiting_--;
   if (config_.match != Match::clordid) waiting_head_ = slot.next;  // the oldest is the first of the list
   return true;
@@ -250,7 +251,6 @@ void Ledger::keep(Verdict verdict, const Entry* entry, const uint8_t* received) 
   if (kept == EXAMPLES) return;
   kept++;
   fill(examples_.emplace_back(), verdict, entry, received);  // reserved: does not allocate
-  examples_kept_.store(examples_.size(), std::memory_order_release);
 }
 
 void Ledger::fill(Example& example, Verdict verdict, const Entry* entry,

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <bit>
 #include <cstdint>
 #include <cstring>
@@ -15,6 +14,7 @@
 #include "core/parts.h"
 #include "core/stall.h"
 #include "generate/ledger_entry.h"
+#include "generate/recent.h"
 #include "io/packet_io.h"
 #include "order/native_order.h"
 #include "strategy/runner.h"
@@ -228,10 +228,9 @@ class Ledger {
   const Histogram& warmup() const noexcept { return warmup_; }
   const HistogramParts& parts() const noexcept { return parts_; }
   const LargestIntervals& slowest() const noexcept { return slowest_; }
-  // While it runs, too: what is complete by now.
-  std::span<const Example> examples() const noexcept {
-    return {examples_.data(), examples_kept_.load(std::memory_order_acquire)};
-  }
+  const std::vector<Example>& examples() const noexcept { return examples_; }
+  // May be taken from while the loop runs.
+  Recent<Example>& recent() noexcept { return recent_; }
   const std::vector<StreamLedger>& streams() const noexcept { return streams_; }  // empty: there is one
 
  private:
@@ -323,9 +322,9 @@ class Ledger {
   HistogramParts parts_;
   LargestIntervals slowest_{SLOWEST};
   std::vector<StreamLedger> streams_;
-  std::vector<Example> examples_;  // reserved: it never moves
-  std::atomic<size_t> examples_kept_{0};
+  std::vector<Example> examples_;
   size_t examples_by_verdict_[6] = {};
+  Recent<Example> recent_;
   Judgements* judgements_ = nullptr;
 };
 

@@ -50,6 +50,7 @@ bool Ledger::judge(const Order& order, uint64_t now_ns, uint64_t stamp_ns) noexc
   auto fault = [&](Verdict verdict, Counter LedgerCounters::*counter) {
     add(measured ? counter : &LedgerCounters::warmup_faults);
     keep(verdict, found, order.bytes);
+    recent_.add([&](Example& example) { fill(example, verdict, found, order.bytes); });
     say(verdict);
     CAROM_PROBE3(order_judged, static_cast<uint8_t>(verdict), found != nullptr ? now_ns - found->sent_ns : 0,
                  found != nullptr ? found->tick.timestamp : 0);

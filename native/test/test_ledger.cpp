@@ -284,6 +284,36 @@ void check_examples(const Ledger& ledger) {
   for (size_t i = 1; i < 6; i++) expect(by_verdict[i] <= Ledger::EXAMPLES, "a bounded number of each");
 }
 
+// What went wrong is there as soon as it has, missing ticks at their deadline; of a flood only the first
+// ones, until they are taken.
+void recent(Chance&) {
+  Ledger ledger({4096, 1000, Match::clordid, false, {STRATEGY_threshold, {10000, 100, 1, 0}, {}, 0}});
+  ledger.use_own_memory();
+  Tick tick{};
+  tick.symbol = 0x2020'2020'4c50'4141;
+  tick.price = 9000;
+  for (uint64_t i = 1; i <= 3; i++) {
+    tick.timestamp = i;
+    ledger.sent(tick, 10 * i, 10 * i, true);
+  }
+  uint8_t order[TRADING_ORDER_SIZE];
+  write_order(order, tick.symbol, 8000, 100, 0, 1, 2);
+  ledger.received(order, sizeof order, 50, 0);
+  std::vector<Example> found = ledger.recent().take();
+  expect_equal(found.size(), 1, "one was wrong");
+  expect(found[0].verdict == Verdict::wrong && memcmp(found[0].received, order, sizeof order) == 0,
+         "that one");
+  ledger.expire(1025);
+  found = ledger.recent().take();
+  expect_equal(found.size(), 1, "the first one's time is over, the third one's is not");
+  expect(found[0].verdict == Verdict::missing && found[0].has_expected && !found[0].has_received, "missing");
+  expect_equal(ledger.recent().take().size(), 0, "each once");
+  for (int i = 0; i < 1000; i++) ledger.received(order, sizeof order, 60, 0);
+  expect_equal(ledger.recent().take().size(), Recent<Example>::CAPACITY, "of a flood");
+  ledger.received(order, sizeof order, 70, 0);
+  expect_equal(ledger.recent().take().size(), 1, "and again when there is room");
+}
+
 void compare(Chance& chance, Match match, bool stamped, StrategyConfig strategy, int steps,
              bool in_steps = false) {
   uint64_t warmup_answered = 0;
@@ -391,6 +421,7 @@ void window(Chance& chance) {
 }
 
 const Tests TESTS{
+    {"ledger: what went wrong of late", recent},
     {"ledger: as a naive one, matched by clOrdId", clordid},
     {"ledger: a pause", pause},
     {"ledger: as a naive one, matched by clOrdId, with timestamps", clordid_stamped},

@@ -25,9 +25,9 @@ export function orderLines({ run, orders }: State, size: Size): Line[] {
       dim(share.padStart(12)),
     ];
   });
-  const { examples } = run.live;
+  const { latest } = run.live;
   const rows = Math.max(2, size.rows - counts.length - DETAIL_ROWS - 5);
-  const shown = around(examples, orders.chosen, rows);
+  const shown = around(latest, orders.chosen, rows);
   const list = shown.items.map((example, index) =>
     exampleLine(example, shown.from + index === orders.chosen),
   );
@@ -38,15 +38,12 @@ export function orderLines({ run, orders }: State, size: Size): Line[] {
         : "  every order so far was right, and none is missing",
     ),
   );
-  const chosen = examples[orders.chosen];
+  const chosen = latest[orders.chosen];
   return [
     heading("verdicts", size.columns),
     ...counts,
     EMPTY,
-    heading(
-      `not as expected: the first ${examples.length === 0 ? "ones" : examples.length}, up to 32 of each kind`,
-      size.columns,
-    ),
+    heading("not as expected, the latest first", size.columns),
     ...(list.length === 0 ? [none] : list),
     EMPTY,
     ...(chosen === undefined ? [] : detailLines(chosen, size.columns)),
