@@ -62,6 +62,11 @@ export function mergeResults(
     changes: results[0]!.changes, // by all threads within a turn of their loops
     slowest: longest(results.map(({ slowest }) => slowest)),
     latest: longest(results.map(({ latest }) => latest)),
+    // All threads are told of each.
+    refreshes: {
+      ...results[0]!.refreshes,
+      overlapping: addHistograms(results.map(({ refreshes }) => refreshes.overlapping)),
+    },
     recent: results.flatMap(({ recent }) => recent),
     examples: results.flatMap(({ examples }) => examples),
     sends: concatenated(results.map(({ sends }) => sends)),

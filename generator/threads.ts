@@ -190,6 +190,11 @@ export class GeneratorThreads {
     return this.threads.flatMap((thread) => thread.takeRecent());
   }
 
+  /** Whether the user interface is being drawn. */
+  refreshing(isDrawn: boolean): void {
+    for (const thread of this.threads) thread.refreshing(isDrawn);
+  }
+
   /** The kernel's numbers of the threads. */
   threadIds(): number[] {
     return this.threads.map((thread) => thread.threadId());

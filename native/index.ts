@@ -71,6 +71,8 @@ export interface Generator extends Role<GeneratorResult> {
   snapshot(): GeneratorSnapshot;
   /** What was not as expected since it was asked last: up to 64, missing ticks as soon as they are. */
   takeRecent(): Example[];
+  /** While it runs: whether the user interface is being drawn, for the report tells such round trips apart. */
+  refreshing(isDrawn: boolean): void;
   /** While it runs: ticks a second times 1000, of all streams of the run. False: it was changed too often. */
   setRate(milliHz: number): boolean;
   setWindow(ticks: number): boolean;

@@ -39,6 +39,14 @@ export interface GeneratorSnapshot {
   readonly lateness: RecordedSoFar;
 }
 
+/** How often the user interface was drawn, and the round trips, from the actual send, that overlapped that. */
+export interface RefreshFindings {
+  readonly count: number;
+  readonly total_ns: number;
+  readonly max_ns: number;
+  readonly overlapping: HistogramData; // none with xdp_live, whose program in the kernel measures
+}
+
 /** What was changed while the run went on. */
 export interface RunChange {
   readonly what: "rate" | "window";
@@ -96,6 +104,7 @@ export interface GeneratorResult {
   readonly stalls: StallLog;
   readonly slowest: Intervals; // planned and received time of the slowest round trips
   readonly latest: Intervals; // planned and actual time of the latest sends
+  readonly refreshes: RefreshFindings;
   readonly recent: readonly Example[]; // those that nobody has taken while it ran
   readonly examples: readonly Example[];
   readonly sends: BigUint64Array; // rows of tick timestamp, planned, handed to the backend, returned

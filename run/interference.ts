@@ -1,7 +1,8 @@
 /** The machine's noise told apart from the path's: which of the slowest samples overlapped a stall of a core. */
 
-import type { GeneratorThreadFindings } from "../generator/merge.js";
-import type { Intervals, StallLog } from "../native/index.js";
+import type { GeneratorFindings, GeneratorThreadFindings } from "../generator/merge.js";
+import { valueAt } from "../native/histogram.js";
+import type { HistogramData, Intervals, StallLog } from "../native/index.js";
 import type { ThreadFindings } from "../responder/threads.js";
 
 export interface CoreStalls {
@@ -18,6 +19,38 @@ export interface Overlap {
   readonly examined: number; // the slowest samples that were kept
   readonly fastest_ns: number; // of them: everything kept is at least this slow
   readonly overlapping: number; // of them, those that overlapped a stall of any core
+}
+
+/** Round trips under a user interface: those that overlapped its being drawn, and all others. */
+export interface Refreshes {
+  readonly count: number; // how often it was drawn
+  readonly total_ns: number;
+  readonly max_ns: number;
+  readonly overlapping: RoundTrips;
+  readonly others: RoundTrips;
+}
+
+interface RoundTrips {
+  readonly count: number;
+  readonly p50_ns: number | null; // from the actual send
+  readonly p99_ns: number | null;
+}
+
+/** Null where there was no user interface, or where nobody could tell its round trips apart. */
+export function refreshesOf({ refreshes, latencyActual }: GeneratorFindings): Refreshes | null {
+  const { count, total_ns, max_ns, overlapping } = refreshes;
+  if (count === 0 || overlapping.count === 0) return null;
+  const others = {
+    ...latencyActual,
+    counts: latencyActual.counts.map((value, index) => value - overlapping.counts[index]!),
+    count: latencyActual.count - overlapping.count,
+  };
+  return { count, total_ns, max_ns, overlapping: roundTrips(overlapping), others: roundTrips(others) };
+}
+
+function roundTrips(data: HistogramData): RoundTrips {
+  const at = (percentile: number) => (data.count === 0 ? null : valueAt(data, percentile));
+  return { count: data.count, p50_ns: at(50), p99_ns: at(99) };
 }
 
 export function coreStalls(role: string, cpu: number, log: StallLog): CoreStalls {

@@ -17,7 +17,15 @@ import { decodeOrder, decodeTick, type Order, type Tick } from "../wire/codec.js
 import { type Breakdown, breakdownOf } from "./breakdown.js";
 import { type Certificate, certificateFaults, certificateNotes, certificateOf } from "./certificate.js";
 import { type Environment, environment } from "./environment.js";
-import { type CoreStalls, generatorStalls, type Overlap, overlap, responderStalls } from "./interference.js";
+import {
+  type CoreStalls,
+  generatorStalls,
+  type Overlap,
+  overlap,
+  type Refreshes,
+  refreshesOf,
+  responderStalls,
+} from "./interference.js";
 import type { Measurement } from "./measure.js";
 import { plainPlan } from "./plain.js";
 import type { Plan } from "./plan.js";
@@ -117,6 +125,7 @@ export interface Report {
     readonly cores: readonly CoreStalls[];
     readonly slowest: Overlap;
     readonly latest: Overlap;
+    readonly refreshes: Refreshes | null; // of the UI
   };
   readonly changes: readonly RunChange[]; // made while it went on
   readonly breakdown: Breakdown | null; // with --breakdown
@@ -207,6 +216,7 @@ export function makeReport(command: Report["command"], plan: Plan, found: Measur
       cores: [...generatorStalls(generator.threads), ...responderStalls(responder?.threads ?? [])],
       slowest: overlap(generator.slowest, logs),
       latest: overlap(generator.latest, logs),
+      refreshes: refreshesOf(generator),
     },
     changes: generator.changes,
     breakdown:

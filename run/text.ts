@@ -266,7 +266,7 @@ function clockLines({ clock }: Report): string[] {
 }
 
 function interferenceLines(report: Report): string[] {
-  const { cores, slowest, latest } = report.interference;
+  const { cores, slowest, latest, refreshes } = report.interference;
   const lines = cores.map(({ role, cpu, count: stalls, share, max_ns, threshold_ns }, index) => {
     const where = cpu < 0 ? "not pinned" : `core ${cpu}`;
     const text = `${role}, ${where}: ${count(stalls)} stalls over ${formatNs(threshold_ns)}, ${(100 * share).toFixed(2)} % of the time, longest ${formatNs(max_ns)}`;
@@ -281,7 +281,18 @@ function interferenceLines(report: Report): string[] {
     lines.push(row("", text));
   }
   if (latest.examined > 0 && late_sends > latest.examined) lines.push(row("", told(latest, "latest sends")));
+  if (refreshes !== null) {
+    const { count: times, total_ns, max_ns, overlapping, others } = refreshes;
+    const figures = ({ count: n, p50_ns, p99_ns }: typeof others) =>
+      `${count(n)} round trips, p50 ${ns(p50_ns)}, p99 ${ns(p99_ns)}`;
+    const drawn = `the UI was drawn ${count(times)} times, ${formatNs(total_ns)} in all, at most ${formatNs(max_ns)}`;
+    lines.push(row("", drawn), row("", `meanwhile ${figures(overlapping)}; else ${figures(others)}`));
+  }
   return lines;
+}
+
+function ns(value: number | null): string {
+  return value === null ? "–" : formatNs(value);
 }
 
 function noteLines({ notes, problems }: Report): string[] {

@@ -45,6 +45,7 @@ const result = (own: Partial<GeneratorResult>): GeneratorResult => ({
   lastErrors: new Float64Array(),
   changes: [],
   recent: [],
+  refreshes: { count: 0, total_ns: 0, max_ns: 0, overlapping: dataOf([]) },
   stalls: stallLog([0, 10]),
   slowest: intervals(),
   latest: intervals(),

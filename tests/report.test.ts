@@ -3,6 +3,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { PLAIN } from "../generator/frames.js";
+import type { GeneratorFindings } from "../generator/merge.js";
 import type { GeneratorResult } from "../native/index.js";
 import type { Measurement } from "../run/measure.js";
 import type { Plan } from "../run/plan.js";
@@ -18,6 +19,7 @@ function measured(
   examples: GeneratorResult["examples"] = [],
   interfaceCounters: Partial<InterfaceCounters> = {},
   strategy = "threshold",
+  own: Partial<GeneratorFindings> = {},
 ) {
   const link = { namespace: "", interfaceName: "gen0", mac: "", address4: "", address6: "", mtu: 1500 };
   const io = { backend: "udp", link, cpu: 1, receives: true };
@@ -72,6 +74,7 @@ function measured(
       gapErrors: dataOf([]),
       changes: [],
       recent: [],
+      refreshes: { count: 0, total_ns: 0, max_ns: 0, overlapping: dataOf([]) },
       parts: [],
       firstErrors: new Float64Array(),
       lastErrors: new Float64Array(),
@@ -101,6 +104,7 @@ function measured(
       lines: [],
       notes: [],
       replay: null,
+      ...own,
     },
     responder: null,
     arrivals: null,
@@ -251,6 +255,21 @@ test("an order of the right symbol and one that only looks like it are told apar
   ]);
   const [{ expected, received }] = report.examples as [(typeof report.examples)[0]];
   assert.is.not(received?.symbol, expected?.symbol);
+});
+
+test("round trips that overlapped the UI's being drawn are told apart from the others", () => {
+  const { report, text } = measured({}, [], {}, "threshold", {
+    latencyActual: dataOf([1000, 1000, 1500, 1900]),
+    refreshes: { count: 2, total_ns: 3000, max_ns: 2000, overlapping: dataOf([1500, 1900]) },
+  });
+  const { refreshes } = report.interference;
+  assert.equal(refreshes?.overlapping, { count: 2, p50_ns: 1500, p99_ns: 1900 });
+  assert.equal(refreshes?.others, { count: 2, p50_ns: 1000, p99_ns: 1000 });
+  assert.match(text, "the UI was drawn 2 times, 3 µs in all, at most 2 µs");
+  assert.match(
+    text,
+    /meanwhile 2 round trips, p50 1\.50? µs, p99 1\.90? µs; else 2 round trips, p50 1 µs, p99 1 µs/,
+  );
 });
 
 test.run();

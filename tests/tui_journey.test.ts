@@ -16,6 +16,8 @@ import { Terminal, terminalTest } from "./terminal.js";
 
 interface Kept {
   readonly changes: readonly { readonly what: string; readonly from: number; readonly to: number }[];
+  readonly ticks: { readonly answered: number };
+  readonly interference: { readonly refreshes: Record<"overlapping" | "others", { readonly count: number }> };
   readonly certificate: { readonly requested_pps: number; readonly sender: { readonly rate_pps: number } };
 }
 
@@ -110,7 +112,9 @@ terminalTest("80 × 24: a run, its rate changed, orders judged, two runs compare
     await terminal.shows(/with which is run 1 to be compared/);
     terminal.send("Up", "m");
     screens.set("Compare, 80 × 24", await terminal.shows(/compared ─[\s\S]*p50 +\d/));
-    const { changes, certificate } = jsonOf(await carom("history", "show", "1", "--json")) as unknown as Kept;
+    const { changes, certificate, interference, ticks } = jsonOf(
+      await carom("history", "show", "1", "--json"),
+    ) as unknown as Kept;
     assert.equal(
       changes.map(({ what, from, to }) => [what, from, to]),
       [["rate", 2000, 5000]],
@@ -118,6 +122,9 @@ terminalTest("80 × 24: a run, its rate changed, orders judged, two runs compare
     const { requested_pps, sender } = certificate;
     assert.ok(requested_pps > 2000 && requested_pps <= 5000, `${requested_pps} were asked for on average`);
     assert.ok(Math.abs(sender.rate_pps / requested_pps - 1) < 0.1, `${sender.rate_pps} of ${requested_pps}`);
+    const { overlapping, others } = interference.refreshes;
+    assert.ok(overlapping.count > 0 && overlapping.count < others.count, "round trips while it was drawn");
+    assert.is(overlapping.count + others.count, ticks.answered);
     const repeated = await carom("history", "repeat", "1");
     assert.match(repeated.stderr, "its rate or window was changed while it went on");
     terminal.send("?");

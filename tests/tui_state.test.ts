@@ -17,6 +17,7 @@ import { type CommandName, onKey, paletteEntries } from "../tui/keys.js";
 import { fit, line, widthOf } from "../tui/line.js";
 import { measured, recordedAt, START } from "../tui/live.js";
 import { Painter } from "../tui/painter.js";
+import { Refreshes } from "../tui/refreshes.js";
 import { viewLines } from "../tui/shell.js";
 import { type Action, initialState, reduce, SCREENS, type State } from "../tui/state.js";
 import { Store } from "../tui/store.js";
@@ -328,6 +329,24 @@ test("the latest of what went wrong is the first; who looks at an older one goes
   assert.equal([verdicts(second), second.orders.chosen], [["late", "missing", "wrong"], 0]);
   const moved = after(second, { type: "choose", screen: "Orders", by: 1 }, now(wrong("late"), wrong("late")));
   assert.equal([moved.orders.chosen, moved.run.live.latest[3]!.verdict], [3, "missing"]);
+});
+
+test("a run is told once of what is drawn within something that is drawn, and of its end in any case", () => {
+  const told: boolean[] = [];
+  const refreshes = new Refreshes();
+  assert.is(
+    refreshes.around(() => 7),
+    7,
+    "without a run",
+  );
+  refreshes.follow((isDrawn) => void told.push(isDrawn));
+  refreshes.around(() => refreshes.around(() => {}));
+  assert.throws(() =>
+    refreshes.around(() => {
+      throw new Error("a mistake");
+    }),
+  );
+  assert.equal(told, [true, false, true, false]);
 });
 
 test("the component draws the state, and hands commands to the session", async () => {

@@ -25,7 +25,7 @@ export async function openUi(refresh_hz: number): Promise<number> {
   });
   for (const signal of SIGNALS) process.on(signal, finish);
   const restore = takeTerminal();
-  const painter = new Painter(stdout, 1000 / FRAMES_PER_S);
+  const painter = new Painter(stdout, 1000 / FRAMES_PER_S, store.refreshes);
   // Shown before Ink and the rest are loaded; what is typed meanwhile waits in the terminal.
   painter.draw(viewLines(store.get()).map((spans) => styledText(spans)));
   await shown();

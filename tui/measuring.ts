@@ -96,6 +96,7 @@ export class Measuring {
         found = await measure(plan, {
           onRunning: (roles) => {
             this.current = { plan, roles };
+            this.store.refreshes.follow((isDrawn) => roles.generator.refreshing(isDrawn));
             timers.push(...job.onRunning(plan, roles));
           },
           onStopRequest: (stop) => {
@@ -105,6 +106,7 @@ export class Measuring {
         });
       } finally {
         this.current = null;
+        this.store.refreshes.follow(null);
         timers.forEach(clearInterval);
         plan.release();
       }

@@ -5,6 +5,7 @@
 
 import { EventEmitter } from "node:events";
 import type { WriteStream } from "node:tty";
+import { Refreshes } from "./refreshes.js";
 
 const BEGIN = "\x1b[?2026h"; // synchronized output: a terminal that knows it shows a frame at once
 const END = "\x1b[?2026l";
@@ -19,6 +20,7 @@ export class Painter extends EventEmitter {
   constructor(
     private readonly stream: Pick<WriteStream, "write" | "columns" | "rows">,
     private readonly interval_ms: number,
+    private readonly refreshes = new Refreshes(),
   ) {
     super();
   }
@@ -39,7 +41,7 @@ export class Painter extends EventEmitter {
   draw(rows: readonly string[]): void {
     this.next = rows;
     const left_ms = Math.max(0, this.painted_ms + this.interval_ms - performance.now());
-    this.timer ??= setTimeout(() => this.paint(), left_ms);
+    this.timer ??= setTimeout(() => this.refreshes.around(() => this.paint()), left_ms);
   }
 
   /** What is on the terminal is not known any more: the next frame is written as a whole. */

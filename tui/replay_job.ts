@@ -46,6 +46,7 @@ export function replayJob(store: Store, refresh_hz: number): Job {
       const passes = plan.generator.replay?.passes ?? 1;
       change({ phase: "running", description: describePlan(plan), replayed: path, passes });
       return watchLive(plan, roles, refresh_hz, {
+        store,
         counted: (now) => change({ live: counted(live(), now) }),
         measured: (now) => change({ live: measured(live(), now) }),
       });

@@ -38,6 +38,7 @@ export function runJob(store: Store, refresh_hz: number): Job {
         length_s: durationNs === 0 ? null : (warmupNs + durationNs) / 1e9,
       });
       return watchLive(plan, roles, refresh_hz, {
+        store,
         counted: (now) => store.dispatch({ type: "run.counted", now }),
         measured: (now) => store.dispatch({ type: "run.measured", now }),
       });
@@ -76,6 +77,7 @@ export function textsOf(given: Readonly<Record<string, string>>): Texts {
 }
 
 interface Listener {
+  readonly store: Store;
   counted(now: Counted): void;
   measured(now: Measured): void;
 }
@@ -106,8 +108,10 @@ export function watchLive(
       recent: generator.takeRecent(),
     });
   };
-  const timers = [setInterval(measured, SECOND_MS)];
-  if (refresh_hz > 1) timers.push(setInterval(() => listener.counted(counted()), SECOND_MS / refresh_hz));
+  const every = (action: () => void, time_ms: number) =>
+    setInterval(() => listener.store.refreshes.around(action), time_ms);
+  const timers = [every(measured, SECOND_MS)];
+  if (refresh_hz > 1) timers.push(every(() => listener.counted(counted()), SECOND_MS / refresh_hz));
   return timers;
 }
 

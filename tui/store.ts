@@ -1,5 +1,6 @@
 /** The state outside of React: whoever dispatches need not be a component. */
 
+import { Refreshes } from "./refreshes.js";
 import { type Action, reduce, type State } from "./state.js";
 
 const INTERVAL_MS = 100; // between two times that listeners are told, keys apart: a frame costs the hot threads time
@@ -10,7 +11,10 @@ export class Store {
   private timer: NodeJS.Timeout | undefined;
   private told_ms = Number.NEGATIVE_INFINITY;
 
-  constructor(private state: State) {
+  constructor(
+    private state: State,
+    readonly refreshes = new Refreshes(),
+  ) {
     this.shown = state;
   }
 
@@ -33,7 +37,9 @@ export class Store {
     if (this.shown === this.state) return;
     this.told_ms = performance.now();
     this.shown = this.state;
-    for (const listener of this.listeners) listener();
+    this.refreshes.around(() => {
+      for (const listener of this.listeners) listener();
+    });
   };
 
   readonly subscribe = (listener: () => void): (() => void) => {

@@ -30,6 +30,7 @@ Napi::Value write_passages(Napi::Env env, const PassageLog& log);
 Napi::Array write_trace(Napi::Env env, const std::vector<TraceRecord>& records);
 Napi::Array write_streams(Napi::Env env, const std::vector<StreamLedger>& streams);
 Napi::Array write_changes(Napi::Env env, const RunChanges& changes, uint64_t measured_from_ns);
+Napi::Object write_refreshes(Napi::Env env, const Refreshes& refreshes);
 Napi::Array write_parts(Napi::Env env, const HistogramParts& parts);
 Napi::Array write_strings(Napi::Env env, const std::vector<std::string>& strings);
 Napi::Object write_counters(Napi::Env env, const GeneratorRole& role);

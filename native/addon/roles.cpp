@@ -5,6 +5,7 @@
 #include "addon/arrivals.h"
 #include "addon/capture.h"
 #include "addon/convert.h"
+#include "core/clock.h"
 #include "loop/backends.h"
 
 namespace carom {
@@ -38,6 +39,7 @@ struct GeneratorTraits {
     object.Set("parts", write_parts(env, role.ledger.parts()));
     object.Set("changes", write_changes(env, role.changes, role.measured_from_ns));
     object.Set("examples", write_examples(env, role.ledger.examples()));
+    object.Set("refreshes", write_refreshes(env, role.ledger.refreshes()));
     object.Set("recent", write_examples(env, role.ledger.recent().take()));
     object.Set("lines", write_lines(env, role.lines));
     object.Set("streams", write_streams(env, role.ledger.streams()));
@@ -95,6 +97,7 @@ class RoleObject : public Napi::ObjectWrap<RoleObject<Traits>> {
       methods.push_back(RoleObject::InstanceMethod("stampedBy", &RoleObject::stamped_by));
       methods.push_back(RoleObject::InstanceMethod("snapshot", &RoleObject::snapshot));
       methods.push_back(RoleObject::InstanceMethod("takeRecent", &RoleObject::take_recent));
+      methods.push_back(RoleObject::InstanceMethod("refreshing", &RoleObject::refreshing));
       methods.push_back(RoleObject::InstanceMethod("setRate", &RoleObject::set_rate));
       methods.push_back(RoleObject::InstanceMethod("setWindow", &RoleObject::set_window));
     }
@@ -224,6 +227,14 @@ class RoleObject : public Napi::ObjectWrap<RoleObject<Traits>> {
                write_recorded(info.Env(), planned ? ledger.latency_planned() : ledger.latency_actual()));
     object.Set("lateness", write_recorded(info.Env(), role_->lateness));
     return object;
+  }
+
+  // Whether the user interface is being drawn.
+  void refreshing(const Napi::CallbackInfo& info) {
+    Refreshes& refreshes = role_->ledger.refreshes();
+    uint64_t now_ns = Clock::get().now_ns();
+    if (info[0].ToBoolean()) return refreshes.begin(now_ns);
+    refreshes.end(now_ns);
   }
 
   // While it runs; false when it was changed too often.

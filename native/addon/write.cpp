@@ -134,6 +134,15 @@ Napi::Array write_trace(Napi::Env env, const std::vector<TraceRecord>& records) 
   return array;
 }
 
+Napi::Object write_refreshes(Napi::Env env, const Refreshes& refreshes) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("count", static_cast<double>(refreshes.count()));
+  object.Set("total_ns", static_cast<double>(refreshes.total_ns()));
+  object.Set("max_ns", static_cast<double>(refreshes.longest_ns()));
+  object.Set("overlapping", write_histogram(env, refreshes.overlapping()));
+  return object;
+}
+
 // In ns after the beginning of the measured part; less than 0 in the warm-up.
 Napi::Array write_changes(Napi::Env env, const RunChanges& changes, uint64_t measured_from_ns) {
   Napi::Array array = Napi::Array::New(env);

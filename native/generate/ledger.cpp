@@ -182,6 +182,7 @@ void Ledger::record(Entry& entry, uint64_t rx_stamp_ns, uint64_t tx_stamp_ns) no
   uint64_t late_ns = entry.sent_ns > entry.planned_ns ? entry.sent_ns - entry.planned_ns : 0;
   latency_actual_.record(actual_ns);
   latency_planned_.record(actual_ns + late_ns);
+  refreshes_.record(entry.sent_ns, actual_ns);
   parts_.record(actual_ns + (config_.parts.planned ? late_ns : 0), entry.sent_ns);
   offer(entry);
   if (streams_.empty()) return;

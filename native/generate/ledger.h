@@ -15,6 +15,7 @@
 #include "core/stall.h"
 #include "generate/ledger_entry.h"
 #include "generate/recent.h"
+#include "generate/refreshes.h"
 #include "io/packet_io.h"
 #include "order/native_order.h"
 #include "strategy/runner.h"
@@ -231,6 +232,8 @@ class Ledger {
   const std::vector<Example>& examples() const noexcept { return examples_; }
   // May be taken from while the loop runs.
   Recent<Example>& recent() noexcept { return recent_; }
+  Refreshes& refreshes() noexcept { return refreshes_; }
+  const Refreshes& refreshes() const noexcept { return refreshes_; }
   const std::vector<StreamLedger>& streams() const noexcept { return streams_; }  // empty: there is one
 
  private:
@@ -325,6 +328,7 @@ class Ledger {
   std::vector<Example> examples_;
   size_t examples_by_verdict_[6] = {};
   Recent<Example> recent_;
+  Refreshes refreshes_;
   Judgements* judgements_ = nullptr;
 };
 

@@ -314,6 +314,40 @@ void recent(Chance&) {
   expect_equal(ledger.recent().take().size(), 1, "and again when there is room");
 }
 
+// A round trip overlaps a refresh that is going on when it ends, or that ended after it began.
+void refreshes(Chance&) {
+  Ledger ledger({4096, 1'000'000, Match::clordid, false, {STRATEGY_threshold, {10000, 100, 1, 0}, {}, 0}});
+  ledger.use_own_memory();
+  uint64_t overlapping = 0;
+  uint64_t number = 0;
+  auto round_trip = [&](uint64_t from_ns, uint64_t to_ns, bool overlaps, bool measured = true) {
+    Tick tick{};
+    tick.symbol = 0x2020'2020'4c50'4141;
+    tick.price = 9000;
+    tick.timestamp = ++number;
+    ledger.sent(tick, from_ns, from_ns, measured);
+    uint8_t order[TRADING_ORDER_SIZE];
+    write_order(order, tick.symbol, 9001, 100, 0, 1, number);
+    expect_equal(ledger.received(order, sizeof order, to_ns, 0), 1, "it is an answer");
+    overlapping += overlaps;
+    expect_equal(ledger.refreshes().overlapping().count(), overlapping,
+                 "round trips that overlapped a refresh");
+  };
+  round_trip(100, 200, false);
+  ledger.refreshes().begin(250);
+  round_trip(210, 300, true);
+  round_trip(260, 290, true);
+  round_trip(265, 295, false, false);  // of the warm-up
+  ledger.refreshes().end(350);
+  round_trip(340, 400, true);
+  round_trip(350, 410, false);
+  ledger.refreshes().end(900);  // without a beginning: nothing
+  round_trip(500, 600, false);
+  expect_equal(ledger.refreshes().count(), 1, "refreshes");
+  expect_equal(ledger.refreshes().total_ns(), 100, "their time");
+  expect_equal(ledger.latency_actual().count(), 6, "all round trips");
+}
+
 void compare(Chance& chance, Match match, bool stamped, StrategyConfig strategy, int steps,
              bool in_steps = false) {
   uint64_t warmup_answered = 0;
@@ -422,6 +456,7 @@ void window(Chance& chance) {
 
 const Tests TESTS{
     {"ledger: what went wrong of late", recent},
+    {"ledger: round trips while a user interface is drawn", refreshes},
     {"ledger: as a naive one, matched by clOrdId", clordid},
     {"ledger: a pause", pause},
     {"ledger: as a naive one, matched by clOrdId, with timestamps", clordid_stamped},
