@@ -67,7 +67,7 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
   },
   compare: {
     group: "Finished runs:",
-    summary: "two finished runs side by side, and whether the second is worse",
+    summary: "finished runs side by side, and whether one is worse than the first",
     load: async () => [(await import("./compare.js")).command],
   },
   lab: {

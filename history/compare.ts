@@ -2,6 +2,7 @@
 
 import { CaromError } from "../native/error.js";
 import type { Contender } from "./contender.js";
+import { CURVES_MAX } from "./curve.js";
 import { compareSections, type Difference, SECTIONS, sectionsOf, type Test } from "./quantile_test.js";
 
 /** A percentile of both runs; null: it lies among the ticks that were never answered. */
@@ -24,6 +25,7 @@ export interface Compared {
 
 const METHOD = "Mood's test at each percentile, batch means of 8 sections, Welch's t, Holm's step-down";
 const SHOWN = [50, 90, 95, 99, 99.9, 99.99];
+export const RUNS_MAX = CURVES_MAX;
 const ABOVE_MIN = 100; // samples above a percentile; with fewer nothing is said of it
 
 /**
@@ -68,6 +70,29 @@ export function compareRuns(
     notes: notesOf(first, second),
     worse: worseOf(first, second, differences, percentiles, test),
   };
+}
+
+/**
+ * Several runs with the first of them. The level is shared out, so that it holds for all comparisons together.
+ * @throws CaromError (usage) when two of them can't be compared
+ */
+export function compareAll(
+  runs: readonly Contender[],
+  percentiles: readonly number[],
+  { threshold, level }: Test,
+): Compared[] {
+  const [first, ...others] = runs;
+  if (runs.length < 2 || runs.length > RUNS_MAX) {
+    const detail = runs.length < 2 ? "two of them are needed" : `${RUNS_MAX} are compared at the most`;
+    throw new CaromError(
+      "usage",
+      `compare ${runs.length} runs`,
+      detail,
+      "give the first, and those to compare with it",
+    );
+  }
+  const each = { threshold, level: level / others.length };
+  return others.map((other) => compareRuns(first!, other, percentiles, each));
 }
 
 function loopOf({ of }: Contender): string {

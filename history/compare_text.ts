@@ -1,11 +1,11 @@
-/** A comparison for people: percentiles side by side, two curves over each other, and the verdict. */
+/** A comparison for people: percentiles side by side, curves over each other, and the verdict. */
 
 import pc from "picocolors";
 import { formatNs } from "../config/values.js";
 import { row } from "../run/lines.js";
 import { type Compared, type Row, valueAt } from "./compare.js";
 import type { Contender } from "./contender.js";
-import { type Cell, type Curve, drawCurves } from "./curve.js";
+import { type Cell, type Curve, drawCurves, SAMPLES } from "./curve.js";
 import type { Difference } from "./quantile_test.js";
 
 const COLUMNS = 64; // of the curves
@@ -13,54 +13,86 @@ const ROWS = 12;
 const FAR = 9; // ten times as much and more: a factor says it better than a percentage
 const NINES = 4; // the curves end at p99.99
 
-export function compareLines(compared: Compared, first: Contender, second: Contender): string[] {
-  const from = compared.of === "planned" ? "planned" : "actual";
+const COLORS = [pc.cyan, pc.magenta, pc.yellow, pc.green] as const;
+
+/** @param comparisons of the first run with each of the others, in their order */
+export function compareLines(comparisons: readonly Compared[], runs: readonly Contender[]): string[] {
+  const from = comparisons[0]!.of === "planned" ? "planned" : "actual";
+  const notes = [...new Set(comparisons.flatMap((compared) => compared.notes))];
   return [
-    pc.bold(`carom compare · ${first.name} and ${second.name} · round trip from the ${from} send`),
+    pc.bold(`carom compare · ${listed(runs.map(({ name }) => name))} · round trip from the ${from} send`),
     "",
-    ...runLines(first, second),
+    ...runs.map(runLine),
     "",
-    ...figureLines(compared, first, second),
+    ...(comparisons.length === 1 ? figureLines(comparisons[0]!, runs) : tableLines(comparisons, runs)),
     "",
-    ...curveLines(first, second),
+    ...curveLines(runs),
     "",
-    ...testLines(compared),
-    ...compared.notes.map((note, index) => row(index === 0 ? "not the same" : "", note)),
+    ...comparisons.flatMap((compared, index) => testLines(compared, index, comparisons.length, runs)),
+    ...notes.map((note, index) => row(index === 0 ? "not the same" : "", note)),
     "",
-    verdictLine(compared, second),
+    ...comparisons.map((compared, index) => verdictLine(compared, runs[index + 1]!)),
   ];
 }
 
-function runLines(first: Contender, second: Contender): string[] {
-  const faults = ({ verdicts }: Contender) => {
-    const some = Object.entries(verdicts).filter(([name, value]) => name !== "correct" && value > 0);
-    return some.length === 0
-      ? "no faults"
-      : some.map(([name, value]) => `${name} ${number(value)}`).join(", ");
-  };
-  const line = (run: Contender) =>
-    `${run.backends}, ${run.elapsed_s.toFixed(1)} s, ${number(run.answered)} of ${number(run.sent)} answered, ${faults(run)}`;
-  const name = (run: Contender) => run.name.slice(0, 13);
-  return [row(name(first), line(first)), row(name(second), line(second))];
+function listed(names: readonly string[]): string {
+  return `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
 }
 
-function figureLines(compared: Compared, first: Contender, second: Contender): string[] {
+function runLine(run: Contender): string {
+  const some = Object.entries(run.verdicts).filter(([name, value]) => name !== "correct" && value > 0);
+  const faults =
+    some.length === 0 ? "no faults" : some.map(([name, value]) => `${name} ${number(value)}`).join(", ");
+  const answered = `${number(run.answered)} of ${number(run.sent)} answered`;
+  return row(run.name.slice(0, 13), `${run.backends}, ${run.elapsed_s.toFixed(1)} s, ${answered}, ${faults}`);
+}
+
+function figureLines(compared: Compared, runs: readonly Contender[]): string[] {
   const cell = (text: string) => text.padStart(14);
   const confidence = `${Number((100 * (1 - compared.test.level)).toPrecision(6))} % interval`;
-  const head = [first.name, second.name].map((name) => cell(name.slice(-13))).join("");
+  const head = runs.map(({ name }) => cell(name.slice(-13))).join("");
   return [
     pc.dim(`  ${"".padEnd(10)}${head}${cell("difference")}    ${confidence}`),
     ...compared.rows.map((one) => figureLine(one, compared)),
   ];
 }
 
-function figureLine({ percentile, values_ns: [one, other] }: Row, { differences }: Compared): string {
-  const cell = (value: number | null) => (value === null ? "missing" : formatNs(value)).padStart(14);
+/** Each of the others with its difference from the first. */
+function tableLines(comparisons: readonly Compared[], runs: readonly Contender[]): string[] {
+  const [first, ...others] = runs.map(({ name }) => name.slice(-10));
+  const head = others.map((name) => `${name.padStart(12)}${"".padStart(10)}`).join("");
+  const rows = comparisons[0]!.rows.map(({ percentile, values_ns: [base] }, index) => {
+    const cells = comparisons.map((compared) => {
+      const one = compared.rows[index]!;
+      const tested = compared.differences.find((difference) => difference.percentile === percentile);
+      const ratio = ratioOf(one, compared);
+      const text = `${timeText(one.values_ns[1]).padStart(12)}${(ratio === null ? "" : ratioText(ratio)).padStart(9)}`;
+      return tested?.worse === true ? pc.red(`${text}✗`) : `${text} `;
+    });
+    return `  ${`p${percentile}`.padEnd(8)}${timeText(base).padStart(12)}${cells.join("")}`.trimEnd();
+  });
+  const told = "✗: significantly worse than the first";
+  return [pc.dim(`  ${"".padEnd(8)}${first!.padStart(12)}${head}`.trimEnd()), ...rows, pc.dim(`  ${told}`)];
+}
+
+function timeText(value_ns: number | null): string {
+  return value_ns === null ? "missing" : formatNs(value_ns);
+}
+
+/** As it was tested; otherwise of the figures that are shown. */
+function ratioOf({ percentile, values_ns: [one, other] }: Row, { differences }: Compared): number | null {
   const tested = differences.find((difference) => difference.percentile === percentile);
-  const ratio = tested?.ratio ?? (one === null || other === null ? null : other / one - 1);
+  return tested?.ratio ?? (one === null || other === null ? null : other / one - 1);
+}
+
+function figureLine(one: Row, compared: Compared): string {
+  const { percentile, values_ns } = one;
+  const tested = compared.differences.find((difference) => difference.percentile === percentile);
+  const ratio = ratioOf(one, compared);
   const change = ratio === null ? "" : ratioText(ratio);
   const rest = tested === undefined ? "" : `    ${intervalText(tested)}`;
-  const text = `  ${`p${percentile}`.padEnd(10)}${cell(one)}${cell(other)}${change.padStart(14)}${rest}`;
+  const values = values_ns.map((value) => timeText(value).padStart(14)).join("");
+  const text = `  ${`p${percentile}`.padEnd(10)}${values}${change.padStart(14)}${rest}`;
   return tested?.worse === true ? pc.red(`${text}  worse`) : text;
 }
 
@@ -79,8 +111,8 @@ function percentileAt(part: number): number {
   return 100 * (1 - 10 ** (-part * NINES));
 }
 
-function curveLines(first: Contender, second: Contender): string[] {
-  const ends = [first, second].flatMap((run) => [valueAt(run, 0.1), valueAt(run, percentileAt(1))]);
+function curveLines(runs: readonly Contender[]): string[] {
+  const ends = runs.flatMap((run) => [valueAt(run, 0.1), valueAt(run, percentileAt(1))]);
   const known = ends.filter((value) => value !== null);
   const [low, high] = [Math.log(Math.max(1, Math.min(...known))), Math.log(Math.max(2, ...known))];
   const curve = (run: Contender): Curve => ({
@@ -89,42 +121,50 @@ function curveLines(first: Contender, second: Contender): string[] {
       return value === null ? null : (Math.log(Math.max(1, value)) - low) / Math.max(1e-9, high - low);
     },
   });
-  const cells = drawCurves([curve(first), curve(second)], COLUMNS, ROWS);
+  const cells = drawCurves(runs.map(curve), COLUMNS, ROWS);
   const label = (index: number) => {
     if (index % 4 !== 0 && index !== ROWS - 1) return "";
     return formatNs(Math.round(Math.exp(high - ((high - low) * index) / (ROWS - 1))));
   };
   const axis = ["min", "p90", "p99", "p99.9", "p99.99"];
   const step = COLUMNS / NINES;
+  const legend = runs.map(({ name }, index) => `${name} ${SAMPLES[index]}`).join(", ");
   return [
-    pc.dim(`  percentile curves: ${first.name} ⠤⠤⠤⠤, ${second.name} ⠤⠤  ⠤⠤; both axes logarithmic`),
+    pc.dim(`  percentile curves: ${legend}; both axes logarithmic`),
     ...cells.map((line, index) => `  ${label(index).padStart(9)} ${line.map(colored).join("").trimEnd()}`),
     pc.dim(`  ${" ".repeat(10)}${axis.map((text) => text.padEnd(step)).join("")}`.trimEnd()),
   ];
 }
 
 function colored({ text, owner }: Cell): string {
-  return owner === "first" ? pc.cyan(text) : owner === "second" ? pc.magenta(text) : text;
+  return typeof owner === "number" ? COLORS[owner % COLORS.length]!(text) : text;
 }
 
-function testLines({ test, untested, differences }: Compared): string[] {
-  const level = `${Number((100 * test.level).toPrecision(6))} %`;
-  const lines = [
-    row("test", test.method),
-    row("", `a false alarm in about ${level} of all comparisons of equal runs at most`),
-  ];
+/** What is the same of all comparisons is told with the first. */
+function testLines(
+  { test, untested, differences }: Compared,
+  index: number,
+  count: number,
+  runs: readonly Contender[],
+): string[] {
+  const level = `${Number((100 * test.level * count).toPrecision(6))} %`;
+  const lines =
+    index > 0
+      ? []
+      : [
+          row("test", test.method),
+          row("", `a false alarm in about ${level} of all comparisons of equal runs at most`),
+        ];
+  const name = count === 1 ? "" : `${runs[index + 1]!.name}: `;
   if (differences.length > 0) {
     const values = differences.map(
       ({ percentile, p }) => `p${percentile} ${p < 0.0001 ? "<0.0001" : p.toFixed(4)}`,
     );
-    lines.push(
-      row(
-        "p-values",
-        `of no more than ${Number((100 * test.threshold).toPrecision(6))} % slower: ${values.join(", ")}`,
-      ),
-    );
+    const than = `of no more than ${Number((100 * test.threshold).toPrecision(6))} % slower: `;
+    lines.push(row(index === 0 ? "p-values" : "", `${name}${index === 0 ? than : ""}${values.join(", ")}`));
   }
-  for (const { percentile, reason } of untested) lines.push(row("not tested", `p${percentile}: ${reason}`));
+  for (const { percentile, reason } of untested)
+    lines.push(row("not tested", `${name}p${percentile}: ${reason}`));
   return lines;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Two curves over each other in a terminal, of braille dots: the first one whole, the second one broken, so that
- * they can be told apart without colour, too.
+ * Curves over each other in a terminal, of braille dots: the first one whole, the others broken, each in its way, so
+ * that they can be told apart without colour, too.
  */
 
 export interface Curve {
@@ -10,7 +10,7 @@ export interface Curve {
 
 export interface Cell {
   readonly text: string; // one character
-  readonly owner: "none" | "first" | "second" | "both";
+  readonly owner: number | "none" | "several"; // which of the curves
 }
 
 /** Unicode's braille patterns: bits of the dots by row and column. */
@@ -21,19 +21,30 @@ const DOTS = [
   [0x40, 0x80],
 ] as const;
 const BLANK = 0x2800;
-const BREAK = 4; // dots: as long as a stroke of the second curve, and as the gap behind it
+/** Of each curve how many dots a stroke has, and the gap behind it. */
+const STROKES = [
+  [1, 0],
+  [4, 4],
+  [1, 3],
+  [9, 3],
+] as const;
+export const CURVES_MAX = STROKES.length;
+
+/** A stroke of a curve, for a legend. */
+export const SAMPLES = ["⠤⠤⠤⠤", "⠤⠤  ⠤⠤", "⠄ ⠄ ⠄", "⠤⠤⠤⠤ ⠤⠤⠤⠤"] as const;
 
 /** @returns rows of cells, from the top */
-export function drawCurves(curves: readonly [Curve, Curve], columns: number, rows: number): Cell[][] {
+export function drawCurves(curves: readonly Curve[], columns: number, rows: number): Cell[][] {
   const [width, height] = [columns * 2, rows * 4];
   const bits = curves.map(() => new Uint8Array(columns * rows));
   for (const [index, curve] of curves.entries()) {
+    const [stroke, gap] = STROKES[index % CURVES_MAX]!;
     let before: number | null = null;
     for (let x = 0; x < width; x++) {
       const value = curve.at(x / (width - 1));
       const y: number | null =
         value === null ? null : Math.round((1 - Math.min(1, Math.max(0, value))) * (height - 1));
-      if (y !== null && !(index === 1 && x % (2 * BREAK) >= BREAK)) {
+      if (y !== null && x % (stroke + gap) < stroke) {
         // A steep stretch is a line, too.
         const from = before === null ? y : before < y ? before + 1 : before > y ? before - 1 : y;
         for (let dot = Math.min(from, y); dot <= Math.max(from, y); dot++) {
@@ -45,9 +56,11 @@ export function drawCurves(curves: readonly [Curve, Curve], columns: number, row
   }
   return Array.from({ length: rows }, (_, row) =>
     Array.from({ length: columns }, (_, column) => {
-      const [one, other] = bits.map((all) => all[row * columns + column]!);
-      const owner = one! > 0 ? (other! > 0 ? "both" : "first") : other! > 0 ? "second" : "none";
-      const text = owner === "none" ? " " : String.fromCharCode(BLANK + (one! | other!));
+      const here = bits.map((all) => all[row * columns + column]!);
+      const drawn = here.flatMap((dots, index) => (dots > 0 ? [index] : []));
+      const owner = drawn.length === 0 ? "none" : drawn.length === 1 ? drawn[0]! : "several";
+      const all = here.reduce((sum, dots) => sum | dots, 0);
+      const text = owner === "none" ? " " : String.fromCharCode(BLANK + all);
       return { text, owner };
     }),
   );

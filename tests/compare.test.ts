@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { type Compared, compareRuns } from "../history/compare.js";
+import { type Compared, compareAll, compareRuns } from "../history/compare.js";
 import { compareLines } from "../history/compare_text.js";
 import { contenderOf } from "../history/contender.js";
 import { drawCurves } from "../history/curve.js";
@@ -151,18 +151,20 @@ test("two curves can be told apart without colour", () => {
     rows.map((row) => row.map((cell) => cell.text).join(""));
   const cells = drawCurves([flat(1), flat(0)], 8, 2);
   assert.equal(text(cells), ["⠉⠉⠉⠉⠉⠉⠉⠉", "⣀⣀  ⣀⣀  "]);
-  assert.is(cells[0]![0]!.owner, "first");
-  assert.is(cells[1]![0]!.owner, "second");
+  assert.is(cells[0]![0]!.owner, 0);
+  assert.is(cells[1]![0]!.owner, 1);
+  const four = drawCurves([flat(1), flat(0.7), flat(0.4), flat(0)], 8, 4);
+  assert.is(new Set(text(four)).size, 4, "each is broken in its own way");
   // A step is a line up; where nothing is, nothing is drawn.
   const step = { at: (part: number) => (part < 0.5 ? 0 : 1) };
-  assert.equal(text(drawCurves([step, { at: () => null }], 4, 2)), ["  ⡏⠉", "⣀⣀⠇ "]);
+  assert.equal(text(drawCurves([step], 4, 2)), ["  ⡏⠉", "⣀⣀⠇ "]);
 });
 
 test("the lines for people show both, the test, and the verdict", () => {
   const texts = encodedParts(STEADY, seeded(3));
   const slower = encodedParts({ ...STEADY, factor: 1.2 }, seeded(4));
   const [first, second] = [contenderOf("run 1", reportWith(texts)), contenderOf("run 2", reportWith(slower))];
-  const lines = compareLines(compareRuns(first, second, PERCENTILES, TEST), first, second);
+  const lines = compareLines(compareAll([first, second], PERCENTILES, TEST), [first, second]);
   const text = lines.join("\n");
   assert.match(
     text,
@@ -171,6 +173,28 @@ test("the lines for people show both, the test, and the verdict", () => {
   assert.match(text, "af_xdp → xdp, 5.0 s, 12,800 of 12,800 answered, no faults");
   assert.match(text, /run 2 is worse: p50 is (19|2[01])\.\d % higher, which is more than 5 %/);
   assert.match(text, "Mood's test");
+});
+
+test("several runs are compared with the first, and the level is shared out among them", () => {
+  const at = (factor: number, seed: number) => reportWith(encodedParts({ ...STEADY, factor }, seeded(seed)));
+  const runs = [at(1, 1), at(1, 2), at(1.2, 3)].map((report, index) =>
+    contenderOf(`run ${index + 1}`, report),
+  );
+  const comparisons = compareAll(runs, PERCENTILES, TEST);
+  assert.equal(
+    comparisons.map(({ worse, test: { level } }) => [worse.length > 0, level]),
+    [
+      [false, TEST.level / 2],
+      [true, TEST.level / 2],
+    ],
+  );
+  const text = compareLines(comparisons, runs).join("\n");
+  assert.match(text, "carom compare · run 1, run 2 and run 3 ·");
+  assert.match(text, /^ +run 1 +run 2 +run 3$/m);
+  assert.match(text, /^ {2}p50 +2\.5\d µs +2\.5\d µs +[+−]\d\.\d % +(2\.9|3\.0)\d µs +\+(19|2[01])\.\d %✗$/m);
+  assert.match(text, /run 2 is not significantly worse\n +run 3 is worse: p50/);
+  const many = Array.from({ length: 5 }, () => runs[0]!);
+  assert.throws(() => compareAll(many, PERCENTILES, TEST), /compare 5 runs: 4 are compared at the most/);
 });
 
 test("carom compare on files: its exit status gates a job", async () => {

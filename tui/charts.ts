@@ -85,7 +85,7 @@ export function percentileCurve(
       return value === null ? null : (Math.log(Math.max(1, value)) - low) / Math.max(1e-9, high - low);
     },
   };
-  const cells = drawCurves([curve, { at: () => null }], room, Math.max(1, rows - 1));
+  const cells = drawCurves([curve], room, Math.max(1, rows - 1));
   const lines = cells.map((line, index): Line => {
     const isLabelled = index === 0 || index === cells.length - 1;
     const label = isLabelled ? formatNs(Math.round(Math.exp(index === 0 ? high : low))) : "";

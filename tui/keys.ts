@@ -75,7 +75,7 @@ export const BINDINGS: Readonly<Record<Screen, readonly Binding[]>> = {
     { key: "x", says: "end it", command: "responder.stop" },
   ],
   Compare: [
-    { key: "m", says: "mark a run; the second one is compared with the first", command: "compare.mark" },
+    { key: "m", says: "mark a run, or not; the others are compared with the first", command: "compare.mark" },
   ],
   Doctor: [{ key: "s", says: "look at this machine", command: "doctor.start" }],
 };

@@ -337,24 +337,24 @@ export class Session {
     }
   }
 
-  /** The first marked run is the one that the second is compared with; a third mark begins anew. */
+  /** The first marked run is the one that the others are compared with; a mark is taken away by a second one. */
   private async mark(): Promise<void> {
     const { runs, chosen, marked } = this.store.get().compare;
     const id = runs[chosen]?.id;
     if (id === undefined) return;
-    const next = marked.length === 1 && marked[0] !== id ? [marked[0]!, id] : [id];
+    const next = marked.includes(id) ? marked.filter((other) => other !== id) : [...marked, id];
     this.store.dispatch({ type: "compare", change: { marked: next, result: null } });
     if (next.length < 2) return;
-    const [{ compareRuns }, { readContender }] = await Promise.all([
+    const [{ compareAll }, { readContender }] = await Promise.all([
       import("../history/compare.js"),
       import("../history/contender.js"),
     ]);
     try {
-      const [first, second] = [readContender(String(next[0])), readContender(String(next[1]))];
-      const compared = compareRuns(first, second, [50, 99], { threshold: 0.05, level: 0.01 });
-      this.store.dispatch({ type: "compare", change: { result: { compared, runs: [first, second] } } });
+      const contenders = next.map((number) => readContender(String(number)));
+      const comparisons = compareAll(contenders, [50, 99], { threshold: 0.05, level: 0.01 });
+      this.store.dispatch({ type: "compare", change: { result: { comparisons, runs: contenders } } });
     } catch (error) {
-      this.store.dispatch({ type: "compare", change: { marked: [] } });
+      this.store.dispatch({ type: "compare", change: { marked } });
       throw error;
     }
   }

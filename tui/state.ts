@@ -85,8 +85,8 @@ export interface ResponderState {
 export interface CompareState {
   readonly runs: readonly Listed[];
   readonly chosen: number;
-  readonly marked: readonly number[]; // the numbers of up to two runs, in the order of marking
-  readonly result: { readonly compared: Compared; readonly runs: readonly [Contender, Contender] } | null;
+  readonly marked: readonly number[]; // the numbers of some runs, in the order of marking
+  readonly result: { readonly comparisons: readonly Compared[]; readonly runs: readonly Contender[] } | null;
 }
 
 export interface DoctorState {

@@ -1,4 +1,4 @@
-/** The screen Compare: runs of the history, and two of them side by side. */
+/** The screen Compare: runs of the history, and some of them side by side. */
 
 import { stripVTControlCharacters } from "node:util";
 import { formatNs } from "../../config/values.js";
@@ -34,7 +34,7 @@ function listLine({ id, started, summary }: Listed, isChosen: boolean, marked: r
   const time = (value_ns: number | null) => (value_ns === null ? "–" : formatNs(value_ns)).padStart(9);
   return [
     { text: isChosen ? "› " : "  ", bold: true },
-    { text: mark < 0 ? "  " : mark === 0 ? "1 " : "2 ", inverse: mark >= 0 },
+    { text: mark < 0 ? "  " : `${mark + 1} `, inverse: mark >= 0 },
     { text: ` ${String(id).padStart(4)} `, bold: isChosen },
     dim(`${started.slice(5, 19).replace("T", " ")}  `),
     { text: `p50 ${time(summary.p50_ns)}  p99 ${time(summary.p99_ns)}  ` },
@@ -43,21 +43,24 @@ function listLine({ id, started, summary }: Listed, isChosen: boolean, marked: r
   ];
 }
 
-/** As carom compare prints it; the verdict first, for a small screen may not show all. */
-function resultLines({ compared, runs }: NonNullable<CompareState["result"]>, size: Size): Line[] {
-  const lines = textLines(compared, ...runs).map(stripVTControlCharacters);
-  const verdict = lines.at(-1) ?? "";
-  const [mark, color] =
-    compared.worse.length > 0
-      ? (["✗", "red"] as const)
-      : compared.untested.length > 0
-        ? (["!", "yellow"] as const)
-        : (["✓", "green"] as const);
-  const figures = lines.slice(2, -2);
+/** As carom compare prints it; the verdicts first, for a small screen may not show all. */
+function resultLines({ comparisons, runs }: NonNullable<CompareState["result"]>, size: Size): Line[] {
+  const lines = textLines(comparisons, runs).map(stripVTControlCharacters);
+  const verdicts = lines.slice(-comparisons.length).map((text, index): Line => {
+    const { worse, untested } = comparisons[index]!;
+    const [mark, color] =
+      worse.length > 0
+        ? (["✗", "red"] as const)
+        : untested.length > 0
+          ? (["!", "yellow"] as const)
+          : (["✓", "green"] as const);
+    return [{ text: `${mark} ${text.trim()}`, color, bold: true }];
+  });
+  const figures = lines.slice(2, -comparisons.length - 1);
   return [
     heading("compared", size.columns),
-    [{ text: `${mark} ${verdict.trim()}`, color, bold: true }],
-    // On a small screen the figures; the two lines about the runs are in the list above.
-    ...figures.slice(size.rows < RESULT_ROWS + LIST_MIN ? 3 : 0).map((text) => line(text)),
+    ...verdicts,
+    // On a small screen the figures; the lines about the runs are in the list above.
+    ...figures.slice(size.rows < RESULT_ROWS + LIST_MIN ? runs.length + 1 : 0).map((text) => line(text)),
   ];
 }
