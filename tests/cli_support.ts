@@ -3,8 +3,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { buildCommand, type CommandSpec } from "../cli/command.js";
 import { missingCapabilities } from "../lab/capability.js";
 import { createLab } from "../lab/lab.js";
+import { asCaromError } from "../native/error.js";
 import { attachXdpPass, type BackendProbe, probeBackends } from "../native/index.js";
 import type { Report } from "../run/report.js";
 import { labTest, MAIN } from "./lab_support.js";
@@ -68,6 +70,50 @@ export function startCarom(...args: string[]): Running {
 /** Runs carom's command line to its end. */
 export function carom(...args: string[]): Promise<Ended> {
   return startCarom(...args).end;
+}
+
+const COMMANDS: Readonly<Record<string, () => Promise<readonly CommandSpec[]>>> = {
+  run: async () => [(await import("../cli/run.js")).command],
+  generate: async () => [(await import("../cli/generate.js")).command],
+  replay: async () => [(await import("../cli/replay.js")).command],
+  compare: async () => [(await import("../cli/compare.js")).command],
+  history: async () => (await import("../cli/history.js")).commands,
+};
+
+/**
+ * The same in this process, without the time that another one takes to start: for what depends neither on how carom
+ * starts or ends nor on what else runs.
+ */
+export async function caromHere(name: string, ...args: string[]): Promise<Ended> {
+  const specs = await COMMANDS[name]!();
+  const inner = specs.find((spec) => spec.name === `${name} ${args[0]}`);
+  const spec = inner ?? specs[0]!;
+  const texts = { stdout: "", stderr: "" };
+  const writes = { stdout: process.stdout.write, stderr: process.stderr.write };
+  const take = (stream: "stdout" | "stderr") =>
+    ((text: string | Uint8Array) => {
+      texts[stream] += text.toString();
+      return true;
+    }) as typeof process.stdout.write;
+  const directory = process.cwd();
+  let status: number | null = null;
+  try {
+    process.stdout.write = take("stdout");
+    process.stderr.write = take("stderr");
+    const command = buildCommand(spec, (value) => {
+      status = value;
+    });
+    await command.exitOverride().parseAsync(inner === undefined ? args : args.slice(1), { from: "user" });
+  } catch (error) {
+    const failure = asCaromError(error, "carom");
+    status = failure.exitStatus;
+    texts.stderr += `carom: ${failure.message}\n`;
+  } finally {
+    process.stdout.write = writes.stdout;
+    process.stderr.write = writes.stderr;
+    process.chdir(directory);
+  }
+  return { status, signal: null, ...texts };
 }
 
 /** The one JSON object that a command printed with --json. */

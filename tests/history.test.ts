@@ -20,7 +20,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { type NewEntry, openHistory } from "../history/store.js";
 import { CaromError } from "../native/error.js";
-import { carom, jsonOf, launch, reportOf } from "./cli_support.js";
+import { caromHere, jsonOf, launch, reportOf } from "./cli_support.js";
 import { labTest } from "./lab_support.js";
 
 const folder = mkdtempSync(join(tmpdir(), "carom-history-"));
@@ -162,7 +162,7 @@ labTest("a run is kept with all it was, shown, compared, repeated, and removed",
   const settings = join(folder, "settings.conf");
   writeFileSync(settings, "seed=7\nfeed_symbols=AAPL,MSFT\n");
   const args = ["--count", "20k", "--warmup", "0", "--trigger-ratio", "0.5", "--config", settings];
-  const ended = await carom("run", ...args, "--json");
+  const ended = await caromHere("run", ...args, "--json");
   const report = reportOf(ended);
   assert.is(ended.status, 0, ended.stderr);
   const { history: id, histograms } = jsonOf(ended) as {
@@ -171,13 +171,13 @@ labTest("a run is kept with all it was, shown, compared, repeated, and removed",
   };
   assert.is(id, 1);
   assert.ok(histograms.parts.histograms.length >= 30, "cut into parts");
-  const list = jsonOf(await carom("history", "--json")) as {
+  const list = jsonOf(await caromHere("history", "--json")) as {
     total: number;
     runs: { id: number; summary: object }[];
   };
   assert.is(list.total, 1);
   assert.is((list.runs[0]!.summary as { sent: number }).sent, 20_000);
-  const shown = jsonOf(await carom("history", "show", "1", "--json"));
+  const shown = jsonOf(await caromHere("history", "show", "1", "--json"));
   const { options, directory, ...same } = shown;
   assert.equal(same, jsonOf(ended));
   assert.is(directory, process.cwd());
@@ -185,59 +185,59 @@ labTest("a run is kept with all it was, shown, compared, repeated, and removed",
   rmSync(settings);
   const wanted = { count: "20k", warmup: "0", triggerRatio: "0.5", seed: "7", feedSymbols: "AAPL,MSFT" };
   assert.equal(options, wanted);
-  const text = (await carom("history", "show", "last")).stdout;
+  const text = (await caromHere("history", "show", "last")).stdout;
   assert.match(
     text,
     "carom run --seed 7 --feed-symbols AAPL,MSFT --count 20k --warmup 0 --trigger-ratio 0.5",
   );
   assert.match(text, /^ {2}verdicts +correct /m);
-  const again = reportOf(await carom("history", "repeat", "1", "--json"));
+  const again = reportOf(await caromHere("history", "repeat", "1", "--json"));
   assert.equal(again.ticks, report.ticks, "the same ticks");
-  const compared = await carom("compare", "1", "last", "--threshold", "900%", "--json");
+  const compared = await caromHere("compare", "1", "last", "--threshold", "900%", "--json");
   assert.is(compared.status, 0, compared.stderr);
   assert.equal(
     (jsonOf(compared).runs as { name: string }[]).map(({ name }) => name),
     ["run 1", "run 2"],
   );
-  const removed = await carom("history", "rm", "1", "2");
+  const removed = await caromHere("history", "rm", "1", "2");
   assert.match(removed.stdout, "2 runs were removed");
-  assert.match((await carom("history")).stdout, "no run is kept");
+  assert.match((await caromHere("history")).stdout, "no run is kept");
 });
 
 labTest("a run that would not be the same any more is not repeated", async () => {
   const profile = join(folder, "mine.yaml");
   writeFileSync(profile, "arrival: { poisson: { rate: 2000 } }\n");
-  const first = await carom("run", "--profile", profile, "--count", "50", "--warmup", "0", "--json");
+  const first = await caromHere("run", "--profile", profile, "--count", "50", "--warmup", "0", "--json");
   assert.is(jsonOf(first).history, 1, first.stderr);
   writeFileSync(profile, "arrival: { poisson: { rate: 2001 } }\n");
-  const ended = await carom("history", "repeat", "1");
+  const ended = await caromHere("history", "repeat", "1");
   assert.is(ended.status, 2);
   assert.match(ended.stderr, "repeat run 1: the same options plan something else now");
-  assert.match((await carom("history", "rm")).stderr, "no run was named");
+  assert.match((await caromHere("history", "rm")).stderr, "no run was named");
 });
 
 labTest("a replay is repeated while its captures are what they were", async () => {
   const copy = join(folder, "a copy.pcap");
   copyFileSync("pcaps/steady.pcap", copy);
-  const first = await carom("replay", copy, "--fast", "--json");
+  const first = await caromHere("replay", copy, "--fast", "--json");
   assert.is(jsonOf(first).history, 1, first.stderr);
-  const again = await carom("history", "repeat", "1", "--json");
+  const again = await caromHere("history", "repeat", "1", "--json");
   const { replay } = jsonOf(again);
   assert.equal(replay, jsonOf(first).replay);
   assert.match(again.stderr, `carom replay '${copy}' --fast`);
   utimesSync(copy, 1, 1);
-  const ended = await carom("history", "repeat", "last");
+  const ended = await caromHere("history", "repeat", "last");
   assert.is(ended.status, 2);
   assert.match(ended.stderr, "repeat run 2: the same options plan something else now");
 });
 
 labTest("a history that can't be used costs a run nothing; --no-history leaves none", async () => {
-  const silent = await carom("run", "--count", "50", "--warmup", "0", "--no-history", "--json");
+  const silent = await caromHere("run", "--count", "50", "--warmup", "0", "--no-history", "--json");
   assert.is(jsonOf(silent).history, null);
   assert.not.ok(existsSync(path));
   mkdirSync(join(folder, "carom"));
   writeFileSync(path, "no database".repeat(100));
-  const ended = await carom("run", "--count", "50", "--warmup", "0");
+  const ended = await caromHere("run", "--count", "50", "--warmup", "0");
   assert.is(ended.status, 0);
   assert.match(ended.stdout, "all as expected");
   assert.match(ended.stderr, /^carom: use the history .*: it is damaged \(SQLITE_NOTADB\); move it away/m);

@@ -8,7 +8,16 @@ import * as assert from "uvu/assert";
 import { openFrameSocket } from "../native/index.js";
 import type { Report } from "../run/report.js";
 import { decodeTick } from "../wire/codec.js";
-import { backendsOf, backendTest, carom, FEED_BACKENDS, launchIn, ROOMY, reportOf } from "./cli_support.js";
+import {
+  backendsOf,
+  backendTest,
+  carom,
+  caromHere,
+  FEED_BACKENDS,
+  launchIn,
+  ROOMY,
+  reportOf,
+} from "./cli_support.js";
 import { labTest, sleep, withLab } from "./lab_support.js";
 
 const directory = mkdtempSync(join(tmpdir(), "carom-test-"));
@@ -46,7 +55,10 @@ for (const backend of FEED_BACKENDS.filter((name) => name !== "udp")) {
     backendTest(name, [backend, responder], async () => {
       const path = profile("5k", HARSH);
       const args = ["--profile", path, "--backend", backend, "--responder-backend", responder, ...EXACT];
-      const [first, second] = [reportOf(await carom("run", ...args)), reportOf(await carom("run", ...args))];
+      const [first, second] = [
+        reportOf(await caromHere("run", ...args)),
+        reportOf(await caromHere("run", ...args)),
+      ];
       assertBlameless(first);
       const [line] = first.impairment!.lines;
       const { lost, duplicated, reordered, corrupted, datagrams, frames } = line!;
@@ -65,7 +77,7 @@ for (const backend of FEED_BACKENDS.filter((name) => name !== "udp")) {
       assert.is(first.interfaces.responder!.rx_packets >= frames, true);
       assert.equal(second.impairment, first.impairment, "the same seed, the same numbers");
       assert.is(second.ticks.withheld, first.ticks.withheld);
-      const other = reportOf(await carom("run", ...args, "--seed", "99"));
+      const other = reportOf(await caromHere("run", ...args, "--seed", "99"));
       assert.not.equal(other.impairment, first.impairment, "another seed, others");
     });
   }
@@ -73,7 +85,7 @@ for (const backend of FEED_BACKENDS.filter((name) => name !== "udp")) {
 
 backendTest("udp: loss, copies and order are user space's work", ["udp"], async () => {
   const path = profile("5k", "impairment: { loss: 10%, duplicate: 10%, reorder: { ratio: 10%, by: 1 } }");
-  const report = reportOf(await carom("run", "--profile", path, "--backend", "udp", ...EXACT));
+  const report = reportOf(await caromHere("run", "--profile", path, "--backend", "udp", ...EXACT));
   assertBlameless(report);
   assert.ok(report.ticks.withheld > 100 && report.ticks.answered_copies > 100);
   assert.is(report.ticks.withheld, report.impairment!.lines[0]!.lost);
@@ -89,7 +101,7 @@ backendTest(
       "impairment: { duplicate: 20%, loss: 5% }",
     );
     const more = ["--backend", "af_packet", "--timestamps", "kernel"];
-    const report = reportOf(await carom("run", "--profile", path, ...more, ...EXACT));
+    const report = reportOf(await caromHere("run", "--profile", path, ...more, ...EXACT));
     assertBlameless(report);
     const { stamped, unstamped } = report.clock;
     assert.is(stamped + unstamped, report.ticks.answered);
@@ -175,7 +187,7 @@ for (const backend of FEED_BACKENDS) {
 
 backendTest("--dut-lines b: the lab's responder listens to line B", ["af_xdp"], async () => {
   const path = profile("2k", ...TWO_LINES);
-  const ended = await carom("run", "--profile", path, "--dut-lines", "b", ...EXACT);
+  const ended = await caromHere("run", "--profile", path, "--dut-lines", "b", ...EXACT);
   const report = reportOf(ended);
   assertBlameless(report);
   assert.equal(report.impairment!.dut_lines, ["B"]);
@@ -365,7 +377,7 @@ const REFUSED: readonly (readonly [args: string[], lines: string[], says: RegExp
 for (const [args, lines, says] of REFUSED) {
   labTest(`refused: ${says.source.slice(0, 60)}`, async () => {
     const path = profile(lines.some((line) => line.includes("10s")) ? "1M" : "1k", ...lines);
-    const ended = await carom("run", "--profile", path, ...args);
+    const ended = await caromHere("run", "--profile", path, ...args);
     assert.is(ended.status, 2, ended.stderr);
     assert.match(ended.stderr, says);
   });

@@ -10,7 +10,15 @@ import { openFrameSocket } from "../native/index.js";
 import { decodeTick, encodeOrder, type Tick } from "../wire/codec.js";
 import { type DecodedFrame, decodeFrame } from "../wire/decode.js";
 import { buildFrame } from "../wire/frame.js";
-import { assertAllRight, backendTest, carom, FEED_BACKENDS, ROOMY, reportOf } from "./cli_support.js";
+import {
+  assertAllRight,
+  backendTest,
+  carom,
+  caromHere,
+  FEED_BACKENDS,
+  ROOMY,
+  reportOf,
+} from "./cli_support.js";
 import { labTest, withLab } from "./lab_support.js";
 
 interface Seen {
@@ -181,7 +189,7 @@ for (const backend of FEED_BACKENDS) {
       "- { rate: 2k, group: 239.1.1.7 }\n- { rate: 3k, group: 'ff02::107', thread: 1 }\n",
       async (path) => {
         const report = reportOf(
-          await carom("run", "--backend", backend, ...BRIEF, ...ROOMY, "--streams", path),
+          await caromHere("run", "--backend", backend, ...BRIEF, ...ROOMY, "--streams", path),
         );
         assertAllRight(report);
         assert.equal(
@@ -264,7 +272,9 @@ for (const backend of ["af_xdp", "af_packet"]) {
               const stop = startDevice(lab);
               try {
                 const where = ["--lab", lab.name, "--no-responder", "--backend", backend];
-                const report = reportOf(await carom("run", ...where, ...BRIEF, ...ROOMY, "--streams", path));
+                const report = reportOf(
+                  await caromHere("run", ...where, ...BRIEF, ...ROOMY, "--streams", path),
+                );
                 const seen = stop();
                 assertAllRight(report);
                 for (const vlan of [7, 8, -1])
@@ -325,7 +335,7 @@ test("a mistake in the file is told with line and column", () =>
   withFile("", async (path) => {
     for (const [content, place, complaint] of BAD_FILES) {
       writeFileSync(path, content);
-      const ended = await carom("generate", "--interface", "lo", "--streams", path);
+      const ended = await caromHere("generate", "--interface", "lo", "--streams", path);
       assert.is(ended.status, 2, `${content}${ended.stderr}`);
       assert.ok(ended.stderr.includes(`${path}:${place}: `), `${content}: ${ended.stderr}`);
       assert.match(ended.stderr, complaint);
@@ -361,7 +371,12 @@ const REFUSED: readonly (readonly [content: string, args: string, complaint: Reg
 for (const [content, args, complaint] of REFUSED) {
   labTest(`refused: ${args} with ${JSON.stringify(content)}`, () =>
     withFile(content, async (path) => {
-      const ended = await carom("run", "--streams", path, ...args.split(" ").filter((word) => word !== ""));
+      const ended = await caromHere(
+        "run",
+        "--streams",
+        path,
+        ...args.split(" ").filter((word) => word !== ""),
+      );
       assert.is(ended.status, 2, ended.stdout + ended.stderr);
       assert.match(ended.stderr, complaint);
     }),
@@ -369,7 +384,7 @@ for (const [content, args, complaint] of REFUSED) {
 }
 
 test("a file that is not there is told of", async () => {
-  const ended = await carom("generate", "--interface", "lo", "--streams", "/nonexistent.yaml");
+  const ended = await caromHere("generate", "--interface", "lo", "--streams", "/nonexistent.yaml");
   assert.is(ended.status, 2);
   assert.match(ended.stderr, /streams \/nonexistent\.yaml: ENOENT/);
 });
