@@ -9,14 +9,16 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { CaromError } from "../native/error.js";
 import { type GeneratorSnapshot, previewCapture } from "../native/index.js";
-import { App, type Executor } from "../tui/app.js";
+import { App } from "../tui/app.js";
 import { captureAt, findCaptures, lookAt } from "../tui/captures.js";
 import { percentileCurve, sparkline, spectrum, spectrumBin, spectrumValue } from "../tui/charts.js";
+import { keysIn } from "../tui/early_keys.js";
 import { givenFields, givenReplayFields } from "../tui/fields.js";
 import { type CommandName, onKey, paletteEntries } from "../tui/keys.js";
 import { fit, line, widthOf } from "../tui/line.js";
 import { measured, recordedAt, START } from "../tui/live.js";
 import { Painter } from "../tui/painter.js";
+import type { Executor } from "../tui/press.js";
 import { Refreshes } from "../tui/refreshes.js";
 import { viewLines } from "../tui/shell.js";
 import { type Action, initialState, reduce, SCREENS, type State } from "../tui/state.js";
@@ -175,6 +177,24 @@ test("of a large capture only the beginning is read", () => {
   } finally {
     rmSync(folder, { recursive: true });
   }
+});
+
+test("keys before Ink is loaded are the same keys", () => {
+  const named = (text: string) => keysIn(text).map(({ input, name }) => name || input);
+  assert.equal(named("2k\r\x1b[A\x1b[B\t\x1b[Z\x7f?\x1b[6~\x03"), [
+    ..."2k",
+    "return",
+    "up",
+    "down",
+    "tab",
+    "back-tab",
+    "backspace",
+    "?",
+    "page-down",
+    "interrupt",
+  ]);
+  assert.equal(named("\x1b"), ["escape"]);
+  assert.equal(named("\x1b[15~\x01é"), ["é"], "others are none");
 });
 
 test("/ finds a command by its words, and does it", () => {

@@ -2,13 +2,11 @@
 
 import { type Key as InkKey, useInput } from "ink";
 import { useSyncExternalStore } from "react";
-import { type Key, onKey } from "./keys.js";
+import type { Key } from "./keys.js";
 import { type Canvas, Lines } from "./lines.js";
-import type { Session } from "./session.js";
+import { type Executor, press } from "./press.js";
 import { viewLines } from "./shell.js";
 import type { Store } from "./store.js";
-
-export type Executor = Pick<Session, "execute" | "onScreenShown">;
 
 interface Props {
   readonly store: Store;
@@ -18,16 +16,7 @@ interface Props {
 
 export function App({ store, session, canvas }: Props) {
   const state = useSyncExternalStore(store.subscribe, store.snapshot);
-  useInput((input, key) => {
-    const before = store.get().screen;
-    for (const one of keysOf(input, key)) {
-      const { actions, commands } = onKey(store.get(), one);
-      for (const action of actions) store.dispatch(action);
-      for (const [name, argument] of commands) session.execute(name, argument);
-    }
-    store.flush();
-    if (store.get().screen !== before) session.onScreenShown();
-  });
+  useInput((input, key) => press(store, session, keysOf(input, key)));
   return <Lines lines={viewLines(state)} canvas={canvas ?? null} />;
 }
 

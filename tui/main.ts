@@ -2,6 +2,7 @@
 
 import { writeSync } from "node:fs";
 import { asCaromError } from "../native/error.js";
+import { readEarly } from "./early_keys.js";
 import { Painter } from "./painter.js";
 import { viewLines } from "./shell.js";
 import { initialState } from "./state.js";
@@ -26,11 +27,17 @@ export async function openUi(refresh_hz: number): Promise<number> {
   for (const signal of SIGNALS) process.on(signal, finish);
   const restore = takeTerminal();
   const painter = new Painter(stdout, 1000 / FRAMES_PER_S, store.refreshes);
-  // Shown before Ink and the rest are loaded; what is typed meanwhile waits in the terminal.
-  painter.draw(viewLines(store.get()).map((spans) => styledText(spans)));
+  // Shown, and listening, before Ink is loaded.
+  const draw = () => painter.draw(viewLines(store.get()).map((spans) => styledText(spans)));
+  draw();
   await shown();
-  const [{ mount }, { Session }] = await Promise.all([import("./mount.js"), import("./session.js")]);
+  const { Session } = await import("./session.js");
   const session = new Session(store, refresh_hz, finish);
+  const endDrawing = store.subscribe(draw);
+  const endReading = readEarly(process.stdin, store, session);
+  const { mount } = await import("./mount.js");
+  endDrawing();
+  endReading();
   const instance = mount(store, session, painter);
   const onResize = () => {
     stdout.write(CLEAR);
