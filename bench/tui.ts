@@ -21,6 +21,8 @@ const DOWN = "\x1b[B";
 interface Sample {
   readonly p50_ns: number;
   readonly p99_ns: number;
+  readonly othersP99_ns: number; // of the round trips that no refresh overlapped
+  readonly overlapping: number; // of all, the part that one did
 }
 
 export async function underUi(
@@ -47,10 +49,19 @@ export async function underUi(
     ...(["p50_ns", "p99_ns"] as const).map((key) =>
       spreadText(spread(samples.get(name)!.map((sample) => sample[key] / 1000))),
     ),
-    ...(["p50_ns", "p99_ns"] as const).map((key) => spreadText(ratio(name, key))),
+    ...(["p50_ns", "p99_ns", "othersP99_ns"] as const).map((key) => spreadText(ratio(name, key))),
+    spreadText(spread(samples.get(name)!.map(({ overlapping }) => 100 * overlapping))),
   ]);
   for (const line of formatTable([
-    ["refreshes", "p50 µs", "p99 µs", "p50 / without", "p99 / without"],
+    [
+      "refreshes",
+      "p50 µs",
+      "p99 µs",
+      "p50 / without",
+      "p99 / without",
+      "p99 of the others / without",
+      "overlapping %",
+    ],
     ...rows,
   ])) {
     say(`  ${line}`);
@@ -66,12 +77,30 @@ export async function underUi(
 async function plainRun(seconds: number): Promise<Sample> {
   const { stdout, stderr } = await execute(carom("run", "--duration", `${seconds}s`, "--json"));
   if (stdout === "") throw new CaromError("environment", "carom run", stderr.trim());
-  const { latency } = JSON.parse(stdout) as {
-    latency: { actual: { percentiles: { percentile: number; value_ns: number }[] } };
+  return sampleOf(JSON.parse(stdout) as Reported);
+}
+
+interface Reported {
+  readonly latency: {
+    readonly actual: {
+      readonly percentiles: readonly { readonly percentile: number; readonly value_ns: number }[];
+    };
   };
+  readonly interference: {
+    readonly refreshes: Readonly<
+      Record<"overlapping" | "others", { readonly count: number; readonly p99_ns: number }>
+    > | null;
+  };
+}
+
+function sampleOf({ latency, interference: { refreshes } }: Reported): Sample {
   const value = (wanted: number) =>
     latency.actual.percentiles.find(({ percentile }) => percentile === wanted)!.value_ns;
-  return { p50_ns: value(50), p99_ns: value(99) };
+  const [p50_ns, p99_ns] = [value(50), value(99)];
+  if (refreshes === null) return { p50_ns, p99_ns, othersP99_ns: p99_ns, overlapping: 0 };
+  const { overlapping, others } = refreshes;
+  const part = overlapping.count / (overlapping.count + others.count);
+  return { p50_ns, p99_ns, othersP99_ns: others.p99_ns, overlapping: part };
 }
 
 /** Starts the UI on a terminal of script(1), has it make one run, and takes the figures from the history. */
@@ -113,8 +142,8 @@ async function keptRun(state: string): Promise<Sample> {
   const before = process.env.XDG_STATE_HOME;
   process.env.XDG_STATE_HOME = state;
   try {
-    const { stdout } = await execute(carom("history", "--json"));
-    return (JSON.parse(stdout) as { runs: { summary: Sample }[] }).runs[0]!.summary;
+    const { stdout } = await execute(carom("history", "show", "last", "--json"));
+    return sampleOf(JSON.parse(stdout) as Reported);
   } finally {
     if (before === undefined) delete process.env.XDG_STATE_HOME;
     else process.env.XDG_STATE_HOME = before;

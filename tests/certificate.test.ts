@@ -16,7 +16,7 @@ import {
 } from "../native/index.js";
 import type { Report } from "../run/report.js";
 import type { Tick } from "../wire/codec.js";
-import { backendsOf, backendTest, carom, jsonOf, reportOf, startCarom } from "./cli_support.js";
+import { backendsOf, backendTest, carom, caromHere, jsonOf, reportOf, startCarom } from "./cli_support.js";
 import { labTest, sleep, withLab } from "./lab_support.js";
 
 const SHORT = ["--duration", "300ms", "--warmup", "50ms", "--json"];
@@ -58,7 +58,7 @@ function assertCertificate(report: Report): void {
 for (const backend of backendsOf("generator")) {
   backendTest(`${backend}: what was sent is what the far end stamped`, [backend], () =>
     withLab({}, async (lab) => {
-      const ended = await carom(
+      const ended = await caromHere(
         "generate",
         "--lab",
         lab.name,
@@ -83,7 +83,7 @@ for (const responder of ["af_xdp", "xdp", "udp"]) {
     [responder, "af_xdp"],
     async () => {
       const args = ["--rate", "5k", "--responder-backend", responder, "--arrivals", "on"];
-      const report = reportOf(await carom("run", ...args, ...SHORT));
+      const report = reportOf(await caromHere("run", ...args, ...SHORT));
       assert.ok(certificateIn(report).receiver !== null);
       assertCertificate(report);
       const by =
@@ -110,7 +110,7 @@ backendTest(
   "a tolerance is judged by the receiver, or by the sender where there is none",
   ["af_xdp"],
   async () => {
-    const run = (...args: string[]) => carom("run", "--rate", "5k", ...args, ...SHORT);
+    const run = (...args: string[]) => caromHere("run", "--rate", "5k", ...args, ...SHORT);
     const met = await run("--tolerance", "59s@max");
     assert.is(met.status, 0, met.stdout);
     assert.equal(
@@ -313,7 +313,7 @@ test("what is asked of a closed loop, and no tolerance", async () => {
     ["--late", "skip"],
     ["--arrivals", "on"],
   ]) {
-    const { status, stderr } = await carom("run", ...args);
+    const { status, stderr } = await caromHere("run", ...args);
     assert.is(status, 2, `${args}: ${stderr}`);
     assert.match(stderr, /closed loop/);
   }

@@ -3,7 +3,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { STRATEGY_NAMES, type StrategyName } from "../config/strategy.js";
-import { backendsOf, backendTest, carom, reportOf } from "./cli_support.js";
+import { backendsOf, backendTest, caromHere, reportOf } from "./cli_support.js";
 import { labTest } from "./lab_support.js";
 
 const BRIEF = ["--duration", "200ms", "--warmup", "50ms", "--ring-size", "16384", "--json"];
@@ -18,7 +18,7 @@ const PART: Readonly<Record<StrategyName, readonly [least: number, most: number]
 
 /** Everything that had to be answered was, rightly, and nothing else. */
 async function assertRight(...args: string[]) {
-  const ended = await carom("run", ...args, ...BRIEF);
+  const ended = await caromHere("run", ...args, ...BRIEF);
   const report = reportOf(ended);
   assert.equal(report.faults, [], args.join(" "));
   assert.is(ended.status, 0);

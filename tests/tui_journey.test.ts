@@ -197,13 +197,15 @@ terminalTest("closing the terminal in the middle of a run leaves nothing behind"
 });
 
 terminalTest("a mistake of its own ends it with a line that can be read, and no lab", async () => {
-  const bug = "data:text/javascript,setTimeout(()=>{throw(Error(String.raw`some-mistake`))},4000)";
+  const bug =
+    "data:text/javascript,process.on(String.raw`SIGUSR2`,()=>{throw(Error(String.raw`some-mistake`))})";
   const terminal = new Terminal(100, 30, "", `NODE_OPTIONS='--import=${bug}'`);
   try {
     await terminal.shows(/○ not running/);
     terminal.send("s");
     await terminal.shows(/● running/);
     const pid = terminal.pid();
+    process.kill(pid, "SIGUSR2");
     const screen = await terminal.shows(/carom: the UI: some-mistake[\s\S]*ended with 3/);
     assert.not.match(screen, "[1 Run]");
     await assertNothingLeft(pid);
