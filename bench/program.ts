@@ -37,11 +37,18 @@ export const LOOP_SOURCES = [
 export const FILTER_LIBRARIES = ["-lpcap", "-lasmjit"];
 const FLAGS = ["-std=c++20", "-O3", "-DNDEBUG", "-Wall", "-Wextra", `-I${ROOT}native`];
 
-/** Compiles a program of bench/ with the sources it needs of native/. Returns its path. @throws CaromError */
+/**
+ * Compiles a program of bench/ and links it with what it needs of native/: the very objects that carom's own core was
+ * built of; those of bench/ are compiled with it. Returns its path. @throws CaromError
+ */
 export function compile(name: string, sources: readonly string[], libraries: readonly string[] = []): string {
   mkdirSync(BUILD, { recursive: true });
   const output = `${BUILD}/${name}`;
-  const files = [`${ROOT}bench/${name}.cpp`, ...sources.map((source) => `${ROOT}native/${source}`)];
+  const fileOf = (source: string) =>
+    source.startsWith("../")
+      ? `${ROOT}native/${source}`
+      : `${ROOT}native/build/Release/obj.target/carom/${source.replace(/\.cpp$/, ".o")}`;
+  const files = [`${ROOT}bench/${name}.cpp`, ...sources.map(fileOf)];
   try {
     execFileSync("g++", [...FLAGS, ...files, ...libraries, "-lpthread", "-o", output], {
       stdio: ["ignore", "inherit", "inherit"],

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "filter/interpret.h"
 #include "test/test.h"
 
 namespace carom::test {
@@ -84,6 +85,19 @@ bool KernelFilter::accepts(const FilterFrame& frame) const {
   expect(bpf(BPF_PROG_TEST_RUN, attributes) == 0,
          (std::string("run the program: ") + strerror(errno)).c_str());
   return attributes.test.retval == XDP_PASS;
+}
+
+uint32_t KernelFilter::check(const Program& program, std::span<const FilterFrame> frames) {
+  const KernelFilter kernel(program);
+  uint32_t accepted = 0;
+  for (const FilterFrame& frame : frames) {
+    if (!can_run(frame)) continue;
+    bool is_wanted = interpret(program, frame);
+    expect(kernel.accepts(frame) == is_wanted,
+           ("the kernel decides as the reference\n" + program.listing()).c_str());
+    accepted += is_wanted;
+  }
+  return accepted;
 }
 
 }  // namespace carom::test

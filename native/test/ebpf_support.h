@@ -22,6 +22,10 @@ class KernelFilter {
   static bool can_run(const FilterFrame& frame) noexcept;
   bool accepts(const FilterFrame& frame) const;
 
+  // How many of some frames are accepted, all of them as by the reference; those that can't be run are left
+  // out.
+  static uint32_t check(const Program& program, std::span<const FilterFrame> frames);
+
  private:
   int tables_ = -1;
   int program_ = -1;

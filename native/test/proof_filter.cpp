@@ -1,12 +1,14 @@
 // The long proof of the packet filter: 10,000 programs and 4,000 expressions, each on 1,000 frames, on every
-// engine.
+// engine; and on 50 of those in the kernel, as eBPF.
 //   make -C native/test filter-proof [SEED=1]
+#include "test/ebpf_support.h"
 #include "test/filter_support.h"
 
 namespace carom::test {
 namespace {
 
 constexpr uint32_t FRAMES = 1000;
+constexpr uint32_t IN_KERNEL = 50;  // of them, as eBPF
 constexpr uint32_t POOL = 8 * FRAMES;
 constexpr int PROGRAMS = 10'000;
 constexpr int EXPRESSIONS = 4'000;
@@ -39,6 +41,8 @@ void prove(Chance& chance, int count, Next next) {
     std::vector<bpf_insn> program = next();
     if (program.empty()) continue;
     std::span<const FilterFrame> frames = pool->frames().subspan(chance.below(POOL - FRAMES + 1), FRAMES);
+    KernelFilter::check(Program::from_bpf(program.data(), static_cast<uint32_t>(program.size())),
+                        frames.first(IN_KERNEL));
     tally.add(AllEngines(std::move(program)).check(frames));
   }
   tally.print();

@@ -1,5 +1,4 @@
 // Filters as eBPF: the kernel's verdicts are those of the reference.
-#include "filter/interpret.h"
 #include "filter/language.h"
 #include "strategy/runner.h"
 #include "test/ebpf_support.h"
@@ -13,20 +12,6 @@ constexpr uint32_t FRAMES = 400;
 constexpr uint32_t EACH = 40;  // frames a program
 constexpr int PROGRAMS = 400;
 
-// How many of some frames were accepted; all as the reference does.
-uint32_t compare(const Program& program, std::span<const FilterFrame> frames) {
-  const KernelFilter kernel(program);
-  uint32_t accepted = 0;
-  for (const FilterFrame& frame : frames) {
-    if (!KernelFilter::can_run(frame)) continue;
-    bool is_wanted = interpret(program, frame);
-    expect(kernel.accepts(frame) == is_wanted,
-           ("the kernel decides as the reference\n" + program.listing()).c_str());
-    accepted += is_wanted;
-  }
-  return accepted;
-}
-
 template <class Next>
 void compare_many(Chance& chance, Next next) {
   const FramePool pool(chance, FRAMES);
@@ -34,7 +19,7 @@ void compare_many(Chance& chance, Next next) {
   for (int i = 0; i < PROGRAMS; i++) {
     std::optional<Program> program = next();
     if (!program) continue;
-    uint32_t accepted = compare(*program, pool.frames().subspan(chance.below(FRAMES - EACH), EACH));
+    uint32_t accepted = KernelFilter::check(*program, pool.frames().subspan(chance.below(FRAMES - EACH), EACH));
     mixed += accepted > 0;
   }
   expect(mixed > PROGRAMS / 20, "enough programs accept a frame");
@@ -80,7 +65,7 @@ void terms(Chance& chance) {
         std::vector<uint8_t> frame = tick_frame(chance, symbol, 9'990 + chance.below(20));
         uint32_t length = static_cast<uint32_t>(frame.size());
         const FilterFrame one{frame.data(), length, length};
-        accepted += compare(program, {&one, 1});
+        accepted += KernelFilter::check(program, {&one, 1});
       }
     }
     expect(accepted > 0 && accepted < 140, ("both verdicts: " + expression.substr(0, 40)).c_str());
