@@ -137,7 +137,7 @@ labTest("a sender that can't is not taken for the device", async () => {
     "--backends",
     "udp",
     "--max-rate",
-    "900M",
+    "20M",
     "--resolution",
     "30%",
     "--json",
@@ -145,10 +145,10 @@ labTest("a sender that can't is not taken for the device", async () => {
   const report = limitOf(ended);
   const [result] = report.results;
   const first = result!.searches[0]!.trials[0]!;
-  assert.is(first.rate_pps, 900e6);
+  assert.is(first.rate_pps, 20e6);
   assert.is(first.verdict, "sender");
-  assert.match(first.reasons[0]!, /^the sender reached [\d,]+ of 900,000,000 ticks a second$/);
-  assert.ok(result!.pps < 900e6);
+  assert.match(first.reasons[0]!, /^the sender reached [\d,]+ of 20,000,000 ticks a second$/);
+  assert.ok(result!.pps < 20e6);
 });
 
 labTest("a limit below --at-least is exit status 1, and what is asked for is named", async () => {

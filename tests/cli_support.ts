@@ -72,6 +72,11 @@ export function carom(...args: string[]): Promise<Ended> {
   return startCarom(...args).end;
 }
 
+/** A command to a responder that runs. */
+async function controls(name: string): Promise<readonly CommandSpec[]> {
+  return [(await import("../cli/control.js")).commands.get(name)!];
+}
+
 const COMMANDS: Readonly<Record<string, () => Promise<readonly CommandSpec[]>>> = {
   run: async () => [(await import("../cli/run.js")).command],
   generate: async () => [(await import("../cli/generate.js")).command],
@@ -85,7 +90,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<readonly CommandSpec[]>>> 
  * starts or ends nor on what else runs.
  */
 export async function caromHere(name: string, ...args: string[]): Promise<Ended> {
-  const specs = await COMMANDS[name]!();
+  const specs = await (COMMANDS[name] ?? (() => controls(name)))();
   const inner = specs.find((spec) => spec.name === `${name} ${args[0]}`);
   const spec = inner ?? specs[0]!;
   const texts = { stdout: "", stderr: "" };

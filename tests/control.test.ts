@@ -8,7 +8,8 @@ import * as assert from "uvu/assert";
 import { openFrameSocket } from "../native/index.js";
 import { ask, socketPath } from "../responder/control.js";
 import { buildFrame } from "../wire/frame.js";
-import { carom, run, withResponder } from "./control_support.js";
+import { caromHere } from "./cli_support.js";
+import { run, withResponder } from "./control_support.js";
 import { MAIN } from "./lab_support.js";
 
 interface Stats {
@@ -23,8 +24,8 @@ for (const backend of ["af_xdp", "xdp"]) {
   test(`${backend}: settings change while it runs, all of them or none`, async () => {
     await withResponder(backend, async ({ lab, name }) => {
       assert.is(statSync(socketPath(name)).mode & 0o777, 0o600);
-      assert.is(run(lab, "--count", "500").status, 0);
-      const { stdout } = carom(
+      assert.is((await run(lab, "--count", "500")).status, 0);
+      const { stdout } = await caromHere(
         "config",
         "--name",
         name,
@@ -41,12 +42,16 @@ for (const backend of ["af_xdp", "xdp"]) {
       assert.is(changeable.includes("symbols"), backend === "af_xdp");
       assert.equal([settings.threshold, settings.side, settings.price_offset], [5000, "sell", -7]);
       const changed = ["--threshold", "5000", "--side", "sell", "--price-offset", "-7"];
-      assert.is(run(lab, "--count", "500", ...changed).verdicts.correct! > 400, true);
-      const refused = carom("config", "--name", name, "quantity=200", "threshold=cheap");
+      assert.is((await run(lab, "--count", "500", ...changed)).verdicts.correct! > 400, true);
+      const refused = await caromHere("config", "--name", name, "quantity=200", "threshold=cheap");
       assert.is(refused.status, 2);
       assert.match(refused.stderr, /threshold.*"cheap" is not a whole number/);
-      assert.is(run(lab, "--count", "100", ...changed).verdicts.wrong, 0, "quantity did not change either");
-      const fixed = carom("config", "--name", name, "target_port=1");
+      assert.is(
+        (await run(lab, "--count", "100", ...changed)).verdicts.wrong,
+        0,
+        "quantity did not change either",
+      );
+      const fixed = await caromHere("config", "--name", name, "target_port=1");
       assert.is(fixed.status, 2);
       assert.match(fixed.stderr, /can't change while the responder runs/);
     });
@@ -58,13 +63,13 @@ for (const backend of ["af_xdp", "xdp"]) {
       backend,
       async ({ lab, name }) => {
         // Symbols of its own for each run: what is remembered stays when settings change.
-        const first = run(lab, ...strategy, "--count", "500", "--feed-symbols", "A,B");
+        const first = await run(lab, ...strategy, "--count", "500", "--feed-symbols", "A,B");
         assert.equal([first.status, first.verdicts.correct! > 10], [0, true]);
-        const changed = carom("config", "--name", name, "fast=2", "slow=7", "--json");
+        const changed = await caromHere("config", "--name", name, "fast=2", "slow=7", "--json");
         const { settings } = JSON.parse(changed.stdout) as { settings: Record<string, unknown> };
         assert.equal([settings.fast, settings.slow], [2, 7]);
         const averages = [...strategy, "--fast", "2", "--slow", "7"];
-        assert.is(run(lab, ...averages, "--count", "500", "--feed-symbols", "C,D").status, 0);
+        assert.is((await run(lab, ...averages, "--count", "500", "--feed-symbols", "C,D")).status, 0);
         for (const [setting, says] of [
           ["fast=7", /--fast and --slow: the slow average of 7 ticks is not slower/],
           [
@@ -73,17 +78,17 @@ for (const backend of ["af_xdp", "xdp"]) {
           ],
           ["symbols=A,B", /carom config symbols: it can't change while .*what can change: (?!.*symbols)/],
         ] as const) {
-          const refused = carom("config", "--name", name, setting);
+          const refused = await caromHere("config", "--name", name, setting);
           assert.is(refused.status, 2, setting);
           assert.match(refused.stderr, says);
         }
         assert.is(
-          run(lab, ...averages, "--count", "500", "--feed-symbols", "E,F").status,
+          (await run(lab, ...averages, "--count", "500", "--feed-symbols", "E,F")).status,
           0,
           "nothing changed",
         );
         const open = ["--rate", "5k", "--timeout", "50ms"];
-        const other = run(lab, ...strategy, ...open, "--count", "500", "--feed-symbols", "G,H");
+        const other = await run(lab, ...strategy, ...open, "--count", "500", "--feed-symbols", "G,H");
         assert.is(other.status, 1);
         assert.ok(
           other.notes.some((note) => /^crossover remembers: a tick that was lost/.test(note)),
@@ -99,22 +104,32 @@ for (const backend of ["af_xdp", "xdp"]) {
     await withResponder(
       backend,
       async ({ lab, name }) => {
-        carom("config", "--name", name, "spread=800");
+        await caromHere("config", "--name", name, "spread=800");
         const spread = [...strategy, "--spread", "800", "--feed-symbols"];
-        const wide = run(lab, ...spread, "A,B", "--count", "500");
+        const wide = await run(lab, ...spread, "A,B", "--count", "500");
         assert.equal([wide.status, wide.verdicts.correct! > 10], [0, true]);
         await sleep(50);
         const before = await counters(name);
         assert.is(before.orders_limited, 0);
-        const { stdout } = carom("config", "--name", name, "answer_limit=1", "--json");
+        const { stdout } = await caromHere("config", "--name", name, "answer_limit=1", "--json");
         assert.is((JSON.parse(stdout) as { settings: Record<string, unknown> }).settings.answer_limit, 1);
-        const limited = run(lab, ...spread, "C,D", "--count", "500", "--rate", "2k", "--timeout", "100ms");
+        const limited = await run(
+          lab,
+          ...spread,
+          "C,D",
+          "--count",
+          "500",
+          "--rate",
+          "2k",
+          "--timeout",
+          "100ms",
+        );
         assert.is(limited.status, 1);
         assert.is(limited.verdicts.correct, 1);
         await sleep(50);
         assert.is((await counters(name)).orders_limited, limited.verdicts.missing);
-        carom("config", "--name", name, "answer_limit=0");
-        assert.is(run(lab, ...spread, "E,F", "--count", "500").status, 0);
+        await caromHere("config", "--name", name, "answer_limit=0");
+        assert.is((await run(lab, ...spread, "E,F", "--count", "500")).status, 0);
       },
       strategy,
     );
@@ -122,18 +137,31 @@ for (const backend of ["af_xdp", "xdp"]) {
 
   test(`${backend}: disable and enable, every tick accounted for`, async () => {
     await withResponder(backend, async ({ lab, name }) => {
-      assert.is(carom("disable", "--name", name).status, 0);
-      const silent = run(lab, "--rate", "2k", "--count", "300", "--timeout", "100ms", "--trigger-ratio", "1");
+      assert.is((await caromHere("disable", "--name", name)).status, 0);
+      const silent = await run(
+        lab,
+        "--rate",
+        "2k",
+        "--count",
+        "300",
+        "--timeout",
+        "100ms",
+        "--trigger-ratio",
+        "1",
+      );
       assert.equal([silent.status, silent.verdicts.missing], [1, 300]);
       await sleep(50);
       const off = await counters(name);
       assert.equal([off.disabled, off.orders], [300, 0]);
-      assert.is(carom("enable", "--name", name).status, 0);
-      assert.is(run(lab, "--rate", "2k", "--count", "300", "--trigger-ratio", "1").verdicts.correct, 300);
+      assert.is((await caromHere("enable", "--name", name)).status, 0);
+      assert.is(
+        (await run(lab, "--rate", "2k", "--count", "300", "--trigger-ratio", "1")).verdicts.correct,
+        300,
+      );
       await sleep(50);
       const on = await counters(name);
       assert.equal([on.disabled, on.orders, on.frames], [300, 300, 600]);
-      carom("reset", "--name", name);
+      await caromHere("reset", "--name", name);
       assert.is((await counters(name)).frames, 0);
     });
   });
@@ -252,8 +280,8 @@ function ofThread({ pid, threads }: Status, file: string, pattern: RegExp): numb
 for (const backend of ["af_xdp", "xdp", "af_packet", "udp"]) {
   test(`${backend}: status tells what interrupted the responder's thread, and what memory is locked`, async () => {
     await withResponder(backend, async ({ lab, name, process: { pid } }) => {
-      assert.is(run(lab, "--count", "500").status, 0);
-      const { stdout } = carom("status", "--name", name, "--json");
+      assert.is((await run(lab, "--count", "500")).status, 0);
+      const { stdout } = await caromHere("status", "--name", name, "--json");
       const status = JSON.parse(stdout) as Status;
       assert.is(status.pid, pid);
       assert.is(status.threads.length, 1);
@@ -282,7 +310,7 @@ for (const backend of ["af_xdp", "xdp", "af_packet", "udp"]) {
       const inXdp = backend === "af_xdp" || backend === "xdp";
       assert.is(status.memory_locked_kib.bpf > 0, inXdp, "maps and programs");
       assert.is(status.memory_locked_kib.process, 0, "nothing is locked by mlock");
-      const text = carom("status", "--name", name).stdout;
+      const text = (await caromHere("status", "--name", name)).stdout;
       for (const line of [
         new RegExp(`^ +pid +${pid}$`, "m"),
         /^ +uptime s +[\d.]+$/m,
@@ -302,22 +330,23 @@ for (const backend of ["af_xdp", "xdp", "af_packet", "udp"]) {
 
 test("reset begins anew: counters, times and threads; a lost interface is told of", async () => {
   await withResponder("af_packet", async ({ lab, name }) => {
-    const status = () => JSON.parse(carom("status", "--name", name, "--json").stdout) as Status & Resettable;
-    assert.is(run(lab, "--count", "300").status, 0);
-    const before = status();
+    const status = async () =>
+      JSON.parse((await caromHere("status", "--name", name, "--json")).stdout) as Status & Resettable;
+    assert.is((await run(lab, "--count", "300")).status, 0);
+    const before = await status();
     assert.ok(before.processing.samples! > 0 && before.threads[0]!.frames >= 300);
-    assert.is(carom("reset", "--name", name).status, 0);
-    const after = status();
+    assert.is((await caromHere("reset", "--name", name)).status, 0);
+    const after = await status();
     assert.equal([after.packets.processed, after.processing.samples, after.threads[0]!.frames], [0, 0, 0]);
     assert.is(after.processing.max_ns, null);
-    assert.is(run(lab, "--count", "300").status, 0);
-    const again = status();
+    assert.is((await run(lab, "--count", "300")).status, 0);
+    const again = await status();
     assert.ok(again.processing.samples! > 0 && again.processing.samples! <= again.packets.processed);
     assert.is(again.threads[0]!.frames, again.packets.processed);
     assert.is(again.last_error, null);
     lab.down();
     await sleep(1500); // it looks once a second
-    assert.match(status().last_error!.reason, /^the interface dut0 is gone$/);
+    assert.match((await status()).last_error!.reason, /^the interface dut0 is gone$/);
   });
 });
 

@@ -113,7 +113,7 @@ test("in the background, and stopped", async () => {
     const again = carom("respond", ...where, "--name", name, "--detach");
     assert.is(again.status, 3);
     assert.match(again.stderr, /is running/);
-    assert.is(run(lab, "--count", "100").status, 0);
+    assert.is((await run(lab, "--count", "100")).status, 0);
     assert.is(carom("stop", "--name", name).status, 0);
     // It may be there a moment longer, for whoever adopted it to ask after.
     const state = existsSync(`/proc/${pid}`) ? readFileSync(`/proc/${pid}/stat`, "utf8") : "gone";

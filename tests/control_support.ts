@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import * as assert from "uvu/assert";
 import { createLab, type Lab } from "../lab/lab.js";
 import { isAnswered, socketPath } from "../responder/control.js";
+import { caromHere } from "./cli_support.js";
 import { MAIN } from "./lab_support.js";
 
 const START_MS = 5000;
@@ -54,17 +55,17 @@ export async function withResponder(
 }
 
 /** A run against the responder; what its report says. */
-export function run(
+export async function run(
   lab: Lab,
   ...args: string[]
-): {
+): Promise<{
   status: number | null;
   verdicts: Record<string, number>;
   ticks: { sent: number };
   notes: string[];
-} {
+}> {
   const where = ["--namespace", lab.generator.namespace, "--interface", "gen0"];
-  const { status, stdout, stderr } = carom("run", ...where, "--warmup", "0", "--json", ...args);
+  const { status, stdout, stderr } = await caromHere("run", ...where, "--warmup", "0", "--json", ...args);
   assert.is.not(stdout, "", stderr);
   return { status, ...JSON.parse(stdout) };
 }

@@ -1,6 +1,6 @@
 /**
  * Runs the tests: the lint step, then each test file in a process of its own, one after the other, because some
- * of them measure; those that need no network meanwhile take what time the others leave; and at the end, that
+ * of them measure; those that do not meanwhile take what time the others leave; and at the end, that
  * nothing is left behind.
  *
  * node dist/tests/main.js [TEXT…]   only those with one of the texts in their names
@@ -26,9 +26,10 @@ const STATE = mkdtempSync(join(tmpdir(), "carom-state-")); // the tests' runs ar
 const MARK = "CAROM_TEST_RUN";
 const RUN = `${process.pid}-${Date.now()}`;
 const NAME_WIDTH = 24;
-/** They make no lab and measure nothing. Where a core has something else to do, it does that (SCHED_IDLE). */
+/** They measure nothing. Where a core has something else to do, it does that (SCHED_IDLE). */
 const ASIDE = [
   "cli",
+  "check_report",
   "cli_profile",
   "compare",
   "config",
@@ -37,11 +38,13 @@ const ASIDE = [
   "histogram",
   "inspect",
   "inspect_compare",
+  "lab",
   "limit_search",
   "merge",
   "native",
   "pcaps",
   "profile",
+  "replay_input",
   "report",
   "tui_state",
   "wire",

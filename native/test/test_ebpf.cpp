@@ -19,7 +19,8 @@ void compare_many(Chance& chance, Next next) {
   for (int i = 0; i < PROGRAMS; i++) {
     std::optional<Program> program = next();
     if (!program) continue;
-    uint32_t accepted = KernelFilter::check(*program, pool.frames().subspan(chance.below(FRAMES - EACH), EACH));
+    uint32_t accepted =
+        KernelFilter::check(*program, pool.frames().subspan(chance.below(FRAMES - EACH), EACH));
     mixed += accepted > 0;
   }
   expect(mixed > PROGRAMS / 20, "enough programs accept a frame");
