@@ -82,18 +82,19 @@ function mixedStream(lab: Lab, seed: number): Buffer[] {
   });
 }
 
-type Way = "IPv4" | "IPv6" | "VLAN";
+type Way = "IPv4" | "IPv6" | "VLAN" | "priority" | "options";
 
 function tickFrame({ generator: from, responder: to }: Lab, way: Way, payload: Buffer): Buffer {
   const v6 = way === "IPv6";
   return buildFrame({
     ethernet: { source: from.mac, destination: to.mac },
-    vlans: way === "VLAN" ? [{ id: 7, priority: 5 }] : [],
+    vlans: way === "VLAN" || way === "priority" ? [{ id: way === "VLAN" ? 7 : 0, priority: 5 }] : [],
     ip: {
       version: v6 ? 6 : 4,
       source: v6 ? from.address6 : from.address4,
       destination: v6 ? to.address6 : to.address4,
       ttl: 16,
+      ...(way === "options" && { options: Buffer.from([1, 1, 1, 0]) }),
     },
     udp: { sourcePort: 5000, destinationPort: 8080 },
     payload,
@@ -258,6 +259,7 @@ const FILTERS: readonly (readonly [expression: string, way: Way, wants: RegExp, 
   ["udp and symbol in (AAPL, META) and not price >= 95.00", "IPv4", /AAPL 9[0-4]|META 9[0-4]/, false],
   ["ip6[48:4] = 0x4d534654", "IPv6", /MSFT/, true],
   ["vlan 7 and symbol != NVDA", "VLAN", /AAPL|MSFT|GOOG|AMZN|META/, false],
+  ["vlan and symbol MSFT", "priority", /MSFT/, false], // a socket's filter sees no tags
 ];
 
 for (const [filter, way, wants, ofSockets] of FILTERS) {
@@ -272,7 +274,7 @@ for (const [filter, way, wants, ofSockets] of FILTERS) {
     const stream: Stream = { frames: (lab) => plainStream(lab, way, 5), ticks: wanted.length };
     const settings = { strategy: "echo", filter, ...(way === "VLAN" && { vlan: "7" }) };
     for (const backend of BACKENDS) {
-      if (backend === "udp" && way === "VLAN") continue; // tags are the kernel's
+      if (backend === "udp" && /VLAN|priority/.test(way)) continue; // tags are the kernel's
       const { answers, counters } = await play(backend, settings, stream);
       const answered = answers.map(({ order }) => (JSON.parse(order) as { clOrdId: string }).clOrdId);
       const must = wanted.map(({ timestamp }) => timestamp.toString(16).padStart(16, "0"));
@@ -283,6 +285,16 @@ for (const [filter, way, wants, ofSockets] of FILTERS) {
     }
   });
 }
+
+test("a filter finds the tick behind IP options, over kernel sockets, too", async () => {
+  const stream: Stream = { frames: (lab) => plainStream(lab, "options", 5) };
+  const settings = { strategy: "echo", filter: "symbol MSFT" };
+  const { counters } = await play("af_packet", settings, stream);
+  assert.ok(counters.ip_options! > FRAMES / 20 && counters.ip_options! < FRAMES / 2);
+  const { counters: ofSockets } = await play("udp", settings, stream);
+  assert.is(ofSockets.ip_options, counters.ip_options);
+  assert.is(ofSockets.frames! + ofSockets.filtered!, FRAMES);
+});
 
 test("a filter that is more than the driver takes is the thread's, or refused", async () => {
   // Prices of an even number of cents.

@@ -38,7 +38,8 @@ void store_status(uint8_t* slot, uint32_t status) noexcept {
 }
 
 // UDP datagrams to one port, over IPv4 or IPv6, that the expression's code wants; everything else never
-// reaches the ring.
+// reaches the ring. The expression is not asked about a frame whose tag the kernel took out: it would see
+// another frame than the one that came.
 void attach_filter(int fd, uint16_t port, std::span<const bpf_insn> expression,
                    const std::string& operation) {
   std::vector<sock_filter> code = {
@@ -50,6 +51,12 @@ void attach_filter(int fd, uint16_t port, std::span<const bpf_insn> expression,
       BPF_STMT(BPF_LD | BPF_H | BPF_ABS, 56),  BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, port, 0, 1),
       BPF_STMT(BPF_JMP | BPF_JA, 1),           BPF_STMT(BPF_RET | BPF_K, 0),
   };
+  if (!expression.empty()) {
+    code.push_back(
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, static_cast<uint32_t>(SKF_AD_OFF + SKF_AD_VLAN_TAG_PRESENT)));
+    code.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0));
+    code.push_back(BPF_STMT(BPF_RET | BPF_K, 0xffff));
+  }
   for (const bpf_insn& from : expression) {
     code.push_back({static_cast<uint16_t>(from.code), static_cast<uint8_t>(from.jt),
                     static_cast<uint8_t>(from.jf), from.k});
@@ -141,13 +148,13 @@ AfPacketIo::AfPacketIo(const IoConfig& config, IoCounters& counters) : config_(c
   notes_.push_back("TPACKET_V2 rings of " + std::to_string(config.ring_size) + " frames");
 }
 
-// The kernel's filter sees no tags: where frames have them, this thread decides.
+// The kernel's filter sees no tags: where frames have them, the thread decides. It looks at what the kernel
+// lets through once more, as some of that may be tagged.
 void AfPacketIo::attach(const std::string& operation) {
   std::vector<bpf_insn> expression;
   if (config_.filter) {
     if (config_.vlan < 0) expression = socket_code(*config_.filter);
-    filters_ = !expression.empty();
-    notes_.push_back(filters_
+    notes_.push_back(!expression.empty()
                          ? "the filter is attached to the socket, and the kernel does not count what it drops"
                      : config_.vlan < 0 ? "the filter runs in this thread: it is more than a socket takes"
                                         : "the filter runs in this thread: a socket's sees no VLAN tags");

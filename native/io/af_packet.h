@@ -26,7 +26,7 @@ class AfPacketIo {
   uint32_t tx_submit(std::span<const Frame> frames) noexcept;
   uint32_t tx_stamps(std::span<TxStamp> stamps) noexcept;
   void settle() noexcept;
-  bool filters() const noexcept { return filters_; }
+  static bool filters() noexcept { return false; }  // the kernel's part of it is not all
   const std::vector<std::string>& notes() const { return notes_; }
   static int stamp_clock() noexcept;
 
@@ -49,7 +49,6 @@ class AfPacketIo {
   uint32_t rx_tail_ = 0;  // the oldest that was not released
   uint32_t tx_head_ = 0;  // the next frame to write
   IoCounters& counters_;
-  bool filters_ = false;  // the kernel has the filter
   std::vector<std::string> notes_;
 };
 

@@ -10,8 +10,10 @@
 namespace carom {
 namespace {
 
-// Room for Ethernet and IPv6 headers in front of the payload; IPv4 frames begin 20 bytes further in.
+// Room for Ethernet and IPv6 headers in front of the payload; IPv4 frames begin further in.
 constexpr uint32_t HEADROOM = ETHERNET_SIZE + IPV6_SIZE + UDP_SIZE;
+constexpr uint32_t OPTIONS_SIZE = 4;    // in place of those a frame had: whoever sees them needs no more
+constexpr uint8_t OPTION_NONE = 1;      // "no operation" (RFC 791, 3.1)
 constexpr int SOCKET_BUFFER = 4 << 20;  // bytes; the kernel caps it at net.core.rmem_max
 
 struct Arrival {
@@ -154,7 +156,8 @@ void UdpIo::restore_headers(Frame& frame, mmsghdr& message, Slot& slot) noexcept
   const uint8_t* source4 = address4_of(slot.peer);
   uint8_t* payload = static_cast<uint8_t*>(slot.vector.iov_base);
   uint8_t* udp = payload - UDP_SIZE;
-  uint8_t* ip = udp - (source4 != nullptr ? IPV4_SIZE : IPV6_SIZE);
+  uint32_t options_size = source4 != nullptr && arrival.options ? OPTIONS_SIZE : 0;
+  uint8_t* ip = udp - (source4 != nullptr ? IPV4_SIZE + options_size : IPV6_SIZE);
   uint32_t udp_length = UDP_SIZE + message.msg_len;
   store_be16(udp, ntohs(slot.peer.sin6_port));  // at the same place in a sockaddr_in
   store_be16(udp + 2, config_.local_port);
@@ -162,8 +165,9 @@ void UdpIo::restore_headers(Frame& frame, mmsghdr& message, Slot& slot) noexcept
   store_be16(udp + 6, 0);
   if (source4 != nullptr) {
     memset(ip, 0, IPV4_SIZE);
-    ip[0] = arrival.options ? 0x46 : 0x45;
-    store_be16(ip + 2, static_cast<uint16_t>(IPV4_SIZE + udp_length));
+    memset(ip + IPV4_SIZE, OPTION_NONE, options_size);
+    ip[0] = static_cast<uint8_t>(0x45 + options_size / 4);
+    store_be16(ip + 2, static_cast<uint16_t>(IPV4_SIZE + options_size + udp_length));
     ip[8] = arrival.ttl;
     ip[9] = PROTOCOL_UDP;
     memcpy(ip + 12, source4, 4);
