@@ -157,8 +157,15 @@ function textOf(result: unknown): string[] {
   return formatTable(rows("", result));
 }
 
+const TEXT_MAX = 100; // characters of a value
+
 /** Keys of numbers that count nothing: they are written without separators. */
 const IDENTIFIER = /(^|_)(pid|port|id|namespace)$/;
+
+/** A filter may have a million characters; --json has all of them. */
+function shortened(text: string): string {
+  return text.length > TEXT_MAX ? `${text.slice(0, TEXT_MAX)}…` : text;
+}
 
 function rows(prefix: string, value: object): string[][] {
   return Object.entries(value).flatMap(([key, item]: [string, unknown]) => {
@@ -172,7 +179,7 @@ function rows(prefix: string, value: object): string[][] {
     if (typeof item === "object" && item !== null) return rows(`${name}: `, item);
     if (typeof item === "number" && key.endsWith("_ns")) return [[`  ${name}`, formatNs(item)]];
     const isCount = typeof item === "number" && !IDENTIFIER.test(key);
-    const text = isCount ? item.toLocaleString("en-US") : item === null ? "–" : String(item);
+    const text = isCount ? item.toLocaleString("en-US") : item === null ? "–" : shortened(String(item));
     return [[`  ${name}`, text]];
   });
 }

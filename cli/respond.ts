@@ -183,7 +183,7 @@ function untilStopped(responder: ResponderThreads, duration_ns: number | undefin
 
 /** The counters that are not zero; a responder that saw nothing says so. */
 function counterLines(counters: Counters): string[] {
-  if (counters.frames === 0) return ["nothing was received"];
+  if (counters.frames === 0 && !counters.filtered) return ["nothing was received"];
   const rows = Object.entries(counters).filter(([, value]) => value !== 0);
   return formatTable(
     rows.map(([key, value]) => [`  ${key.replaceAll("_", " ")}`, value.toLocaleString("en-US")]),

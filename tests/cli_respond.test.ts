@@ -205,6 +205,27 @@ labTest("respond says what is wrong in a filter, and which one it has", () =>
   }),
 );
 
+labTest("a responder that filters everything says so, and a long filter in short", () =>
+  withLab({}, async (lab) => {
+    const symbols = Array.from({ length: 100 }, (_, index) => `S${index}`).join(", ");
+    const options = ["--lab", lab.name, "--name", PREFIX, "--backend", "udp", "--duration", "2s"];
+    const ended = carom("respond", ...options, "--filter", `symbol in (${symbols})`);
+    let shown = await carom("config", "--name", PREFIX);
+    for (let tries = 0; shown.status !== 0 && tries < 10; tries++) {
+      await sleep(50);
+      shown = await carom("config", "--name", PREFIX);
+    }
+    assert.match(shown.stdout, /filter +symbol in \(S0, .{80,100}…\n/);
+    const whole = await carom("config", "--name", PREFIX, "--json");
+    assert.match(whole.stdout, "S98, S99)");
+    assert.equal(await ask(lab, "198.18.0.2", [TICK], 0), []);
+    const { status, stdout } = await ended;
+    assert.is(status, 0);
+    assert.match(stdout, /filtered +1\n/);
+    assert.not.match(stdout, "nothing was received");
+  }),
+);
+
 labTest("respond ends by itself after its time, and says what it counted", () =>
   withLab({}, async (lab) => {
     const ended = await carom(
