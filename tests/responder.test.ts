@@ -170,7 +170,9 @@ async function play(backend: string, settings: Settings, stream: Stream): Promis
     }
     await sleep(SETTLE_MS);
     collect();
+    const soon = responder.counters();
     const { counters } = responder.result();
+    if (backend === "xdp") assert.is(soon.filtered, counters.filtered, "filtered is known with the frames");
     assert.is(counters.orders, answers.length, `${backend}: orders counted and received`);
     if (ticks !== Number.POSITIVE_INFINITY) assert.is(counters.ticks, ticks, `${backend}: ticks`);
     const n = (name: string) => counters[name] ?? 0;

@@ -119,6 +119,7 @@ KernelTally XdpIo::take_tally() noexcept {
   if (!program()->sum_cpus("owns", sums)) return {};
   counters_.passed_on.set(sums[RESPOND_PASSED_ON]);
   counters_.unserved_queue.set(sums[RESPOND_UNSERVED]);
+  if (below_.filters()) counters_.filtered.set(program()->filtered());  // with the frames, not a second later
   KernelTally now{sums[RESPOND_ORDERS],     sums[RESPOND_QUIET],    sums[RESPOND_LIMITED],
                   sums[RESPOND_OVER_LIMIT], sums[RESPOND_DISABLED], sums[RESPOND_UNSAMPLED]};
   KernelTally since{now.orders - last_.orders,     now.quiet - last_.quiet,
