@@ -18,8 +18,9 @@ using Code = std::vector<EbpfInstruction>;
 
 const char* const OPERATION = "XDP: load the filter";
 
-Fd made_map(bpf_map_type type, const char* name, uint32_t value_size, uint32_t entries) {
-  Fd map(bpf_map_create(type, name, sizeof(uint32_t), value_size, entries, nullptr));
+Fd make_stages() {
+  Fd map(
+      bpf_map_create(BPF_MAP_TYPE_PROG_ARRAY, "stages", sizeof(uint32_t), sizeof(uint32_t), STAGES, nullptr));
   if (!map.open()) throw system_error(OPERATION, errno);
   return map;
 }
@@ -41,11 +42,15 @@ Code going_to(int stages, stage to) {
 
 }  // namespace
 
-XdpFilter::XdpFilter(const Filter& filter)
-    : stages_(made_map(BPF_MAP_TYPE_PROG_ARRAY, "stages", sizeof(uint32_t), STAGES)) {
+XdpFilter::XdpFilter(const Filter& filter) : stages_(make_stages()) {
   const std::vector<uint8_t> tables = ebpf_tables(filter.program());
   if (!tables.empty()) {
-    tables_ = made_map(BPF_MAP_TYPE_ARRAY, "filter_sets", static_cast<uint32_t>(tables.size()), 1);
+    uint32_t bytes = static_cast<uint32_t>(tables.size());
+    tables_ = Fd(bpf_map_create(BPF_MAP_TYPE_ARRAY, "filter_sets", sizeof(uint32_t), bytes, 1, nullptr));
+    if (!tables_.open()) {
+      refused("its sets of symbols");
+      return;
+    }
     put(tables_, 0, tables.data());
   }
   const Code accept = going_to(stages_.get(), STAGE_WANTED);
@@ -58,9 +63,13 @@ XdpFilter::XdpFilter(const Filter& filter)
   LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BPF_XDP);
   program_ = Fd(bpf_prog_load(BPF_PROG_TYPE_XDP, "carom_filter", "GPL",
                               reinterpret_cast<const bpf_insn*>(code->data()), code->size(), &options));
-  if (program_.open()) return;
+  if (!program_.open()) refused("its program");
+}
+
+// Without the right to load anything at all there is nothing to fall back to.
+void XdpFilter::refused(const char* what) {
   if (errno == EPERM) throw system_error(OPERATION, errno);
-  why_not_ = "the kernel's verifier does not follow it (" + errno_text(errno) + ")";
+  why_not_ = std::string("the kernel does not take ") + what + " (" + errno_text(errno) + ")";
 }
 
 void XdpFilter::connect(int wanted, int unwanted) {

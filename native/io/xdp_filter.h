@@ -22,6 +22,8 @@ class XdpFilter {
   void connect(int wanted, int unwanted);
 
  private:
+  void refused(const char* what);
+
   Fd stages_;
   Fd tables_;
   Fd program_;
