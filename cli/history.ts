@@ -6,6 +6,7 @@ import { resolveValues, type Texts } from "../config/file.js";
 import { flagName, type OptionTable, optionGroup } from "../config/option.js";
 import { flag, formatNs, integer } from "../config/values.js";
 import { type Entry, type History, historyPath, type Listed, openHistory } from "../history/store.js";
+import { localTime } from "../history/summary.js";
 import { CaromError } from "../native/error.js";
 import { type CommandSpec, type Context, defineCommand } from "./command.js";
 import { formatTable } from "./table.js";
@@ -60,14 +61,6 @@ function cells({ id, started, command, summary }: Listed): string[] {
     time(p99_ns),
     faults === 0 ? "as expected" : `${faults} ${faults === 1 ? "fault" : "faults"}`,
   ];
-}
-
-/** As a clock on the wall shows it: 2026-03-01 14:05:09. */
-function localTime(iso: string): string {
-  const date = new Date(iso);
-  const two = (value: number) => String(value).padStart(2, "0");
-  const day = [date.getFullYear(), two(date.getMonth() + 1), two(date.getDate())].join("-");
-  return `${day} ${[date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join(":")}`;
 }
 
 /** The command line that gives the same options; texts with blanks are quoted. */

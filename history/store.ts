@@ -272,7 +272,12 @@ function attempt<T>(path: string, action: () => T): T {
     return action();
   } catch (error) {
     if (error instanceof CaromError) throw error;
-    const { code = "", message } = error as { code?: string; message: string };
+    const { code = "", message } =
+      error instanceof z.ZodError
+        ? {
+            message: `a run has no ${z.prettifyError(error).match(/at (\S+)/)?.[1] ?? "fields"} that can be read`,
+          }
+        : (error as { code?: string; message: string });
     const operation = `use the history ${path}`;
     const [detail, hint] =
       code.startsWith("SQLITE_BUSY") || code.startsWith("SQLITE_LOCKED")

@@ -11,6 +11,14 @@ export interface Summary extends Description {
   readonly faults: number; // 0: all as expected
 }
 
+/** When a run started, as a clock on the wall shows it: 2026-03-01 14:05:09. */
+export function localTime(iso: string): string {
+  const date = new Date(iso);
+  const two = (value: number) => String(value).padStart(2, "0");
+  const day = [date.getFullYear(), two(date.getMonth() + 1), two(date.getDate())].join("-");
+  return `${day} ${[date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join(":")}`;
+}
+
 export function summaryOf({ report, plan }: Outcome): Summary {
   const actual = report.latency?.actual;
   const percentile = (wanted: number) =>

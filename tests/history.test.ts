@@ -148,6 +148,12 @@ test("a file that can't be used is told of, and left as it is", () => {
   spoilt.prepare("UPDATE runs SET report = substr(report, 1, 5)").run();
   spoilt.close();
   withHistory((history) => refused("environment", /it is damaged/, () => history.get("last")));
+  // A run that has no such fields is told of in one line.
+  const odd = new Database(path);
+  odd.exec("ALTER TABLE runs RENAME COLUMN args TO others");
+  odd.close();
+  const told = /it is damaged \(a run has no args that can be read\); move it away/;
+  withHistory((history) => refused("environment", told, () => history.get("last")));
 });
 
 test("a folder of another user's is not written to", () => {

@@ -4,6 +4,7 @@ import { stripVTControlCharacters } from "node:util";
 import { formatNs } from "../../config/values.js";
 import { compareLines as textLines } from "../../history/compare_text.js";
 import type { Listed } from "../../history/store.js";
+import { localTime } from "../../history/summary.js";
 import { around, dim, EMPTY, heading, type Line, line, type Size } from "../line.js";
 import type { CompareState } from "../state.js";
 
@@ -36,7 +37,7 @@ function listLine({ id, started, summary }: Listed, isChosen: boolean, marked: r
     { text: isChosen ? "› " : "  ", bold: true },
     { text: mark < 0 ? "  " : `${mark + 1} `, inverse: mark >= 0 },
     { text: ` ${String(id).padStart(4)} `, bold: isChosen },
-    dim(`${started.slice(5, 19).replace("T", " ")}  `),
+    dim(`${localTime(started).slice("2026-".length)}  `),
     { text: `p50 ${time(summary.p50_ns)}  p99 ${time(summary.p99_ns)}  ` },
     { text: summary.faults === 0 ? "✓ " : "✗ ", color: summary.faults === 0 ? "green" : "red" },
     { text: `${summary.backends} · ${summary.loop}` },
