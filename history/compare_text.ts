@@ -112,7 +112,11 @@ function percentileAt(part: number): number {
 }
 
 function curveLines(runs: readonly Contender[]): string[] {
-  const ends = runs.flatMap((run) => [valueAt(run, 0.1), valueAt(run, percentileAt(1))]);
+  // A curve ends where the ticks begin that were never answered.
+  const ends = runs.flatMap((run) => [
+    valueAt(run, 0.1),
+    valueAt(run, percentileAt(1)) ?? run.whole.at(-1)?.to_ns ?? null,
+  ]);
   const known = ends.filter((value) => value !== null);
   const [low, high] = [Math.log(Math.max(1, Math.min(...known))), Math.log(Math.max(2, ...known))];
   const curve = (run: Contender): Curve => ({
