@@ -284,25 +284,24 @@ export function openLoopRing(rate_pps: number): number {
   return Math.min(LARGEST_RING, Math.max(SMALLEST_RING, wanted));
 }
 
+/** @throws CaromError (usage) for a window beside what says when ticks come */
+export function refuseTwoLoops(values: Pick<GeneratorValues, "rate" | "window" | "profile">): void {
+  if (values.rate !== undefined && values.window !== undefined) {
+    const detail = "a run is either open loop, at a rate, or closed loop, with a window";
+    throw new CaromError("usage", "--rate with --window", detail, "give one of them");
+  }
+  if (values.profile !== undefined && values.window !== undefined) {
+    const detail = "a profile says when ticks come, a window sends when one was answered";
+    throw new CaromError("usage", "--profile with --window", detail, "give one of them");
+  }
+}
+
 function refuseContradictions(values: GeneratorValues, feed: Feed): void {
   const { triggerRatio, priceSpan, symbols: feedSymbols } = feed.ticks;
   const refuse = (operation: string, detail: string, hint: string): never => {
     throw new CaromError("usage", operation, detail, hint);
   };
-  if (values.rate !== undefined && values.window !== undefined) {
-    refuse(
-      "--rate with --window",
-      "a run is either open loop, at a rate, or closed loop, with a window",
-      "give one of them",
-    );
-  }
-  if (values.profile !== undefined && values.window !== undefined) {
-    refuse(
-      "--profile with --window",
-      "a profile says when ticks come, a window sends when one was answered",
-      "give one of them",
-    );
-  }
+  refuseTwoLoops(values);
   if (values.late !== undefined && !isOpen(values)) {
     refuse(
       "--late",

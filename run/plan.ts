@@ -135,13 +135,7 @@ export async function planRun(
   replay?: ReplayRequest,
   room = 1,
 ): Promise<Plan> {
-  refuseContradictions(values);
-  const streams = streamEntries(values).map((entry): FedStream => {
-    const { multicast, multicastGroup, targetIp, vlan } = entry.values;
-    const to = multicast ? multicastGroup : (targetIp ?? "");
-    return { ...entry, feed: entry.within(() => feedOf(entry.values, to, vlan)) };
-  });
-  refuseMoreThanTheLinkCarries(streams.map(({ feed }) => feed));
+  const streams = fedStreams(values);
   const threads = 1 + Math.max(...streams.map(({ thread }) => thread));
   const lab = shared === undefined ? labOf(values, threads) : { ...shared, down: () => {} };
   try {
@@ -150,6 +144,18 @@ export async function planRun(
     lab?.down();
     throw error;
   }
+}
+
+/** What is sent, as far as the values alone say it. @throws CaromError (usage) */
+export function fedStreams(values: RunValues): FedStream[] {
+  refuseContradictions(values);
+  const streams = streamEntries(values).map((entry): FedStream => {
+    const { multicast, multicastGroup, targetIp, vlan } = entry.values;
+    const to = multicast ? multicastGroup : (targetIp ?? "");
+    return { ...entry, feed: entry.within(() => feedOf(entry.values, to, vlan)) };
+  });
+  refuseMoreThanTheLinkCarries(streams.map(({ feed }) => feed));
+  return streams;
 }
 
 type Placed = Pick<RunValues, "interface" | "lab" | "queues" | "queue"> & { readonly backend?: string };

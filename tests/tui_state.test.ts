@@ -14,36 +14,17 @@ import { captureAt, findCaptures, lookAt } from "../tui/captures.js";
 import { percentileCurve, sparkline, spectrum, spectrumBin, spectrumValue } from "../tui/charts.js";
 import { keysIn } from "../tui/early_keys.js";
 import { givenFields, givenReplayFields } from "../tui/fields.js";
-import { type CommandName, onKey, paletteEntries } from "../tui/keys.js";
+import { type CommandName, paletteEntries } from "../tui/keys.js";
 import { fit, line, widthOf } from "../tui/line.js";
 import { measured, recordedAt, START } from "../tui/live.js";
 import { Painter } from "../tui/painter.js";
 import type { Executor } from "../tui/press.js";
 import { Refreshes } from "../tui/refreshes.js";
 import { viewLines } from "../tui/shell.js";
-import { type Action, initialState, reduce, SCREENS, type State } from "../tui/state.js";
+import { type Action, initialState, SCREENS, type State } from "../tui/state.js";
 import { Store } from "../tui/store.js";
 import { sleep } from "./lab_support.js";
-
-const SMALL = { columns: 80, rows: 24 };
-const key = (input: string) => ({ input, name: "" as const });
-const after = (state: State, ...actions: readonly Action[]) => actions.reduce(reduce, state);
-const textOf = (state: State) =>
-  viewLines(state)
-    .map((spans) => spans.map(({ text }) => text).join(""))
-    .join("\n");
-
-/** The state after some keys, and the commands that they gave. */
-function typed(state: State, ...keys: readonly Parameters<typeof onKey>[1][]) {
-  const commands: string[] = [];
-  let now = state;
-  for (const pressed of keys) {
-    const effects = onKey(now, pressed);
-    now = after(now, ...effects.actions);
-    commands.push(...effects.commands.map(([name, argument]) => `${name} ${argument}`.trim()));
-  }
-  return { state: now, commands };
-}
+import { after, key, SMALL, textOf, typed } from "./tui_support.js";
 
 test("numbers and Tab go to each screen; its keys give its commands", () => {
   for (const [index, screen] of SCREENS.entries()) {
@@ -80,6 +61,7 @@ test("a setting is typed or chosen; while a run is on it starts anew", () => {
     strategy: "threshold",
     duration: "20s",
   });
+  assert.equal(typed(rate.state, enter, enter).commands, [], "it is as it was");
   // q and ? are letters there, and Esc leaves the field as it was.
   const left = typed(rate.state, enter, key("q"), key("?"), { input: "", name: "escape" });
   assert.is(left.state.run.fields.rate, "20k");

@@ -76,9 +76,12 @@ export function percentileCurve(
 ): Line[] {
   const room = Math.max(8, width - LABEL - 1);
   const at = (part: number) => valueAt(100 * (1 - 10 ** (-part * NINES)));
-  const [first, last] = [at(0), at(1)];
+  const first = at(0);
   if (first === null) return [];
-  const [low, high] = [Math.log(Math.max(1, first)), Math.log(Math.max(2, last ?? first))];
+  // It ends where the ticks begin that were never answered.
+  const parts = Array.from({ length: 2 * room }, (_, column) => at(1 - column / (2 * room - 1)));
+  const last = parts.find((value) => value !== null) ?? first;
+  const [low, high] = [Math.log(Math.max(1, first)), Math.log(Math.max(2, last))];
   const curve: Curve = {
     at: (part) => {
       const value = at(part);

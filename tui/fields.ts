@@ -20,6 +20,7 @@ export const FIELDS: readonly Field[] = [
   { name: "strategy", label: "strategy", empty: "", choices: STRATEGY_NAMES },
   { name: "duration", label: "duration", empty: "5s" },
   { name: "seed", label: "seed", empty: "1" },
+  { name: "interface", label: "interface", empty: "the lab's" },
 ];
 
 export const INITIAL_FIELDS: Readonly<Record<string, string>> = {
@@ -31,6 +32,7 @@ export const INITIAL_FIELDS: Readonly<Record<string, string>> = {
   strategy: "threshold",
   duration: "20s",
   seed: "",
+  interface: "",
 };
 
 const TIMINGS = ["captured", "speed", "gap", "rate", "fast"] as const;

@@ -136,7 +136,7 @@ export function paletteEntries(text: string): PaletteEntry[] {
 /** What a key does. */
 export function onKey(state: State, key: Key): Effects {
   if (key.name === "interrupt") return commands(["quit", ""]);
-  if (state.prompt !== null) return onPromptKey(state.prompt, key);
+  if (state.prompt !== null) return onPromptKey(state, state.prompt, key);
   if (state.palette !== null) return onPaletteKey(state, state.palette, key);
   if (state.help) return actions({ type: "help", shown: false });
   if (key.input === "q") return commands(["quit", ""]);
@@ -200,16 +200,18 @@ function onFieldKey(state: State, key: Key): Effects {
   }
   const by = key.name === "left" ? -1 : key.name === "right" || key.name === "return" ? 1 : 0;
   if (by === 0 || field.choices === undefined) return NONE;
-  return changed(screen, field.name, nextChoice(field, text, by));
+  return changed(state, screen, field.name, nextChoice(field, text, by));
 }
 
 /** While a run goes on, a setting that changes is in force at once, or the run starts anew. */
-function changed(screen: FieldScreen, name: string, text: string): Effects {
+function changed({ run, replay }: State, screen: FieldScreen, name: string, text: string): Effects {
+  const before = (screen === "Run" ? run : replay).fields[name];
+  if (text === before) return NONE;
   const commands: Effects["commands"] = screen === "Run" ? [["run.changed", name]] : [];
   return { actions: [{ type: "field", screen, name, text }], commands };
 }
 
-function onPromptKey(prompt: NonNullable<State["prompt"]>, key: Key): Effects {
+function onPromptKey(state: State, prompt: NonNullable<State["prompt"]>, key: Key): Effects {
   const close: Action = { type: "prompt", prompt: null };
   if (key.name === "escape") return actions(close);
   if (key.name === "return") {
@@ -218,7 +220,7 @@ function onPromptKey(prompt: NonNullable<State["prompt"]>, key: Key): Effects {
         ? commands(["responder.change", prompt.text])
         : prompt.into === "capture"
           ? commands(["replay.path", prompt.text.trim()])
-          : changed(prompt.into.screen, prompt.into.field, prompt.text.trim());
+          : changed(state, prompt.into.screen, prompt.into.field, prompt.text.trim());
     return { actions: [close, ...rest.actions], commands: rest.commands };
   }
   const text = edited(prompt.text, key);

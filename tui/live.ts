@@ -1,7 +1,7 @@
 /** What is known of a measured run while it goes on: rates of a minute, the spectrum, percentiles. Plain functions. */
 
 import { bucketRange } from "../native/histogram.js";
-import type { Counters, Example, RecordedSoFar } from "../native/index.js";
+import type { Counters, Example, HistogramData, RecordedSoFar } from "../native/index.js";
 import { SPECTRUM_BINS, spectrumBin } from "./charts.js";
 
 const SECONDS = 240; // of the spectrum: as many as a wide terminal shows
@@ -12,6 +12,7 @@ export interface Recorded {
   readonly counts: ReadonlyMap<number, number>;
   readonly count: number;
   readonly max: number;
+  readonly missing: number; // ticks that were never answered: longer than any
 }
 
 export interface ThreadLoad {
@@ -43,7 +44,7 @@ interface Mark {
   readonly received: number;
 }
 
-export const NOTHING: Recorded = { counts: new Map(), count: 0, max: 0 };
+export const NOTHING: Recorded = { counts: new Map(), count: 0, max: 0, missing: 0 };
 
 export const START: Live = {
   elapsed_s: 0,
@@ -79,9 +80,26 @@ export function counted(live: Live, now: Counted): Live {
   return { ...live, ...now };
 }
 
+/** What a run found, when it has ended. */
+export interface Final extends Counted {
+  readonly latency: HistogramData;
+  readonly late: HistogramData;
+}
+
+/** The last second that was measured is mostly not a whole one, and xdp_live tells nothing before. */
+export function ended(live: Live, { latency, late, ...now }: Final): Live {
+  const [whole, lateness] = [wholeOf(latency, now.generator.missing ?? 0), wholeOf(late, 0)];
+  return { ...live, ...now, whole, lateness };
+}
+
+function wholeOf({ counts, count, max }: HistogramData, missing: number): Recorded {
+  const found = [...counts.entries()].filter(([, here]) => here > 0);
+  return { counts: new Map(found), count, max, missing };
+}
+
 export function measured(live: Live, now: Measured): Live {
   const { latency, lateness, recent, ...rest } = now;
-  const whole = together(latency);
+  const whole = together(latency, now.generator.missing ?? 0);
   const second = since(whole, live.whole);
   // A frame sent in the warm-up is one on the wire, too.
   const sum = (...names: readonly string[]) =>
@@ -98,7 +116,7 @@ export function measured(live: Live, now: Measured): Live {
     ...rest,
     whole,
     second,
-    lateness: together(lateness),
+    lateness: together(lateness, 0),
     latest: withRecent(live.latest, recent),
     sent_pps: [...live.sent_pps, rate(at.sent - live.at.sent)].slice(-RATES),
     received_pps: [...live.received_pps, rate(at.received - live.at.received)].slice(-RATES),
@@ -113,7 +131,7 @@ export function withRecent(latest: readonly Example[], recent: readonly Example[
   return recent.length === 0 ? latest : [...recent.toReversed(), ...latest].slice(0, LATEST);
 }
 
-function together(all: readonly RecordedSoFar[]): Recorded {
+function together(all: readonly RecordedSoFar[], missing: number): Recorded {
   const counts = new Map<number, number>();
   let count = 0;
   for (const { indices, counts: found } of all) {
@@ -123,7 +141,7 @@ function together(all: readonly RecordedSoFar[]): Recorded {
     }
   }
   const sorted = all.length > 1 ? new Map([...counts].sort(([a], [b]) => a - b)) : counts;
-  return { counts: sorted, count, max: Math.max(0, ...all.map(({ max }) => max)) };
+  return { counts: sorted, count, max: Math.max(0, ...all.map(({ max }) => max)), missing };
 }
 
 function since(now: Recorded, before: Recorded): Recorded {
@@ -137,7 +155,8 @@ function since(now: Recorded, before: Recorded): Recorded {
     count += more;
     last = index;
   }
-  return { counts, count, max: last < 0 ? 0 : Math.min(now.max, bucketRange(last)[1]) };
+  const max = last < 0 ? 0 : Math.min(now.max, bucketRange(last)[1]);
+  return { counts, count, max, missing: Math.max(0, now.missing - before.missing) };
 }
 
 function spectrumOf({ counts }: Recorded): number[] {
@@ -146,10 +165,10 @@ function spectrumOf({ counts }: Recorded): number[] {
   return bins;
 }
 
-/** The value at a percentile; null when nothing was recorded. */
-export function recordedAt({ counts, count, max }: Recorded, percentile: number): number | null {
-  if (count === 0) return null;
-  const rank = Math.max(1, Math.ceil((percentile / 100) * count - 1e-9));
+/** The value at a percentile; null when nothing was recorded, or it lies among the ticks that were never answered. */
+export function recordedAt({ counts, count, max, missing }: Recorded, percentile: number): number | null {
+  const rank = Math.max(1, Math.ceil((percentile / 100) * (count + missing) - 1e-9));
+  if (rank > count) return null;
   let seen = 0;
   for (const [index, here] of counts) {
     seen += here;

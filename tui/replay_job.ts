@@ -10,7 +10,7 @@ import { replayLines } from "../run/replay_report.js";
 import type { Report } from "../run/report.js";
 import { describePlan } from "../run/text.js";
 import { givenReplayFields } from "./fields.js";
-import { counted, measured, START } from "./live.js";
+import { counted, ended as finished, measured, START } from "./live.js";
 import type { Job } from "./measuring.js";
 import { lastWord, textsOf, watchLive } from "./run_job.js";
 import type { ReplayState } from "./state.js";
@@ -57,7 +57,7 @@ export function replayJob(store: Store, refresh_hz: number): Job {
       const { report } = ended.outcome;
       change({
         phase: "ended",
-        live: counted(live(), lastWord(ended)),
+        live: finished(live(), lastWord(ended)),
         report,
         lines: linesOf(report),
         id: ended.id,

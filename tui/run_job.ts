@@ -1,14 +1,15 @@
 /** A measured run under the UI: what it is given, and what is asked of it while it goes on. */
 
 import { resolveValues, type Texts } from "../config/file.js";
+import { isFlatOut, isOpen, refuseTwoLoops } from "../generator/config.js";
 import { CaromError } from "../native/error.js";
 import { ANEW, changeRun, roomFor } from "../run/changes.js";
 import { outputOptions } from "../run/command.js";
 import type { RunningRoles } from "../run/measure.js";
-import { type Plan, planRun, runOptions } from "../run/plan.js";
+import { fedStreams, type Plan, planRun, runOptions } from "../run/plan.js";
 import { describePlan } from "../run/text.js";
 import { givenFields } from "./fields.js";
-import type { Counted, Measured } from "./live.js";
+import type { Counted, Final, Measured } from "./live.js";
 import type { Ended, Job, Running } from "./measuring.js";
 import type { Store } from "./store.js";
 import { ThreadLoads } from "./thread_loads.js";
@@ -47,10 +48,17 @@ export function runJob(store: Store, refresh_hz: number): Job {
     onEnded: (ended) => {
       if (ended === null) return store.dispatch({ type: "run.failed" });
       const { report, found } = ended.outcome;
-      store.dispatch({ type: "run.counted", now: lastWord(ended) });
-      store.dispatch({ type: "run.ended", report, recent: found.generator.recent, id: ended.id });
+      const { recent } = found.generator;
+      store.dispatch({ type: "run.ended", report, recent, id: ended.id, final: lastWord(ended) });
     },
   };
+}
+
+/** @throws CaromError (usage) for settings that no run can have */
+export function checkRun(store: Store): void {
+  const values = resolveValues(options, textsOf(givenFields(store.get().run.fields)));
+  refuseTwoLoops(values);
+  fedStreams(values);
 }
 
 /**
@@ -60,8 +68,13 @@ export function runJob(store: Store, refresh_hz: number): Job {
 export function changeTo(store: Store, { plan, roles }: Running, what: "rate" | "window"): void {
   const values = resolveValues(options, textsOf(givenFields(store.get().run.fields)));
   const to = what === "rate" ? values.rate : (values.window ?? 1);
-  if (to === undefined || !Number.isFinite(to))
-    throw new CaromError("usage", "change the rate", "a run by a schedule stays one", ANEW);
+  const isClosed = !isOpen(values) && !isFlatOut(values);
+  const wasClosed = plan.generator.mode === "closed";
+  if (isClosed === wasClosed && isClosed === (what === "rate")) return; // of such a run it says nothing
+  if (isClosed !== wasClosed || to === undefined || !Number.isFinite(to)) {
+    const kind = wasClosed ? "with a window" : "by a schedule";
+    throw new CaromError("usage", `change the ${what}`, `a run ${kind} stays one`, ANEW);
+  }
   changeRun(plan, roles, what, to);
   const now = `${to.toLocaleString("en-US")}${what === "rate" ? " ticks/s" : " in flight"}`;
   const description = describePlan(plan);
@@ -116,8 +129,11 @@ export function watchLive(
 }
 
 /** The last word on everything that was shown while it went on. */
-export function lastWord({ outcome: { found } }: Ended): Counted {
+export function lastWord({ outcome: { plan, found } }: Ended): Final {
+  const { latencyPlanned, latencyActual, lateness } = found.generator;
   return {
+    latency: plan.generator.parts.planned ? latencyPlanned : latencyActual,
+    late: lateness,
     elapsed_s: found.elapsed_s,
     generator: found.generator.counters,
     responder: found.responder?.counters ?? null,

@@ -6,7 +6,7 @@ import { ANEW } from "../run/changes.js";
 import type { CommandName } from "./keys.js";
 import { drawn, Measuring } from "./measuring.js";
 import { replayJob } from "./replay_job.js";
-import { changeTo, runJob } from "./run_job.js";
+import { changeTo, checkRun, runJob } from "./run_job.js";
 import type { CheckedCase } from "./state.js";
 import type { Store } from "./store.js";
 
@@ -24,7 +24,7 @@ export class Session {
   private checking: Promise<void> | undefined;
   private readonly unsubscribe: () => void;
   private isStopWanted = false;
-  private traced: number | null = null; // the newest packet of the trace that is known; null: none was asked for yet
+  private traced = { of: "", last: 0 }; // the responder whose packets are shown, and the newest that is known
 
   /** @param quit is called when the UI is to end */
   constructor(
@@ -95,6 +95,7 @@ export class Session {
   /** A setting of the run that goes on: in force at once where that can be, otherwise with the next run. */
   private changeRun(name: string): void {
     if (!this.run.isRunning) return;
+    checkRun(this.store); // a run does not end for a text that the next one can't have
     const running = this.run.changeable;
     if (running === null || (name !== "rate" && name !== "window")) {
       this.run.stop(true);
@@ -219,17 +220,24 @@ export class Session {
     const all = socketNames();
     const answered = await Promise.all(all.map(isAnswered)); // killed ones leave their sockets behind
     const names = all.filter((_, index) => answered[index]);
-    const chosen = Math.max(0, Math.min(names.length - 1, this.store.get().responder.chosen));
-    const name = names[chosen];
-    const status = name === undefined ? null : ((await ask(name, "status")) as Record<string, unknown>);
+    // The same one, although others came or went, or another one, if that was chosen meanwhile.
+    const chosenNow = () => {
+      const { names: known, chosen } = this.store.get().responder;
+      const place = names.indexOf(known[chosen] ?? "");
+      return place < 0 ? Math.max(0, Math.min(names.length - 1, chosen)) : place;
+    };
+    const name = names[chosenNow()];
+    const found = name === undefined ? null : ((await ask(name, "status")) as Record<string, unknown>);
+    const chosen = chosenNow();
+    const status = names[chosen] === name ? found : null;
     this.store.dispatch({ type: "responder", change: { names, chosen, status } });
-    if (name !== undefined && this.store.get().responder.isTraced) await this.takeTrace(name, {});
+    if (status !== null && this.store.get().responder.isTraced) await this.takeTrace(name!, {});
   }
 
   private async toggleTrace(): Promise<void> {
     const name = this.chosenResponder();
     const isTraced = !this.store.get().responder.isTraced;
-    this.traced = null;
+    this.traced = { of: "", last: 0 };
     this.store.dispatch({ type: "responder", change: { isTraced, trace: [] } });
     await this.takeTrace(name, isTraced ? {} : { leave: "true" });
   }
@@ -238,12 +246,13 @@ export class Session {
   private async takeTrace(name: string, more: Readonly<Record<string, string>>): Promise<void> {
     const { ask } = await import("../responder/control.js");
     const { traceAnswer } = await import("../responder/trace.js");
-    const after = this.traced === null ? {} : { after: String(this.traced) };
+    const of = `${name} ${this.store.get().responder.status?.pid}`; // one started anew counts from the beginning
+    const after = this.traced.of === of ? { after: String(this.traced.last) } : {};
     const settings = { client: `ui-${process.pid}`, rate: TRACE_RATE, ...after, ...more };
     const { records, last } = traceAnswer.parse(await ask(name, "trace", settings));
-    this.traced = last;
-    const { isTraced, trace } = this.store.get().responder;
-    if (isTraced)
+    this.traced = { of, last };
+    const { isTraced, trace, names, chosen } = this.store.get().responder;
+    if (isTraced && names[chosen] === name)
       this.store.dispatch({ type: "responder", change: { trace: [...trace, ...records].slice(-TRACED) } });
   }
 
@@ -343,12 +352,14 @@ export class Session {
     const id = runs[chosen]?.id;
     if (id === undefined) return;
     const next = marked.includes(id) ? marked.filter((other) => other !== id) : [...marked, id];
+    const isWanted = () => this.store.get().compare.marked === next; // and not other marks by now
     this.store.dispatch({ type: "compare", change: { marked: next, result: null } });
     if (next.length < 2) return;
     const [{ compareAll }, { readContender }] = await Promise.all([
       import("../history/compare.js"),
       import("../history/contender.js"),
     ]);
+    if (!isWanted()) return;
     try {
       const contenders = next.map((number) => readContender(String(number)));
       const comparisons = compareAll(contenders, [50, 99], { threshold: 0.05, level: 0.01 });

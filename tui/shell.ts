@@ -1,7 +1,7 @@
 /** The frame around the screens: tabs, the message, keys, help, and the list of commands. */
 
 import { ARROWS, BINDINGS, GLOBAL, paletteEntries } from "./keys.js";
-import { bold, dim, EMPTY, fill, fit, type Line, line, type Size } from "./line.js";
+import { bold, dim, EMPTY, fill, fit, type Line, line, printable, type Size } from "./line.js";
 import { checkLines } from "./screens/checks.js";
 import { compareLines } from "./screens/compare.js";
 import { doctorLines } from "./screens/doctor.js";
@@ -70,9 +70,10 @@ function tabLine({ screen, run, replay }: State): Line {
 
 function messageLine({ message, size }: State): Line {
   if (message === null) return EMPTY;
-  const { kind, text, hint } = message;
+  const { kind, hint } = message;
+  const text = printable(message.text); // it may quote a file
   const problem = kind === "problem" ? bold(`✗ ${text}`, "red") : { text };
-  return hint === "" || isLong(message, size) ? line(problem) : line(problem, ` → ${hint}`);
+  return hint === "" || isLong(message, size) ? line(problem) : line(problem, ` → ${printable(hint)}`);
 }
 
 /** Whether a message and its hint need a line each. */
@@ -84,7 +85,8 @@ function keyLine({ screen, prompt, palette, help, message, size }: State): Line 
   if (prompt !== null) return line(dim("Enter takes it, Esc leaves it as it was"));
   if (palette !== null) return line(dim("↑ ↓ choose, Enter does it, Esc closes"));
   if (help) return line(dim("any key closes"));
-  if (message !== null && isLong(message, size)) return line(`→ ${message.hint}`, dim(" · Esc closes"));
+  if (message !== null && isLong(message, size))
+    return line(`→ ${printable(message.hint)}`, dim(" · Esc closes"));
   const own = BINDINGS[screen].map(({ key, says }) => `${key} ${says.split(/[:;,]/)[0]}`);
   return line(dim([...own, "? keys", "/ find", "q quit"].join(" · ")));
 }

@@ -11,7 +11,17 @@ import type { Report } from "../run/report.js";
 import type { Description } from "../run/text.js";
 import { FIELDS, INITIAL_FIELDS, INITIAL_REPLAY_FIELDS, REPLAY_FIELDS } from "./fields.js";
 import type { Size } from "./line.js";
-import { type Counted, counted, type Live, type Measured, measured, START, withRecent } from "./live.js";
+import {
+  type Counted,
+  counted,
+  ended,
+  type Final,
+  type Live,
+  type Measured,
+  measured,
+  START,
+  withRecent,
+} from "./live.js";
 
 export const SCREENS = ["Run", "Orders", "Replay", "Checks", "Responder", "Compare", "Doctor"] as const;
 export type Screen = (typeof SCREENS)[number];
@@ -161,6 +171,7 @@ export type Action =
       readonly report: Report;
       readonly recent: readonly Example[]; // that were not as expected, since the last time
       readonly id: number | null;
+      readonly final: Final;
     }
   | { readonly type: "replay"; readonly change: Partial<ReplayState> }
   | { readonly type: "checks"; readonly change: Partial<ChecksState> }
@@ -295,9 +306,15 @@ function reduceRun(run: RunState, action: RunAction): RunState {
     case "run.failed":
       return { ...run, phase: "idle", report: null, id: null };
     case "run.ended": {
-      const { report, id, recent } = action;
-      const latest = withRecent(run.live.latest, recent);
-      return { ...run, phase: "ended", live: { ...run.live, latest }, report, id };
+      const { report, id, recent, final } = action;
+      const live = ended(run.live, final);
+      return {
+        ...run,
+        phase: "ended",
+        live: { ...live, latest: withRecent(live.latest, recent) },
+        report,
+        id,
+      };
     }
   }
 }
@@ -325,11 +342,12 @@ function choose(state: State, screen: Screen, by: number): State {
       return { ...state, replay: chooseIn(replay, within) };
     case "Checks":
       return { ...state, checks: { ...checks, chosen: within(checks.chosen, checks.cases.length) } };
-    case "Responder":
-      return {
-        ...state,
-        responder: { ...responder, chosen: within(responder.chosen, responder.names.length) },
-      };
+    case "Responder": {
+      const chosen = within(responder.chosen, responder.names.length);
+      if (chosen === responder.chosen) return state;
+      // What is known of one is nothing of another.
+      return { ...state, responder: { ...responder, chosen, status: null, trace: [] } };
+    }
     case "Compare":
       return { ...state, compare: { ...compare, chosen: within(compare.chosen, compare.runs.length) } };
     case "Doctor":

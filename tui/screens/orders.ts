@@ -35,7 +35,9 @@ export function orderLines({ run, orders }: State, size: Size): Line[] {
     dim(
       total === 0
         ? "  no run yet: 1 goes to Run, s starts one"
-        : "  every order so far was right, and none is missing",
+        : total > n("correct")
+          ? "  the first of each kind are in the report: carom history show"
+          : "  every order so far was right, and none is missing",
     ),
   );
   const chosen = latest[orders.chosen];

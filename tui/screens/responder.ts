@@ -58,7 +58,8 @@ export function responderLines(
 function traceLines(trace: ResponderState["trace"], rows: number): Line[] {
   if (trace.length === 0) return [line(dim("  none yet"))];
   return trace.slice(-rows).map(({ time_ns, outcome, why, length, spent_ns, ticks, orders }) => {
-    const time = new Date(Number(BigInt(time_ns) / 1_000_000n)).toISOString().slice(11, 23);
+    const date = new Date(Number(BigInt(time_ns) / 1_000_000n));
+    const time = `${date.toTimeString().slice(0, 8)}.${String(date.getMilliseconds()).padStart(3, "0")}`;
     const isGood = outcome === "answered" || outcome === "quiet";
     return line(
       dim(`  ${time}  `),

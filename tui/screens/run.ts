@@ -3,8 +3,21 @@
 import { formatNs } from "../../config/values.js";
 import { percentileCurve, sparkline, spectrum } from "../charts.js";
 import { FIELDS } from "../fields.js";
-import { beside, bold, colored, dim, EMPTY, heading, type Line, line, type Size, wrap } from "../line.js";
-import { type Live, recordedAt } from "../live.js";
+import {
+  beside,
+  bold,
+  colored,
+  dim,
+  EMPTY,
+  fit,
+  heading,
+  type Line,
+  line,
+  type Size,
+  widthOf,
+  wrap,
+} from "../line.js";
+import { type Live, type Recorded, recordedAt } from "../live.js";
 import type { Prompt, RunState } from "../state.js";
 import { fieldLines, PHASES } from "./settings.js";
 
@@ -43,7 +56,7 @@ function statusLine({ phase, live, length_s, description, id, again }: RunState)
     ...(live.elapsed_s > 0 ? [`${live.elapsed_s.toFixed(0)} s`] : []),
     ...(left === null ? [] : [`${left} s left`]),
     ...(again ? ["it starts anew with the changed setting"] : []),
-    ...(description === null ? [] : [description.backends, description.loop]),
+    ...(description === null || phase === "idle" ? [] : [description.backends, description.loop]),
     ...(id === null ? [] : [`kept as run ${id}`]),
   ];
   return line(bold(text, color), parts.length === 0 ? "" : `  ${parts.join(" · ")}`);
@@ -61,16 +74,19 @@ function rateLines(live: Live, width: number): Line[] {
 }
 
 function figureLines({ second, whole, lateness }: Live, width: number): Line[] {
-  const cell = (value: number | null) => (value === null ? "–" : formatNs(value)).padStart(11);
+  const cell = (text: string) => text.padStart(11);
+  const at = (recorded: Recorded, percentile: number) => {
+    const value_ns = recordedAt(recorded, percentile);
+    if (value_ns !== null) return formatNs(value_ns);
+    return recorded.missing > 0 ? "missing" : "–"; // as in the report
+  };
+  const shown = [second, whole, ...(width >= 46 ? [lateness] : [])];
   const head = ["last second", "whole run", ...(width >= 46 ? ["send late"] : [])];
   const rows = PERCENTILES.map((percentile): Line => {
-    const cells = [recordedAt(second, percentile), recordedAt(whole, percentile)];
-    if (width >= 46) cells.push(recordedAt(lateness, percentile));
-    return line(dim(`p${percentile}`.padEnd(9)), cells.map(cell).join(" "));
+    const cells = shown.map((recorded) => cell(at(recorded, percentile)));
+    return line(dim(`p${percentile}`.padEnd(9)), cells.join(" "));
   });
-  const most = [second, whole, ...(width >= 46 ? [lateness] : [])].map(({ max, count: all }) =>
-    cell(all === 0 ? null : max),
-  );
+  const most = shown.map(({ max, count: all }) => cell(all === 0 ? "–" : formatNs(max)));
   return [
     line(dim(`${"".padEnd(9)}${head.map((text) => text.padStart(11)).join(" ")}`)),
     ...rows,
@@ -78,12 +94,19 @@ function figureLines({ second, whole, lateness }: Live, width: number): Line[] {
   ];
 }
 
-function chartLines({ spectrum: columns, whole }: Live, width: number, rows: number): Line[] {
+function chartLines({ spectrum: columns, whole, generator }: Live, width: number, rows: number): Line[] {
   const isWide = width >= CURVE_MIN;
   const left = isWide ? Math.floor(width * 0.55) : width;
   const chart = spectrum(columns, left, rows - 1);
   const title = heading("round trip, second by second", left);
-  const none = line(dim("  nothing was answered yet"));
+  const isAnswered = (generator.received ?? 0) > 0;
+  const none = line(
+    dim(
+      isAnswered
+        ? "  none by the second: the program in the kernel keeps them for the whole run"
+        : "  nothing was answered yet",
+    ),
+  );
   const lines = [title, ...(chart.length === 0 ? [none] : chart)];
   const padded = Array.from({ length: rows }, (_, row) => lines[row] ?? EMPTY);
   if (!isWide) return padded;
@@ -99,8 +122,8 @@ function threadLines({ live, clock }: RunState, width: number): Line[] {
   );
   const text = shown.length === 0 ? "–" : shown.join(" · ");
   return [
-    line(dim("threads  "), text.slice(0, width - 9)),
-    line(dim("clock    "), (clock === "" ? "–" : clock).slice(0, width - 9)),
+    fit(line(dim("threads  "), text), width),
+    fit(line(dim("clock    "), clock === "" ? "–" : clock), width),
   ];
 }
 
@@ -108,17 +131,19 @@ function verdictLines({ live, report, phase }: RunState, width: number): Line[] 
   const n = (name: string) => live.generator[name] ?? 0;
   const found = report?.verdicts;
   const value = (name: (typeof FAULTS)[number] | "correct") => found?.[name] ?? n(name);
-  const lines: Line[] = [
-    [
-      dim("verdicts "),
-      { text: `correct ${count(value("correct"))}`, color: "green" },
-      ...FAULTS.map((name) => ({
-        text: `  ${name} ${count(value(name))}`,
-        color: value(name) > 0 ? ("red" as const) : undefined,
-        bold: value(name) > 0,
-      })),
-    ],
+  const verdicts = (names: readonly (typeof FAULTS)[number][]): Line => [
+    dim("verdicts "),
+    { text: `correct ${count(value("correct"))}`, color: "green" },
+    ...names.map((name) => ({
+      text: `  ${name} ${count(value(name))}`,
+      color: value(name) > 0 ? ("red" as const) : undefined,
+      bold: value(name) > 0,
+    })),
   ];
+  const all = verdicts(FAULTS);
+  // No fault is cut off: where there is no room for all, those of which there are none go.
+  const some: Line = [...verdicts(FAULTS.filter((name) => value(name) > 0)), { text: "  others 0" }];
+  const lines: Line[] = [widthOf(all) <= width ? all : some];
   if (phase !== "ended" || report === null) return lines;
   if (report.faults.length === 0) return [...lines, line(bold("✓ all as expected", "green"))];
   return [
