@@ -9,7 +9,7 @@ import { percentileCurve } from "../tui/charts.js";
 import { ended, recordedAt, START } from "../tui/live.js";
 import type { Running } from "../tui/measuring.js";
 import { changeTo, checkRun } from "../tui/run_job.js";
-import { initialState } from "../tui/state.js";
+import { initialState, SCREENS } from "../tui/state.js";
 import { Store } from "../tui/store.js";
 import { after, SMALL, textOf, typed } from "./tui_support.js";
 
@@ -97,10 +97,23 @@ test("what is known of one responder is not shown as another's", () => {
   assert.equal([responder.chosen, responder.status], [1, null]);
 });
 
+test("the last line of each screen has all its keys at 80 columns", () => {
+  for (const screen of SCREENS) {
+    const state = after(initialState(SMALL), { type: "screen", screen });
+    assert.match(textOf(state).split("\n").at(-1)!, /q quit *$/, screen);
+  }
+});
+
 test("what a message quotes is one line, and is not obeyed", () => {
   const error = new CaromError("usage", "do it", "one\ntwo\x1b[2J", "or\nnot");
   const shown = textOf(after(initialState(SMALL), { type: "failed", error }));
   assert.match(shown, /✗ do it: one·two·\[2J → or·not/);
+  // What is too long for a line goes on in the next, and is not cut off.
+  const long = new CaromError("usage", "do it", "word ".repeat(30).concat("end"), "hint");
+  const rows = textOf(after(initialState(SMALL), { type: "failed", error: long })).split("\n");
+  assert.is(rows.length, SMALL.rows - 1);
+  assert.match(rows.at(-2)!, /end *$/);
+  assert.match(rows.at(-1)!, /^→ hint/);
 });
 
 test("a run of the history has the time of the clock on the wall", () => {

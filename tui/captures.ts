@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { frameLine } from "../inspect/frame_line.js";
 import { asCaromError, CaromError } from "../native/error.js";
 import { type CapturePreview, previewCapture } from "../native/index.js";
+import { rateText } from "../run/lines.js";
 import type { Captured, Preview } from "./state.js";
 
 const NAMES = /\.(pcap|pcapng|cap)(\.gz|\.zst)?$/i;
@@ -73,9 +74,9 @@ function* summaryLines(found: CapturePreview): Generator<string> {
   const many = frames.toLocaleString("en-US");
   const all = Math.round(frames / Math.max(part, 1e-9));
   const about = `the first ${many} frames of some ${Number(all.toPrecision(2)).toLocaleString("en-US")}`;
-  const rate_pps = span_ns > 0 ? Math.round(((frames - 1) * 1e9) / span_ns) : null;
-  const rate = rate_pps === null ? "" : ` · ${rate_pps.toLocaleString("en-US")} frames/s on average`;
+  const rate_pps = span_ns > 0 ? ((frames - 1) * 1e9) / span_ns : null;
+  const rate = rate_pps === null ? "" : ` · ${rateText(rate_pps)} frames/s on average`;
   const size = frames === 0 ? "" : ` · ${Math.round(bytes / frames)} bytes each`;
-  yield `${isWhole ? `${many} frames` : about} in ${(span_ns / 1e9).toPrecision(3)} s${rate}${size}`;
+  yield `${isWhole ? `${many} frames` : about} in ${rateText(span_ns / 1e9)} s${rate}${size}`;
   if (broken !== "") yield `broken: ${broken}`;
 }

@@ -67,12 +67,12 @@ export const BINDINGS: Readonly<Record<Screen, readonly Binding[]>> = {
   ],
   Checks: [{ key: "s", says: "start or stop the checks", command: "checks.toggle" }],
   Responder: [
-    { key: "e", says: "let it answer again", command: "responder.enable" },
-    { key: "d", says: "let it answer nothing for now", command: "responder.disable" },
-    { key: "c", says: "change its settings: key=value", command: "responder.change" },
-    { key: "t", says: "trace its packets, or stop that", command: "responder.trace" },
-    { key: "r", says: "set its counters to zero", command: "responder.reset" },
-    { key: "x", says: "end it", command: "responder.stop" },
+    { key: "e", says: "answer: let it answer again", command: "responder.enable" },
+    { key: "d", says: "silence: let it answer nothing for now", command: "responder.disable" },
+    { key: "c", says: "change: its settings, key=value", command: "responder.change" },
+    { key: "t", says: "trace: its packets, or stop that", command: "responder.trace" },
+    { key: "r", says: "reset: set its counters to zero", command: "responder.reset" },
+    { key: "x", says: "end: it stops, and gives everything back", command: "responder.stop" },
   ],
   Compare: [
     { key: "m", says: "mark a run, or not; the others are compared with the first", command: "compare.mark" },

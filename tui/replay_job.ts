@@ -2,8 +2,10 @@
 
 import { stripVTControlCharacters } from "node:util";
 import { resolveValues } from "../config/file.js";
+import { formatNs } from "../config/values.js";
 import { CaromError } from "../native/error.js";
 import { certificateLines } from "../run/certificate_text.js";
+import { row } from "../run/lines.js";
 import { planRun } from "../run/plan.js";
 import { replayRun, replayRunOptions } from "../run/replay.js";
 import { replayLines } from "../run/replay_report.js";
@@ -66,9 +68,26 @@ export function replayJob(store: Store, refresh_hz: number): Job {
   };
 }
 
+/** How its ticks were answered, where they were to be. */
+function answerLines({ latency, verdicts }: Report): string[] {
+  if (latency === null) return [];
+  const found = Object.entries(verdicts).filter(([name, count]) => name === "correct" || count > 0);
+  const judged = found.map(([name, count]) => `${name} ${count.toLocaleString("en-US")}`);
+  const times = latency.planned.percentiles
+    .filter(({ percentile }) => percentile !== 90 && percentile !== 95)
+    .map(
+      ({ percentile, value_ns }) => `p${percentile} ${value_ns === null ? "missing" : formatNs(value_ns)}`,
+    );
+  return [row("verdicts", judged.join("  ")), row("round trip", times.join(" · "))];
+}
+
 /** What the report says of the replay, its certificate first. */
 function linesOf(report: Report): string[] {
   const unit = report.latency === null ? "frames" : "ticks";
-  const lines = [...certificateLines(report.certificate, unit), ...replayLines(report.replay)];
+  const lines = [
+    ...answerLines(report),
+    ...certificateLines(report.certificate, unit),
+    ...replayLines(report.replay),
+  ];
   return lines.map(stripVTControlCharacters).filter((text) => text.trim() !== "");
 }

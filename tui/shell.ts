@@ -1,7 +1,7 @@
 /** The frame around the screens: tabs, the message, keys, help, and the list of commands. */
 
 import { ARROWS, BINDINGS, GLOBAL, paletteEntries } from "./keys.js";
-import { bold, dim, EMPTY, fill, fit, type Line, line, printable, type Size } from "./line.js";
+import { bold, dim, EMPTY, fill, fit, type Line, line, printable, type Size, wrap } from "./line.js";
 import { checkLines } from "./screens/checks.js";
 import { compareLines } from "./screens/compare.js";
 import { doctorLines } from "./screens/doctor.js";
@@ -28,7 +28,9 @@ export function viewLines(state: State): Line[] {
     : state.palette !== null
       ? paletteLines(state.palette, inner)
       : screenLines(state, inner);
-  return [tabLine(state), ...fill(body, inner.rows), messageLine(state), keyLine(state)].map((row) =>
+  const message = messageLines(state);
+  const rest = fill(body, inner.rows + 1 - message.length);
+  return [tabLine(state), ...rest, ...message, keyLine(state)].map((row) =>
     row.length === 0 ? EMPTY : fit(row, columns),
   );
 }
@@ -68,12 +70,19 @@ function tabLine({ screen, run, replay }: State): Line {
   ];
 }
 
-function messageLine({ message, size }: State): Line {
-  if (message === null) return EMPTY;
+const MESSAGE_MAX = 4; // lines
+
+/** One line, which stays free when there is nothing to say; a long problem covers the end of the screen. */
+function messageLines({ message, size }: State): Line[] {
+  if (message === null) return [EMPTY];
   const { kind, hint } = message;
   const text = printable(message.text); // it may quote a file
-  const problem = kind === "problem" ? bold(`✗ ${text}`, "red") : { text };
-  return hint === "" || isLong(message, size) ? line(problem) : line(problem, ` → ${printable(hint)}`);
+  const styled = (part: string) => (kind === "problem" ? bold(part, "red") : { text: part });
+  const full = kind === "problem" ? `✗ ${text}` : text;
+  if (hint !== "" && !isLong(message, size)) return [line(styled(full), ` → ${printable(hint)}`)];
+  return wrap(full, size.columns)
+    .slice(0, MESSAGE_MAX)
+    .map((part) => line(styled(part)));
 }
 
 /** Whether a message and its hint need a line each. */
@@ -88,7 +97,9 @@ function keyLine({ screen, prompt, palette, help, message, size }: State): Line 
   if (message !== null && isLong(message, size))
     return line(`→ ${printable(message.hint)}`, dim(" · Esc closes"));
   const own = BINDINGS[screen].map(({ key, says }) => `${key} ${says.split(/[:;,]/)[0]}`);
-  return line(dim([...own, "? keys", "/ find", "q quit"].join(" · ")));
+  const all = [...own, "? keys", "/ find", "q quit"];
+  const text = all.join(" · ");
+  return line(dim(text.length <= size.columns ? text : all.join("  ")));
 }
 
 function helpLines(): Line[] {

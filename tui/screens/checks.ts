@@ -22,7 +22,7 @@ const MARKS: Readonly<Record<CheckedCase["outcome"], readonly [string, Color | u
   skipped: ["–", "yellow"],
   error: ["!", "red"],
 };
-const BAR = 30;
+const BAR = 20;
 
 export function checkLines(checks: ChecksState, size: Size): Line[] {
   const { cases, chosen, device, phase } = checks;

@@ -34,7 +34,7 @@ export function replayScreenLines(replay: ReplayState, prompt: Prompt | null, si
 function statusLine({ phase, live, description, replayed, id }: ReplayState): Line {
   const [text, color] = PHASES[phase];
   const parts = [
-    ...(live.elapsed_s > 0 ? [`${live.elapsed_s.toFixed(0)} s`] : []),
+    ...(live.elapsed_s > 0 ? [`${live.elapsed_s.toFixed(phase === "ended" ? 1 : 0)} s`] : []),
     ...(description === null ? [] : [description.backends, description.loop]),
     ...(id === null ? [] : [`kept as run ${id}`]),
   ];

@@ -53,7 +53,7 @@ function statusLine({ phase, live, length_s, description, id, again }: RunState)
   const left =
     phase === "running" && length_s !== null ? Math.max(0, Math.ceil(length_s - live.elapsed_s)) : null;
   const parts = [
-    ...(live.elapsed_s > 0 ? [`${live.elapsed_s.toFixed(0)} s`] : []),
+    ...(live.elapsed_s > 0 ? [`${live.elapsed_s.toFixed(phase === "ended" ? 1 : 0)} s`] : []),
     ...(left === null ? [] : [`${left} s left`]),
     ...(again ? ["it starts anew with the changed setting"] : []),
     ...(description === null || phase === "idle" ? [] : [description.backends, description.loop]),
