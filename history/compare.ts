@@ -24,6 +24,7 @@ export interface Compared {
 }
 
 const METHOD = "Mood's test at each percentile, batch means of 8 sections, Welch's t, Holm's step-down";
+export const FAR = 9; // ten times as much and more: a factor says it better than a percentage
 const SHOWN = [50, 90, 95, 99, 99.9, 99.99];
 export const RUNS_MAX = CURVES_MAX;
 const ABOVE_MIN = 100; // samples above a percentile; with fewer nothing is said of it
@@ -136,7 +137,7 @@ function worseOf(
     .filter(({ worse }) => worse)
     .map(
       ({ percentile, ratio }) =>
-        `p${percentile} is ${(100 * ratio).toFixed(1)} % higher, which is more than ${percent}`,
+        `p${percentile} is ${ratio < FAR ? `${(100 * ratio).toFixed(1)} % higher` : `${times(ratio)} times as high`}, which is more than ${percent}`,
     );
   const lost = percentiles
     .filter((percentile) => valueAt(first, percentile) !== null && valueAt(second, percentile) === null)
@@ -145,6 +146,11 @@ function worseOf(
     (kind) => `${second.verdicts[kind].toLocaleString("en-US")} ${kind}, and none before`,
   );
   return [...slower, ...lost, ...faulty];
+}
+
+/** "1,234", of a ratio less one. */
+export function times(ratio: number): string {
+  return Math.round(1 + ratio).toLocaleString("en-US");
 }
 
 /** What else is not the same: a difference may come from there. */

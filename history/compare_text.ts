@@ -3,14 +3,13 @@
 import pc from "picocolors";
 import { formatNs } from "../config/values.js";
 import { row } from "../run/lines.js";
-import { type Compared, type Row, valueAt } from "./compare.js";
+import { type Compared, FAR, type Row, times, valueAt } from "./compare.js";
 import type { Contender } from "./contender.js";
 import { type Cell, type Curve, drawCurves, SAMPLES } from "./curve.js";
 import type { Difference } from "./quantile_test.js";
 
 const COLUMNS = 64; // of the curves
 const ROWS = 12;
-const FAR = 9; // ten times as much and more: a factor says it better than a percentage
 const NINES = 4; // the curves end at p99.99
 
 const COLORS = [pc.cyan, pc.magenta, pc.yellow, pc.green] as const;
@@ -92,7 +91,7 @@ function figureLine(one: Row, compared: Compared): string {
   const change = ratio === null ? "" : ratioText(ratio);
   const rest = tested === undefined ? "" : `    ${intervalText(tested)}`;
   const values = values_ns.map((value) => timeText(value).padStart(14)).join("");
-  const text = `  ${`p${percentile}`.padEnd(10)}${values}${change.padStart(14)}${rest}`;
+  const text = `  ${`p${percentile}`.padEnd(10)}${values}${change.padStart(14)}${rest}`.trimEnd();
   return tested?.worse === true ? pc.red(`${text}  worse`) : text;
 }
 
@@ -102,7 +101,7 @@ function intervalText({ from, to }: Difference): string {
 }
 
 function ratioText(ratio: number): string {
-  if (ratio >= FAR) return `× ${Math.round(1 + ratio).toLocaleString("en-US")}`;
+  if (ratio >= FAR) return `× ${times(ratio)}`;
   return `${ratio < 0 ? "−" : "+"}${Math.abs(100 * ratio).toFixed(1)} %`;
 }
 
@@ -111,12 +110,17 @@ function percentileAt(part: number): number {
   return 100 * (1 - 10 ** (-part * NINES));
 }
 
+/** Where a run's curve ends: where the ticks begin that were never answered, at the latest. */
+function endOf(run: Contender): number | null {
+  for (let dot = 2 * COLUMNS; dot > 0; dot--) {
+    const value = valueAt(run, percentileAt(dot / (2 * COLUMNS)));
+    if (value !== null) return value;
+  }
+  return null;
+}
+
 function curveLines(runs: readonly Contender[]): string[] {
-  // A curve ends where the ticks begin that were never answered.
-  const ends = runs.flatMap((run) => [
-    valueAt(run, 0.1),
-    valueAt(run, percentileAt(1)) ?? run.whole.at(-1)?.to_ns ?? null,
-  ]);
+  const ends = runs.flatMap((run) => [valueAt(run, 0.1), endOf(run)]);
   const known = ends.filter((value) => value !== null);
   const [low, high] = [Math.log(Math.max(1, Math.min(...known))), Math.log(Math.max(2, ...known))];
   const curve = (run: Contender): Curve => ({

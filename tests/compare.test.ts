@@ -173,6 +173,15 @@ test("the lines for people show both, the test, and the verdict", () => {
   assert.match(text, "af_xdp → xdp, 5.0 s, 12,800 of 12,800 answered, no faults");
   assert.match(text, /run 2 is worse: p50 is (19|2[01])\.\d % higher, which is more than 5 %/);
   assert.match(text, "Mood's test");
+  const far = contenderOf("run 3", reportWith(encodedParts({ ...STEADY, factor: 30 }, seeded(4))));
+  const factor = compareLines(compareAll([first, far], PERCENTILES, TEST), [first, far]).join("\n");
+  assert.match(factor, /run 3 is worse: p50 is (29|3[01]) times as high, which is more than 5 %/);
+  // Where both have ticks that were never answered, the axis goes as far as the curves do.
+  const lost = [first, second].map((run) => ({ ...run, verdicts: { ...run.verdicts, missing: 1000 } }));
+  const labels = compareLines(compareAll(lost, PERCENTILES, TEST), lost)
+    .join("\n")
+    .match(/^ +[\d.]+ [nµm]s (?=[ \u2800-\u28ff])/gm)!;
+  assert.is.not(labels[0], labels.at(-1), labels.join());
 });
 
 test("several runs are compared with the first, and the level is shared out among them", () => {

@@ -109,11 +109,12 @@ test("what a message quotes is one line, and is not obeyed", () => {
   const shown = textOf(after(initialState(SMALL), { type: "failed", error }));
   assert.match(shown, /✗ do it: one·two·\[2J → or·not/);
   // What is too long for a line goes on in the next, and is not cut off.
-  const long = new CaromError("usage", "do it", "word ".repeat(30).concat("end"), "hint");
+  const long = new CaromError("usage", "do it", "word ".repeat(30).concat("end"), "what ".repeat(20));
   const rows = textOf(after(initialState(SMALL), { type: "failed", error: long })).split("\n");
   assert.is(rows.length, SMALL.rows - 1);
-  assert.match(rows.at(-2)!, /end *$/);
-  assert.match(rows.at(-1)!, /^→ hint/);
+  assert.match(rows.at(-3)!, /end *$/);
+  assert.match(rows.at(-2)!, /^→ what/);
+  assert.match(rows.at(-1)!, /^what .* · Esc closes *$/);
 });
 
 test("a run of the history has the time of the clock on the wall", () => {

@@ -80,9 +80,13 @@ function messageLines({ message, size }: State): Line[] {
   const styled = (part: string) => (kind === "problem" ? bold(part, "red") : { text: part });
   const full = kind === "problem" ? `✗ ${text}` : text;
   if (hint !== "" && !isLong(message, size)) return [line(styled(full), ` → ${printable(hint)}`)];
-  return wrap(full, size.columns)
-    .slice(0, MESSAGE_MAX)
-    .map((part) => line(styled(part)));
+  const problem = wrap(full, size.columns).slice(0, MESSAGE_MAX);
+  const advice = hint === "" ? [] : hintLines(hint, size).slice(0, -1); // its last line is in that of the keys
+  return [...problem.map((part) => line(styled(part))), ...advice.map((part) => line(part))];
+}
+
+function hintLines(hint: string, { columns }: Size): string[] {
+  return wrap(`→ ${printable(hint)} · Esc closes`, columns);
 }
 
 /** Whether a message and its hint need a line each. */
@@ -94,8 +98,7 @@ function keyLine({ screen, prompt, palette, help, message, size }: State): Line 
   if (prompt !== null) return line(dim("Enter takes it, Esc leaves it as it was"));
   if (palette !== null) return line(dim("↑ ↓ choose, Enter does it, Esc closes"));
   if (help) return line(dim("any key closes"));
-  if (message !== null && isLong(message, size))
-    return line(`→ ${printable(message.hint)}`, dim(" · Esc closes"));
+  if (message !== null && isLong(message, size)) return line(hintLines(message.hint, size).at(-1)!);
   const own = BINDINGS[screen].map(({ key, says }) => `${key} ${says.split(/[:;,]/)[0]}`);
   const all = [...own, "? keys", "/ find", "q quit"];
   const text = all.join(" · ");

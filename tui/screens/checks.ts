@@ -40,7 +40,7 @@ export function checkLines(checks: ChecksState, size: Size): Line[] {
     line(
       bold(
         phase === "running" ? "● running" : phase === "stopping" ? "◐ stopping after this case" : "■ ended",
-        bad > 0 ? "red" : "green",
+        bad > 0 ? "red" : phase === "running" || done === cases.length ? "green" : undefined,
       ),
       `  ${"█".repeat(filled)}${"░".repeat(BAR - filled)} ${done} of ${cases.length}  `,
       colored(`✓ ${count("passed")} passed`, "green"),
