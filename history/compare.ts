@@ -1,5 +1,6 @@
 /** Two runs side by side: what differs, by how much, and whether the second is significantly worse. */
 
+import jstat from "jstat";
 import { CaromError } from "../native/error.js";
 import type { Contender } from "./contender.js";
 import { CURVES_MAX } from "./curve.js";
@@ -130,7 +131,7 @@ function worseOf(
   second: Contender,
   differences: readonly Difference[],
   percentiles: readonly number[],
-  { threshold }: Test,
+  { threshold, level }: Test,
 ): string[] {
   const percent = `${Number((100 * threshold).toPrecision(6))} %`;
   const slower = differences
@@ -142,10 +143,35 @@ function worseOf(
   const lost = percentiles
     .filter((percentile) => valueAt(first, percentile) !== null && valueAt(second, percentile) === null)
     .map((percentile) => `p${percentile} lies among the ticks that were never answered`);
-  const faulty = FAULTS.filter((kind) => first.verdicts[kind] === 0 && second.verdicts[kind] > 0).map(
-    (kind) => `${second.verdicts[kind].toLocaleString("en-US")} ${kind}, and none before`,
-  );
-  return [...slower, ...lost, ...faulty];
+  return [...slower, ...lost, ...FAULTS.flatMap((kind) => moreFaults(first, second, kind, level))];
+}
+
+const FAULTS_FACTOR = 2;
+
+/**
+ * A kind of fault that is new; or more than twice as frequent, and more than chance makes of rare and independent
+ * ones (the square roots of two Poisson counts: Anscombe, Biometrika 35, 1948). Faults come in heaps, which is why
+ * being more than by chance is not enough.
+ */
+function moreFaults(
+  first: Contender,
+  second: Contender,
+  kind: (typeof FAULTS)[number],
+  level: number,
+): string[] {
+  const [before, after] = [first.verdicts[kind], second.verdicts[kind]];
+  const counted = `${after.toLocaleString("en-US")} ${kind}`;
+  if (before === 0) return after > 0 ? [`${counted}, and none before`] : [];
+  const ratio = total(second) / total(first); // as many more are there by the length of the run alone
+  const times = after / (before * ratio);
+  if (times <= FAULTS_FACTOR || isByChance(before * ratio, after, ratio, level)) return [];
+  return [`${counted}, ${times.toFixed(1)} times as many of all ticks as before`];
+}
+
+function isByChance(expected: number, found: number, ratio: number, level: number): boolean {
+  const root = (count: number) => 2 * Math.sqrt(count + 3 / 8);
+  const distance = (root(found) - root(expected)) / Math.sqrt(1 + ratio);
+  return 1 - jstat.normal.cdf(distance, 0, 1) > level;
 }
 
 /** "1,234", of a ratio less one. */

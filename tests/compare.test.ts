@@ -95,9 +95,10 @@ function compared(
   changes: object,
   verdicts: object = {},
   percentiles: readonly number[] = PERCENTILES,
+  before: object = {},
 ): Compared {
   const texts = encodedParts(STEADY, seeded(3));
-  const first = contenderOf("run 1", reportWith(texts));
+  const first = contenderOf("run 1", reportWith(texts, {}, before));
   return compareRuns(first, contenderOf("run 2", reportWith(texts, changes, verdicts)), percentiles, TEST);
 }
 
@@ -107,6 +108,12 @@ test("ticks that were never answered count, and so do faults", () => {
   assert.equal(same.untested, []);
   const wrong = compared({}, { wrong: 3 });
   assert.equal(wrong.worse, ["3 wrong, and none before"]);
+  const faults = (before: number, after: number) =>
+    compared({}, { late: after }, PERCENTILES, { late: before }).worse;
+  assert.equal(faults(1, 4), [], "few are chance");
+  assert.equal(faults(400, 700), [], "not twice as many");
+  assert.equal(faults(5, 60), ["60 late, 12.0 times as many of all ticks as before"]);
+  assert.equal(faults(60, 5), [], "fewer are not worse");
   const missing = compared({}, { missing: 400 }); // 3 %
   assert.ok(
     missing.worse.includes("p99 lies among the ticks that were never answered"),
