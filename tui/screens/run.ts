@@ -45,7 +45,7 @@ export function runLines(run: RunState, prompt: Prompt | null, size: Size): Line
     2,
     size.rows - head.length - tail.length - counters.length - (run.phase === "ended" ? 0 : 1),
   );
-  return [...head, ...chartLines(run.live, size.columns, rows), ...counters, ...tail];
+  return [...head, ...chartLines(run, size.columns, rows), ...counters, ...tail];
 }
 
 function statusLine({ phase, live, length_s, description, id, again }: RunState): Line {
@@ -94,11 +94,14 @@ function figureLines({ second, whole, lateness }: Live, width: number): Line[] {
   ];
 }
 
-function chartLines({ spectrum: columns, whole, generator }: Live, width: number, rows: number): Line[] {
+function chartLines({ live, description }: RunState, width: number, rows: number): Line[] {
+  const { spectrum: columns, whole, generator } = live;
   const isWide = width >= CURVE_MIN;
   const left = isWide ? Math.floor(width * 0.55) : width;
   const chart = spectrum(columns, left, rows - 1);
-  const title = heading("round trip, second by second", left);
+  // Only an open loop has a schedule from which a late send counts against the round trip.
+  const from = description?.loop.startsWith("open") === true ? "planned" : "actual";
+  const title = heading(`round trip from the ${from} send, by the second`, left);
   const isAnswered = (generator.received ?? 0) > 0;
   const none = line(
     dim(
