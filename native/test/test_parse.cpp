@@ -298,7 +298,8 @@ void by_chance(Chance& chance) {
     if (i == 0) lengths[1] = build(random_fields(chance, payload), frames[1]);
     memcpy(mutated, frames[at], lengths[at]);
     uint32_t length = mutate(chance, mutated, lengths[at], frames[1 - at], lengths[1 - at]);
-    results[static_cast<size_t>(agree(place(mutated, length), length, OPTIONS[chance.below(7)]))]++;
+    results[static_cast<size_t>(
+        agree(place(mutated, length), length, OPTIONS[chance.below(std::size(OPTIONS))]))]++;
   }
   // Chance reached everything: no result is rarer than one in forty thousand.
   for (size_t i = 0; i < static_cast<size_t>(COUNT); i++) expect(results[i] > 100, PARSE_RESULT_NAMES[i]);
