@@ -61,6 +61,16 @@ struct {
   __uint(max_entries, 512 * 1024);
 } samples SEC(".maps");
 
+// Where each CPU makes its next sample. One made in the ring itself (bpf_ringbuf_reserve) is a reference to
+// be given back, and the verifier of Linux 6.1 does not know that it can't be null where it was found not to
+// be: it follows the way on which it is, and refuses the program for not giving it back there.
+struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, struct respond_sample);
+} sample_draft SEC(".maps");
+
 const volatile struct respond_constants constants = {};
 
 static __always_inline void write_ip(void* at, int ipv6, const struct respond_settings* s, const __u32* to) {
@@ -150,15 +160,13 @@ static __always_inline int is_due(struct respond_own* own, const struct respond_
   return left == 0;
 }
 
-// Null when this packet is none, or there is no room.
+// Null when this packet is none.
 static __always_inline struct respond_sample* begin_sample(struct xdp_md* context, struct respond_own* own,
                                                            const struct respond_settings* s) {
   if (!is_due(own, s)) return 0;
-  struct respond_sample* record = bpf_ringbuf_reserve(&samples, sizeof *record, 0);
-  if (!record) {
-    own->counters[RESPOND_UNSAMPLED]++;
-    return 0;
-  }
+  __u32 zero = 0;
+  struct respond_sample* record = bpf_map_lookup_elem(&sample_draft, &zero);
+  if (!record) return 0;
   __u64 head = context->data_end - context->data;
   record->length = head;
   record->queue = context->rx_queue_index;
@@ -174,11 +182,13 @@ static __always_inline struct respond_sample* begin_sample(struct xdp_md* contex
   return record;
 }
 
-static __always_inline void end_sample(struct respond_sample* record, const struct respond_settings* s,
-                                       __u64 came_ns) {
+// Counted when there is no room for it.
+static __always_inline void end_sample(struct respond_sample* record, struct respond_own* own,
+                                       const struct respond_settings* s, __u64 came_ns) {
   record->spent_ns = bpf_ktime_get_ns() - record->time_ns;
   record->time_ns = came_ns + s->epoch_offset_ns;
-  bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+  if (bpf_ringbuf_output(&samples, record, sizeof *record, BPF_RB_NO_WAKEUP) != 0)
+    own->counters[RESPOND_UNSAMPLED]++;
 }
 
 // What a decision becomes on the wire: the tick's frame turned into the order's. HAND_UP when there is no
@@ -240,10 +250,7 @@ static __always_inline int answer(struct xdp_md* context, const struct respond_s
   // The sample's helpers take the packet's pointers away.
   data = (void*)(long)context->data;
   end = (void*)(long)context->data_end;
-  if (data + payload_offset + MARKET_DATA_SIZE > end) {
-    if (record) bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
-    return HAND_UP;
-  }
+  if (data + payload_offset + MARKET_DATA_SIZE > end) return HAND_UP;
   const __u64* at = data + payload_offset;  // eBPF loads from where it likes
   struct tick tick = {at[0], at[1], at[1] >> 32, at[2]};
   const __u32* source = data + l2 + (ipv6 ? 8 : 12);
@@ -260,18 +267,15 @@ static __always_inline int answer(struct xdp_md* context, const struct respond_s
     verdict =
         write_answer(context, s, &tick, &decision, now_ns + s->epoch_offset_ns, from_mac, from, l2, ipv6);
   }
+  if (verdict == HAND_UP) return HAND_UP;  // user space traces it
   if (record) {
-    if (verdict == HAND_UP) {  // user space traces it
-      bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
-      return HAND_UP;
-    }
     record->answered = counter == RESPOND_ORDERS;
     record->limited = counter == RESPOND_LIMITED;
     record->tick = tick;
     record->decision = decision;
-    end_sample(record, s, now_ns);
+    end_sample(record, own, s, now_ns);
   }
-  if (verdict != HAND_UP) own->counters[counter]++;
+  own->counters[counter]++;
   return verdict;
 }
 
@@ -321,7 +325,7 @@ static __always_inline int take(struct xdp_md* context) {
   struct respond_sample* record = begin_sample(context, own, s);
   if (record) {
     record->disabled = 1;
-    end_sample(record, s, now_ns);
+    end_sample(record, own, s, now_ns);
   }
   return XDP_DROP;
 }
