@@ -177,14 +177,13 @@ function argumentsOf(argv: readonly string[]): readonly string[] {
   return argv.length === 0 && isTerminal ? ["ui"] : argv;
 }
 
-// A reader that has seen enough ("carom run | head") is no error.
-for (const stream of [process.stdout, process.stderr]) {
-  stream.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EPIPE") process.exit();
-    if (stream === process.stdout) process.stderr.write(`carom: write standard output: ${error.message}\n`);
-    process.exit(3);
-  });
-}
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(); // a reader that has seen enough ("carom run | head") is no error
+  process.stderr.write(`carom: write standard output: ${error.message}\n`);
+  process.exit(3);
+});
+// A log that takes no more, or whose reader has gone, ends nothing: there is nobody left to tell.
+process.stderr.on("error", () => {});
 
 try {
   process.exitCode = await main(argumentsOf(process.argv.slice(2)));
@@ -206,6 +205,7 @@ try {
     const failure = asCaromError(error, "carom");
     if (process.argv.includes("--json")) process.stdout.write(`${JSON.stringify({ error: failure })}\n`);
     process.stderr.write(`carom: ${failure.message}\n`);
+    if (process.connected) process.send?.(failure.toJSON()); // to who has started it in the background
     if (failure.code === "internal" && error instanceof Error) process.stderr.write(`${error.stack}\n`);
     process.exitCode = failure.exitStatus;
   }

@@ -1,13 +1,15 @@
 /** carom respond: the responder alone, until stopped. */
 
 import { spawn } from "node:child_process";
-import { optionGroup } from "../config/option.js";
+import { closeSync, constants, fstatSync, openSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { optionGroup, type Values } from "../config/option.js";
 import { duration, filePath, flag, interfaceName, name } from "../config/values.js";
 import { openLab, resolveLink } from "../lab/lab.js";
-import { CaromError } from "../native/error.js";
+import { asCaromError, CaromError } from "../native/error.js";
 import { attachXdpPass, type Counters } from "../native/index.js";
-import { responderConfig, responderOptions } from "../responder/config.js";
-import { isAnswered, serveControl } from "../responder/control.js";
+import { type ResponderPlan, responderConfig, responderOptions } from "../responder/config.js";
+import { isAnswered, serveControl, withStartLock } from "../responder/control.js";
 import { RunningResponder } from "../responder/running.js";
 import { refuseSecond } from "../responder/second.js";
 import { openResponder, type ResponderThreads } from "../responder/threads.js";
@@ -31,6 +33,7 @@ const options = {
     "false",
   ),
   detach: where(flag(), "run in the background; carom stop ends it", "", "false"),
+  log: where(filePath(), "with --detach: append what it says to this file", "file"),
   ...responderOptions,
 } as const;
 
@@ -76,14 +79,18 @@ export const command = defineCommand({
         "leave it out, or add --lab and --backend xdp",
       );
     }
-    if (values.detach) return detach(values.name, context);
-    await refuseSecond(values.name, config.io);
-    const responder = openResponder(config);
-    const running = new RunningResponder(values.name, responder, config, values);
-    let endControl = () => {};
+    if (values.log !== undefined && !values.detach) {
+      throw new CaromError("usage", "--log", "it is about --detach", "leave it out, or add --detach");
+    }
+    const isInBackground = process.env[IN_BACKGROUND] !== undefined;
+    if (values.detach && !isInBackground) return detach(values.name, values.log, context);
+    const { responder, running, endControl } = await withStartLock(values.name, () => open(config, values));
     let detachPass = () => {};
     try {
-      endControl = await serveControl(values.name, (command, settings) => running.handle(command, settings));
+      if (isInBackground && !process.connected) {
+        const detail = "who started it has not waited for it";
+        throw new CaromError("environment", `start the responder ${values.name}`, detail);
+      }
       if (values.plainClients) detachPass = attachXdpPass(openLab(values.lab!).generator);
       const started = performance.now();
       const group = config.io.groups.map((address) => ` and ${address}`).join("");
@@ -114,11 +121,30 @@ export const command = defineCommand({
   },
 });
 
+/** Opens the responder, and its socket, so that of two that start in the same moment one is told of the other. */
+async function open(config: ResponderPlan, values: Values<typeof options>) {
+  await refuseSecond(values.name, config.io);
+  const responder = openResponder(config);
+  const running = new RunningResponder(values.name, responder, config, values);
+  try {
+    const endControl = await serveControl(values.name, (command, settings) =>
+      running.handle(command, settings),
+    );
+    return { responder, running, endControl };
+  } catch (error) {
+    running.close();
+    responder.close();
+    throw error;
+  }
+}
+
+/** Set in the process that runs in the background. */
+const IN_BACKGROUND = "CAROM_IN_BACKGROUND";
 const DETACH_MS = 5000;
 const DETACH_POLL_MS = 20;
 
 /** Starts the same command in the background and waits until it answers, or has failed. */
-async function detach(name: string, context: Context): Promise<number> {
+async function detach(name: string, log: string | undefined, context: Context): Promise<number> {
   const operation = `start the responder ${name} in the background`;
   if (await isAnswered(name)) {
     throw new CaromError(
@@ -128,32 +154,59 @@ async function detach(name: string, context: Context): Promise<number> {
       `carom stop --name ${name} ends it`,
     );
   }
-  const args = process.argv.slice(1).filter((argument) => argument !== "--detach");
-  const child = spawn(process.execPath, args, { detached: true, stdio: ["ignore", "ignore", "pipe"] });
-  let complaint = "";
-  child.stderr.on("data", (data: Buffer) => {
-    complaint += data.toString();
+  const output = openLog(log ?? "/dev/null");
+  // What it says goes to no pipe of this process, which ends before it; why it can't start comes over the channel.
+  const child = spawn(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
+    detached: true,
+    stdio: ["ignore", output, output, "ipc"],
+    env: { ...process.env, [IN_BACKGROUND]: "1" },
   });
-  const ended = new Promise<number>((resolve) => child.on("exit", (status) => resolve(status ?? 1)));
+  closeSync(output);
+  let failure: unknown;
+  child.on("message", (message) => {
+    failure = message;
+  });
+  const ended = new Promise<string>((resolve, reject) => {
+    child.on("error", ({ message }) => reject(new CaromError("environment", operation, message)));
+    child.on("close", (status, signal) => resolve(`it ended with ${signal ?? `status ${status}`}`));
+  });
   for (const end = performance.now() + DETACH_MS; performance.now() < end; ) {
-    const pause = new Promise<"wait">((resolve) => setTimeout(() => resolve("wait"), DETACH_POLL_MS));
-    const status = await Promise.race([ended, pause]);
-    if (status !== "wait") {
-      process.stderr.write(complaint);
-      return status === 0 ? 3 : status;
+    const pause = sleep(DETACH_POLL_MS, undefined);
+    const detail = await Promise.race([ended, pause]);
+    if (detail !== undefined) {
+      if (failure !== undefined) throw asCaromError(failure, operation);
+      const hint = log === undefined ? "--log FILE keeps what it says" : `${log} may say why`;
+      throw new CaromError("environment", operation, detail, hint);
     }
     if (await isAnswered(name)) {
-      child.stderr.destroy();
+      child.disconnect();
       child.unref();
       context.say(
         `the responder ${name} runs in the background, process ${child.pid}; carom stop --name ${name} ends it`,
       );
-      context.result({ name, pid: child.pid });
+      context.result({ name, pid: child.pid, log: log ?? null });
       return 0;
     }
   }
   child.kill("SIGKILL");
   throw new CaromError("environment", operation, `it does not answer within ${DETACH_MS / 1000} s`);
+}
+
+/** @throws CaromError (environment) */
+function openLog(path: string): number {
+  const operation = `write the log ${path}`;
+  const { O_WRONLY, O_APPEND, O_CREAT, O_NONBLOCK, O_NOCTTY } = constants;
+  let descriptor: number;
+  try {
+    // Not to wait for the reader of a pipe, which is refused anyway: when that goes, what is said goes nowhere.
+    descriptor = openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY, 0o640);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new CaromError("environment", operation, code ?? message, "choose another path");
+  }
+  if (fstatSync(descriptor).isFile() || path === "/dev/null") return descriptor;
+  closeSync(descriptor);
+  throw new CaromError("environment", operation, "it is no file", "choose another path");
 }
 
 function untilStopped(responder: ResponderThreads, duration_ns: number | undefined, context: Context) {

@@ -207,6 +207,7 @@ interface Addon {
   ): () => void;
   explainFilter(expression: string, engine: string): FilterExplanation;
   filterEngines(): FilterEngine[];
+  tryLock(descriptor: number): boolean;
   enterNamespace(path: string): void;
   leaveNamespace(): void;
 }
@@ -449,6 +450,15 @@ export function explainFilter(expression: string, engine: string): FilterExplana
 /** The packet filter's engines, from the reference to the fastest. */
 export function filterEngines(): FilterEngine[] {
   return addon().filterEngines();
+}
+
+/**
+ * Takes the lock of an open file, which the kernel gives back when the file is closed, however the process ends.
+ * @returns false when another process has it
+ * @throws CaromError
+ */
+export function tryLock(descriptor: number): boolean {
+  return call("lock a file", () => addon().tryLock(descriptor));
 }
 
 /** Runs an action with the calling thread in another network namespace: what it opens stays there. */

@@ -3,17 +3,22 @@
  * back. What can change without a restart is changed between two packets.
  */
 
-import { chmodSync, mkdirSync, readdirSync, statSync, unlinkSync } from "node:fs";
+import { closeSync, constants, mkdirSync, openSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { createConnection, createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { FILTER_MAX } from "../config/values.js";
 import { asCaromError, CaromError } from "../native/error.js";
+import { tryLock } from "../native/index.js";
 
 const DIRECTORY = "/run/carom/responders";
+const LOCK = join(DIRECTORY, ".lock");
+const DRAFT = ".draft"; // a socket that has no name yet
 const MAX_LINE = 2 * FILTER_MAX; // characters; a longer request ends the connection
 const ANSWER_MS = 2000;
-const STARTING_MS = 5000; // a younger socket may be that of a responder which is about to listen
+const LOCK_WAIT_MS = 60_000; // a slow machine takes seconds to load a program into its kernel
+const LOCK_POLL_MS = 10;
 
 const request = z.object({
   command: z.enum(["status", "enable", "disable", "config", "stats", "reset", "stop", "trace"]),
@@ -53,20 +58,48 @@ export function socketNames(): string[] {
 }
 
 /**
- * Listens for commands.
+ * Runs an action while no other process starts a responder: who looks for others in it, opens, and listens, meets
+ * none that is about to do the same. The kernel gives the lock back however this process ends.
+ * @throws CaromError (environment) when the directory can't be used, or another process keeps the lock
+ */
+export async function withStartLock<T>(name: string, action: () => Promise<T>): Promise<T> {
+  const operation = `start the responder ${name}`;
+  const lock = openLock(operation);
+  try {
+    const end = performance.now() + LOCK_WAIT_MS;
+    while (!tryLock(lock)) {
+      if (performance.now() > end) {
+        const detail = `another one has been starting for more than ${LOCK_WAIT_MS / 1000} s`;
+        throw new CaromError("environment", operation, detail, `find it with: fuser -v ${LOCK}`);
+      }
+      await sleep(LOCK_POLL_MS);
+    }
+    return await action();
+  } finally {
+    closeSync(lock);
+  }
+}
+
+function openLock(operation: string): number {
+  try {
+    mkdirSync(DIRECTORY, { recursive: true, mode: 0o700 });
+    return openSync(LOCK, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new CaromError("environment", operation, `${DIRECTORY}: ${code ?? message}`, "run as root");
+  }
+}
+
+/**
+ * Listens for commands. Call it with the lock held.
  * @returns what stops listening and removes the socket
  * @throws CaromError (environment) when a running responder has the name
  */
 export async function serveControl(name: string, handler: Handler): Promise<() => void> {
   const path = socketPath(name);
   const operation = `listen for commands as ${name}`;
-  try {
-    mkdirSync(DIRECTORY, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw new CaromError("environment", operation, `${DIRECTORY}: ${code ?? message}`, "run as root");
-  }
-  await removeStale(name, operation);
+  await refuseTakenName(name, operation);
+  await removeStale();
   const open = new Set<Socket>();
   const server = createServer((socket) => {
     open.add(socket);
@@ -75,21 +108,21 @@ export async function serveControl(name: string, handler: Handler): Promise<() =
   });
   await listen(server, path, operation);
   return () => {
+    // In this order: whoever finds nobody listening may put a socket of its own there, which must not be removed.
+    rmSync(path, { force: true });
     server.close();
     for (const socket of open) socket.destroy();
-    removeSocket(path);
   };
 }
 
-/** Of killed responders sockets are left that nobody answers: they go. One that answers keeps its name. */
-async function removeStale(name: string, operation: string): Promise<void> {
-  for (const other of socketNames()) {
-    if (await isAnswered(other)) {
-      if (other !== name) continue;
-      throw takenName(name, operation);
-    }
-    if (other === name || ageMs(socketPath(other)) > STARTING_MS) removeSocket(socketPath(other));
-  }
+/** Of killed responders sockets are left that nobody answers. */
+async function removeStale(): Promise<void> {
+  const names = socketNames();
+  const answered = await Promise.all(names.map(isAnswered));
+  const drafts = readdirSync(DIRECTORY).filter((file) => file.endsWith(DRAFT));
+  const stale = names.filter((_, index) => !answered[index]).map(socketPath);
+  for (const path of [...stale, ...drafts.map((file) => join(DIRECTORY, file))])
+    rmSync(path, { force: true });
 }
 
 function takenName(name: string, operation: string): CaromError {
@@ -102,11 +135,6 @@ export async function refuseTakenName(name: string, operation: string): Promise<
   if (await isAnswered(name)) throw takenName(name, operation);
 }
 
-/** How long ago a file was made; 0 when it is gone. */
-function ageMs(path: string): number {
-  return Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now());
-}
-
 /** Whether somebody listens on a responder's socket. */
 export function isAnswered(name: string): Promise<boolean> {
   return new Promise((resolve) => {
@@ -115,19 +143,31 @@ export function isAnswered(name: string): Promise<boolean> {
       socket.destroy();
       resolve(true);
     });
-    socket.on("error", () => resolve(false));
+    // EAGAIN: it listens, and does not get round to those that wait already.
+    socket.on("error", ({ code }: NodeJS.ErrnoException) => resolve(code === "EAGAIN"));
   });
 }
 
+/**
+ * The socket gets its name when it listens already, in one step and in place of a stale one: nobody finds one that
+ * does not answer yet. Node removes the name it was bound to when it closes, which is none by then.
+ */
 function listen(server: Server, path: string, operation: string): Promise<void> {
   return new Promise((resolve, reject) => {
-    server.on("error", (error: NodeJS.ErrnoException) => {
+    const refuse = (error: NodeJS.ErrnoException) => {
+      server.close();
       reject(new CaromError("environment", operation, `${path}: ${error.code ?? error.message}`));
-    });
+    };
+    const draft = join(DIRECTORY, `${process.pid}${DRAFT}`);
+    server.on("error", refuse);
     const before = process.umask(0o177); // the socket is the owner's only from its first moment
-    server.listen(path, () => {
-      chmodSync(path, 0o600);
-      resolve();
+    server.listen(draft, () => {
+      try {
+        renameSync(draft, path);
+        resolve();
+      } catch (error) {
+        refuse(error as NodeJS.ErrnoException);
+      }
     });
     process.umask(before);
     server.unref();
@@ -233,12 +273,4 @@ async function unreachable(operation: string, error: NodeJS.ErrnoException): Pro
   const hint =
     running.length === 0 ? "none runs: carom respond starts one" : `there are: ${running.join(", ")}`;
   return new CaromError("environment", operation, "there is none of that name running", hint);
-}
-
-function removeSocket(path: string): void {
-  try {
-    unlinkSync(path);
-  } catch {
-    // Already gone, which is what was wanted.
-  }
 }

@@ -1,14 +1,25 @@
 /** The responder's socket and its process: dead ones, nonsense, long answers, names that are taken, the background. */
 
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { createConnection, createServer, type Socket } from "node:net";
-import { dirname } from "node:path";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { createLab } from "../lab/lab.js";
 import { ask, socketPath } from "../responder/control.js";
+import { type Ended, launch, startCarom } from "./cli_support.js";
 import { carom, run, withResponder } from "./control_support.js";
+import { labTest, MAIN, PREFIX, withLab } from "./lab_support.js";
 
 test("a hint names the responders that answer, not the sockets of dead ones", async () => {
   await withResponder("udp", async ({ name, process: child }) => {
@@ -33,7 +44,7 @@ test("nonsense on the socket is refused, and the next client served", async () =
         });
         socket.on("error", () => {});
         socket.on("close", () => resolve(text));
-        setTimeout(() => socket.destroy(), lines === 1 ? 300 : 10_000);
+        setTimeout(() => socket.destroy(), 10_000).unref();
       });
     for (const bytes of [
       "{\n",
@@ -101,6 +112,98 @@ test("of a killed responder the socket is taken over; a living one keeps its nam
     assert.match(gone.stderr, /none of that name running/);
   });
 });
+
+labTest("of those of one name that start in the same moment one runs, and keeps its socket", () =>
+  withLab({}, async (lab) => {
+    const name = `${PREFIX}-same`;
+    const where = ["--namespace", lab.responder.namespace, "--interface", "dut0", "--backend", "udp"];
+    // On ports of their own, so that nothing but the name is in their way.
+    const all = [1, 2, 3, 4].map((port) =>
+      startCarom("respond", ...where, "--name", name, "--cpu", "none", "--target-port", String(7000 + port)),
+    );
+    try {
+      const ends: Ended[] = [];
+      const three = new Promise<void>((resolve) => {
+        for (const { end } of all) end.then((ended) => ends.push(ended) === 3 && resolve());
+      });
+      await three;
+      for (const { status, stderr } of ends) {
+        assert.is(status, 3);
+        assert.match(stderr, new RegExp(`a responder of the name ${name} is running`));
+      }
+      const { pid } = (await ask(name, "status")) as { pid: number };
+      const alive = all.filter(({ child }) => child.exitCode === null);
+      assert.equal(
+        alive.map(({ child }) => child.pid),
+        [pid],
+      );
+      assert.is(carom("stop", "--name", name).status, 0);
+      assert.is((await alive[0]!.end).status, 0);
+      assert.not.ok(existsSync(socketPath(name)));
+    } finally {
+      for (const { child } of all) child.kill("SIGKILL");
+    }
+  }),
+);
+
+labTest("in the background it has a log, or none, and no pipe of who started it", () =>
+  withLab({}, async (lab) => {
+    const name = `${PREFIX}-log`;
+    const folder = mkdtempSync(join(tmpdir(), "carom-log-"));
+    const log = join(folder, "log");
+    const config = join(folder, "config");
+    writeFileSync(config, "detach=true\n"); // as good as the flag, and does not start one process after the other
+    const where = ["respond", "--namespace", lab.responder.namespace, "--interface", "dut0", "--name", name];
+    const outputs = (pid: number) => [1, 2].map((number) => readlinkSync(`/proc/${pid}/fd/${number}`));
+    const background = (...options: string[]) => {
+      const { status, stdout, stderr } = carom(...where, "--backend", "udp", "--json", ...options);
+      assert.is(status, 0, stderr);
+      return (JSON.parse(stdout) as { pid: number }).pid;
+    };
+    try {
+      assert.equal(outputs(background("--config", config)), ["/dev/null", "/dev/null"]);
+      assert.is(carom("stop", "--name", name).status, 0);
+      writeFileSync(log, "before\n");
+      const pid = background("--detach", "--log", log);
+      assert.equal(outputs(pid), [log, log]);
+      assert.is(carom("stop", "--name", name).status, 0);
+      assert.match(
+        readFileSync(log, "utf8"),
+        /^before\nanswering ticks to [\s\S]*"schema":"carom.responder"/,
+      );
+      const refused = [
+        [2, /--log: it is about --detach/, "--log", log],
+        [3, /write the log .*: ENOENT/, "--detach", "--log", join(folder, "none", "log")],
+        [3, /write the log .*: it is no file/, "--detach", "--log", "/dev/zero"],
+        [2, /syntax error/, "--detach", "--filter", "udp udp"],
+      ] as const;
+      for (const [status, says, ...options] of refused) {
+        const ended = carom(...where, ...options);
+        assert.is(ended.status, status, ended.stderr);
+        assert.match(ended.stderr, says);
+      }
+    } finally {
+      rmSync(folder, { recursive: true });
+      carom("stop", "--name", name);
+    }
+  }),
+);
+
+labTest("a standard error that nobody reads any more, or that takes no more, does not end it", () =>
+  withLab({}, async (lab) => {
+    const name = `${PREFIX}-pipe`;
+    const where = ["--namespace", lab.responder.namespace, "--interface", "dut0", "--name", name];
+    // With --json it says there that it answers, and at its end what it counted on standard output.
+    for (const lost of ["2> >(head -c 0)", "2>/dev/full"]) {
+      const script = `exec "$@" ${lost}`;
+      const command = [process.execPath, MAIN, "respond", ...where, "--duration", "200ms", "--json"];
+      const { status, stdout } = await launch(["bash", "-c", script, "bash", ...command]).end;
+      assert.is(status, 0, lost);
+      const { elapsed_s } = JSON.parse(stdout) as { elapsed_s: number };
+      assert.ok(elapsed_s >= 0.19, `it ran for ${elapsed_s} s`);
+    }
+  }),
+);
 
 test("in the background, and stopped", async () => {
   const name = `t${process.pid}-d`;

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <napi.h>
 #include <sched.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <thread>
@@ -232,6 +233,17 @@ void enter_namespace(const Napi::CallbackInfo& info) {
   });
 }
 
+// Takes the lock of an open file (flock(2)), which goes when the file is closed; false: another process has
+// it.
+Napi::Value try_lock(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    bool is_taken = flock(info[0].ToNumber().Int32Value(), LOCK_EX | LOCK_NB) == 0;
+    if (!is_taken && errno != EWOULDBLOCK && errno != EINTR) throw system_error("lock a file", errno);
+    return Napi::Boolean::New(env, is_taken);
+  });
+}
+
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("layoutHash", CAROM_WIRE_LAYOUT_HASH);
   exports.Set("clock", Napi::Function::New(env, clock));
@@ -245,6 +257,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("attachXdpPass", Napi::Function::New(env, attach_pass));
   exports.Set("measureStalls", Napi::Function::New(env, measure_stalls));
   exports.Set("enterNamespace", Napi::Function::New(env, enter_namespace));
+  exports.Set("tryLock", Napi::Function::New(env, try_lock));
   exports.Set("leaveNamespace", Napi::Function::New(env, leave_namespace));
   export_arrivals(env, exports);
   export_roles(env, exports);
