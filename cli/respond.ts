@@ -2,10 +2,10 @@
 
 import { spawn } from "node:child_process";
 import { closeSync, constants, fstatSync, openSync } from "node:fs";
-import { setTimeout as sleep } from "node:timers/promises";
 import { optionGroup, type Values } from "../config/option.js";
 import { duration, filePath, flag, interfaceName, name } from "../config/values.js";
 import { openLab, resolveLink } from "../lab/lab.js";
+import { waitForProcess } from "../lab/progress.js";
 import { asCaromError, CaromError } from "../native/error.js";
 import { attachXdpPass, type Counters } from "../native/index.js";
 import { type ResponderPlan, responderConfig, responderOptions } from "../responder/config.js";
@@ -140,8 +140,7 @@ async function open(config: ResponderPlan, values: Values<typeof options>) {
 
 /** Set in the process that runs in the background. */
 const IN_BACKGROUND = "CAROM_IN_BACKGROUND";
-const DETACH_MS = 5000;
-const DETACH_POLL_MS = 20;
+const IDLE_MS = 5000; // in which a responder that is starting has done nothing at all
 
 /** Starts the same command in the background and waits until it answers, or has failed. */
 async function detach(name: string, log: string | undefined, context: Context): Promise<number> {
@@ -170,26 +169,29 @@ async function detach(name: string, log: string | undefined, context: Context): 
     child.on("error", ({ message }) => reject(new CaromError("environment", operation, message)));
     child.on("close", (status, signal) => resolve(`it ended with ${signal ?? `status ${status}`}`));
   });
-  for (const end = performance.now() + DETACH_MS; performance.now() < end; ) {
-    const pause = sleep(DETACH_POLL_MS, undefined);
-    const detail = await Promise.race([ended, pause]);
-    if (detail !== undefined) {
-      if (failure !== undefined) throw asCaromError(failure, operation);
-      const hint = log === undefined ? "--log FILE keeps what it says" : `${log} may say why`;
-      throw new CaromError("environment", operation, detail, hint);
-    }
-    if (await isAnswered(name)) {
-      child.disconnect();
-      child.unref();
-      context.say(
-        `the responder ${name} runs in the background, process ${child.pid}; carom stop --name ${name} ends it`,
-      );
-      context.result({ name, pid: child.pid, log: log ?? null });
-      return 0;
-    }
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+  const interrupt = () => {
+    child.kill("SIGKILL");
+    process.exit(130);
+  };
+  for (const signal of signals) process.on(signal, interrupt);
+  const state = await waitForProcess(child.pid ?? 0, () => isAnswered(name), IDLE_MS);
+  for (const signal of signals) process.off(signal, interrupt);
+  if (state === "ready") {
+    child.disconnect();
+    child.unref();
+    context.say(
+      `the responder ${name} runs in the background, process ${child.pid}; carom stop --name ${name} ends it`,
+    );
+    context.result({ name, pid: child.pid, log: log ?? null });
+    return 0;
   }
   child.kill("SIGKILL");
-  throw new CaromError("environment", operation, `it does not answer within ${DETACH_MS / 1000} s`);
+  const end = await ended;
+  if (failure !== undefined) throw asCaromError(failure, operation);
+  const detail = state === "ended" ? end : `it does not answer, and has done nothing for ${IDLE_MS / 1000} s`;
+  const hint = log === undefined ? "--log FILE keeps what it says" : `${log} may say why`;
+  throw new CaromError("environment", operation, detail, hint);
 }
 
 /** @throws CaromError (environment) */

@@ -44,6 +44,7 @@ const ASIDE = [
   "native",
   "pcaps",
   "profile",
+  "progress",
   "replay_input",
   "report",
   "tui_state",
