@@ -5,7 +5,7 @@ import * as assert from "uvu/assert";
 import type { Report } from "../run/report.js";
 import { decodeTick } from "../wire/codec.js";
 import { backendsOf, backendTest, carom, jsonOf, LISTENER, launchIn } from "./cli_support.js";
-import { sleep, withLab } from "./lab_support.js";
+import { withLab } from "./lab_support.js";
 
 const SYMBOLS = ["AAPL", "MSFT", "GOOG", "AMZN", "NVDA", "META", "TSLA", "INTC"];
 
@@ -28,7 +28,7 @@ for (const backend of backendsOf("generator")) {
           backend,
         ];
         const ended = await carom("generate", ...args, "--json");
-        await sleep(100);
+        await listener.printed(1 + 200);
         listener.child.kill("SIGTERM");
         const report = jsonOf(ended) as unknown as Report;
         assert.is(ended.status, 0, ended.stderr);

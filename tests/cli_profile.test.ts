@@ -19,7 +19,7 @@ import {
   ROOMY,
   reportOf,
 } from "./cli_support.js";
-import { labTest, sleep, withLab } from "./lab_support.js";
+import { labTest, withLab } from "./lab_support.js";
 
 const PROFILE = `
 seed: 11
@@ -128,9 +128,9 @@ async function received(backend: string, path: string) {
       await listener.said("ready");
       const end = ["--count", String(TICKS), "--warmup", "0", "--backend", backend, "--json"];
       const ended = await carom("generate", "--lab", lab.name, "--profile", path, ...end);
-      await sleep(100);
-      listener.child.kill("SIGTERM");
       assert.is(ended.status, 0, ended.stderr);
+      await listener.printed(1 + TICKS);
+      listener.child.kill("SIGTERM");
       const lines = (await listener.end).stdout.trim().split("\n").slice(1);
       ticks.push(...lines.map((line) => decodeTick(Buffer.from(line, "hex"))));
     } finally {

@@ -6,7 +6,7 @@ import { STRATEGY_NAMES, type StrategyName } from "../config/strategy.js";
 import { backendsOf, backendTest, caromHere, reportOf } from "./cli_support.js";
 import { labTest } from "./lab_support.js";
 
-const BRIEF = ["--duration", "200ms", "--warmup", "50ms", "--ring-size", "16384", "--json"];
+const BRIEF = ["--count", "1000", "--warmup", "50ms", "--ring-size", "16384", "--json"];
 
 /** How many of the ticks of the default feed each answers as it is set by default: each some, and but for echo not all. */
 const PART: Readonly<Record<StrategyName, readonly [least: number, most: number]>> = {

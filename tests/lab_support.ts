@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { missingCapabilities } from "../lab/capability.js";
-import { createLab, type Lab, type LabOptions } from "../lab/lab.js";
+import { createLab, type Lab, type LabOptions, namespaceName } from "../lab/lab.js";
 import { CaromError } from "../native/error.js";
 
 export const MAIN = fileURLToPath(new URL("../cli/main.js", import.meta.url));
@@ -17,7 +17,7 @@ export const NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--cle
 /** Before a command: takes every privilege away, but not the right to read this checkout, wherever it is. */
 export const UNPRIVILEGED = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all", "--"] as const;
 
-const TIMEOUT_MS = 60_000; // far beyond what any command takes
+const TIMEOUT_MS = 180_000; // far beyond what any command takes, also where other programs have the machine
 
 const lacking = missingCapabilities(["CAP_NET_ADMIN", "CAP_SYS_ADMIN", "CAP_NET_RAW"]);
 
@@ -38,6 +38,36 @@ export function ordinaryUserTest(name: string, action: () => void | Promise<void
 export const recordPath = (lab: string) => `/run/carom/labs/${lab}.json`;
 export const hasNamespace = (name: string) => existsSync(`/run/netns/${name}`);
 export const sleep = (time_ms: number) => new Promise((resolve) => setTimeout(resolve, time_ms));
+
+export const PATIENCE_MS = 60_000; // far beyond what anything takes, also where other programs have the machine
+
+/** Waits until something holds: nothing here expects that it does after some time. */
+export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  for (const end = performance.now() + PATIENCE_MS; !(await holds()); await sleep(10))
+    assert.ok(performance.now() < end, `${what}, within ${PATIENCE_MS / 1000} s`);
+}
+
+/** Whether there is a namespace with the far end of a lab in it. */
+function hasLink(namespace: string): boolean {
+  const look = ["ip", "link", "show", "dev", "dut0"];
+  return spawnSync("nsenter", [`--net=${namespace}`, ...look], { stdio: "ignore" }).status === 0;
+}
+
+/** How many frames the far end of a lab has received. */
+export function framesIn(namespace: string): number {
+  const [shown] = ip(namespace, "-s", "link", "show", "dev", "dut0");
+  return (shown as { stats64: { rx: { packets: number } } }).stats64.rx.packets;
+}
+
+/** Waits until the far end of a lab has received that many frames; the lab may not be there yet. */
+export async function arrivedIn(lab: string, count: number): Promise<void> {
+  const namespace = namespaceName(lab, "responder");
+  await until(`${namespace} is there`, () => hasLink(`/run/netns/${namespace}`));
+  await until(
+    `${count} frames have arrived in ${namespace}`,
+    () => framesIn(`/run/netns/${namespace}`) >= count,
+  );
+}
 
 const namespaces = (lab: string) => [`carom-${lab}-gen`, `carom-${lab}-dut`];
 
@@ -145,7 +175,7 @@ export async function sendAcross(lab: Lab, family: 4 | 6, to: string, text: stri
     const socket = require("node:dgram").createSocket("udp${family}");
     socket.on("message", (data, from) => { console.log(data + " from " + from.address); process.exit(); });
     socket.bind(8080, () => { ${isGroup ? `socket.addMembership(${join});` : ""} console.log("ready"); });
-    setTimeout(() => process.exit(1), 5000);`;
+    setTimeout(() => process.exit(1), ${PATIENCE_MS});`;
   const sender = `
     const socket = require("node:dgram").createSocket("udp${family}");
     socket.send(${JSON.stringify(text)}, 8080, "${to}", (error) => { if (error) throw error; socket.close(); });`;
