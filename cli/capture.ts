@@ -18,6 +18,7 @@ import {
 import { openLab, resolveLink } from "../lab/lab.js";
 import { asCaromError, CaromError } from "../native/error.js";
 import { type Capture, type CaptureConfig, type Link, openCapture } from "../native/index.js";
+import { RecentRate } from "../run/rate.js";
 import { hasXdpProgram } from "../run/statistics.js";
 import { captureLines, captureProgress, captureReport } from "./capture_text.js";
 import { type Context, defineCommand } from "./command.js";
@@ -164,12 +165,13 @@ function untilEnded(capture: Capture, context: Context): Promise<boolean> {
   return new Promise((resolve, reject) => {
     let interrupted = false;
     const isShown = process.stderr.isTTY && !context.json;
-    let before = capture.counters();
+    const rate = new RecentRate();
+    rate.at(performance.now() / 1000, 0);
     const watch = setInterval(() => {
       if (!isShown) return;
       const now = capture.counters();
-      process.stderr.write(`\r\x1b[K${captureProgress(now, before)}\r`);
-      before = now;
+      const rate_pps = rate.at(performance.now() / 1000, now.frames ?? 0);
+      process.stderr.write(`\r\x1b[K${captureProgress(now, rate_pps)}\r`);
     }, PROGRESS_MS);
     const onSignal = () => {
       if (interrupted) capture.close();

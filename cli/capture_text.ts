@@ -4,6 +4,7 @@ import pc from "picocolors";
 import { asCaromError } from "../native/error.js";
 import type { CaptureConfig, CaptureResult, Counters } from "../native/index.js";
 import { count } from "../run/lines.js";
+import { aSecond } from "../run/rate.js";
 import { formatTable } from "./table.js";
 
 export interface CaptureReport {
@@ -122,13 +123,12 @@ export function captureLines(report: CaptureReport): string[] {
   return [...formatTable(rows), verdict];
 }
 
-/** One line while it runs; the counters a second before tell the rate. */
-export function captureProgress(now: Counters, before: Counters): string {
+/** One line while it runs. */
+export function captureProgress(now: Counters, rate: number): string {
   const n = (name: string) => now[name] ?? 0;
-  const rate = n("frames") - (before.frames ?? 0);
   const dropped = n("ring_drops") + n("writer_drops") + n("interface_drops");
   const megabytes = (n("written_bytes") / 1e6).toFixed(1);
-  return `${count(n("frames"))} frames, ${count(rate)} a second, ${megabytes} MB written, ${count(dropped)} dropped`;
+  return `${count(n("frames"))} frames, ${aSecond(rate)}, ${megabytes} MB written, ${count(dropped)} dropped`;
 }
 
 /** ns since the epoch as a time of day with all its digits. */

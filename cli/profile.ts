@@ -10,7 +10,9 @@ import { type FeedSampled, sampleFigures } from "../generator/figures.js";
 import { type FrameShape, linkRate, shapeLines } from "../generator/frames.js";
 import { loadProfile, readyProfiles } from "../generator/profile.js";
 import { feedSvg } from "../generator/svg.js";
+import { rateText } from "../run/lines.js";
 import { overTimeLines, shareLines } from "../run/picture.js";
+import { aSecond } from "../run/rate.js";
 import { type Context, defineCommand, writeAsked } from "./command.js";
 import { formatTable } from "./table.js";
 
@@ -96,7 +98,7 @@ function profileLines(feed: Feed, found: FeedSampled): string[] {
     pc.bold(head.join(" · ")),
     ...(profile!.description === "" ? [] : [`  ${profile!.description}`]),
     "",
-    row("ticks", `${count(found.ticks)}, ${count(found.rate_pps)} a second; ${count(rate_pps)} on average`),
+    row("ticks", `${count(found.ticks)}, ${aSecond(found.rate_pps)}; ${rateText(rate_pps)} on average`),
     row("ceiling", ceiling),
     ...shapeLines(feed.shape).map(([name, text]) => row(name, text)),
     ...(feed.shape.packing === undefined

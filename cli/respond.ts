@@ -15,6 +15,7 @@ import { refuseSecond } from "../responder/second.js";
 import { openResponder, type ResponderThreads } from "../responder/threads.js";
 import { chooseCores } from "../run/cores.js";
 import { responderStalls } from "../run/interference.js";
+import { aSecond, RecentRate } from "../run/rate.js";
 import { type Context, defineCommand } from "./command.js";
 import { formatTable } from "./table.js";
 
@@ -214,13 +215,13 @@ function openLog(path: string): number {
 function untilStopped(responder: ResponderThreads, duration_ns: number | undefined, context: Context) {
   return new Promise<void>((resolve, reject) => {
     const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-    let previous = 0;
+    const rate = new RecentRate();
+    rate.at(performance.now() / 1000, 0);
     const shown = process.stderr.isTTY && !context.json;
     const watch = setInterval(() => {
       const { ticks = 0, orders = 0 } = responder.counters();
-      const rate = ticks - previous;
-      previous = ticks;
-      if (shown) process.stderr.write(`\r\x1b[K${ticks} ticks, ${orders} orders, ${rate} ticks/s\r`);
+      const shownRate = aSecond(rate.at(performance.now() / 1000, ticks));
+      if (shown) process.stderr.write(`\r\x1b[K${ticks} ticks, ${orders} orders, ${shownRate}\r`);
     }, 1000);
     const stop = () => responder.stop();
     const limit = duration_ns === undefined ? undefined : setTimeout(stop, duration_ns / 1e6);

@@ -1,6 +1,7 @@
 /** A feed as a picture: rate over time, gaps and symbol weights, as SVG that can be read on light and on dark. */
 
 import { formatNs } from "../config/values.js";
+import { rateText } from "../run/lines.js";
 import type { FeedSampled } from "./figures.js";
 
 const WIDTH = 760;
@@ -28,7 +29,7 @@ export const STYLE = `
 export function feedSvg(name: string, found: FeedSampled): string {
   const panels = [ratePanel(found), gapPanel(found), symbolPanel(found)];
   const height = HEAD + panels.length * PANEL;
-  const rate = Math.round(found.rate_pps).toLocaleString("en-US");
+  const rate = rateText(found.rate_pps);
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}">`,
     `<style>${STYLE}\n</style>`,

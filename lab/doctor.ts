@@ -11,6 +11,7 @@ import {
   probeBackends,
   timestampingInfo,
 } from "../native/index.js";
+import { rateText } from "../run/lines.js";
 import { allowedCores, type Finding, note, ok, problem, type Section } from "./finding.js";
 import { createLab, resolveLink } from "./lab.js";
 import { launchTimeText } from "./launch_time.js";
@@ -205,7 +206,7 @@ function judge(noise: CoreNoise): Finding {
   const share = noise.total_ns / noise.observed_ns;
   const rate = (noise.count / noise.observed_ns) * 1e9;
   const name = `core ${noise.cpu}`;
-  const value = `stopped ${rate.toFixed(0)} times a second, ${(share * 100).toFixed(2)} % of the time`;
+  const value = `stopped ${rateText(rate)} times a second, ${(share * 100).toFixed(2)} % of the time`;
   if (share <= QUIET_SHARE && noise.max_ns <= QUIET_MAX_NS) return ok(name, value);
   if (share < LOUD_SHARE && noise.max_ns < LOUD_MAX_NS) return note(name, value);
   return problem(name, value, "look for what else runs there: top, then press 1 and f");

@@ -184,6 +184,7 @@ interface Addon {
   probeBackends(link: Link, queue: number): BackendProbe[];
   timestampingInfo(link: Link): TimestampingInfo;
   launchTime(link: Link): boolean;
+  driverDrops(link: Link): number | null;
   measureStalls(
     cpu: number,
     durationNs: number,
@@ -328,6 +329,11 @@ export function measureStalls(cpu: number, durationNs: number, thresholdNs: numb
  */
 export function sampleFeed(schedule: ScheduleConfig, ticks: TickConfig): (count: number) => FeedSample {
   return call("sample a feed", () => addon().sampleFeed({ schedule, ticks }));
+}
+
+/** Frames that the driver of a veth received and dropped, since it was made; null for other drivers. @throws CaromError */
+export function driverDrops(link: Link): number | null {
+  return call(`read the driver's counters of ${link.interfaceName}`, () => addon().driverDrops(link));
 }
 
 /** The names of the counters of frames that the parser refused. */

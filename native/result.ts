@@ -146,7 +146,10 @@ export interface ReplayFindings {
   readonly cuts: number; // gaps longer than allowed
   readonly crowded: number; // bursts that the ones before them pushed back
   readonly restamped: number; // ticks that got another timestamp
-  readonly span_ns: number; // planned, from the first frame to the last
+  readonly span_ns: number; // planned, from the first frame to the last that was read
+  readonly sent_passes: number; // sent to their end
+  readonly sent_span_ns: number; // planned, from the first frame to the last that was sent
+  readonly complete: boolean; // all of it was sent: it did not end early
   readonly refusal: { readonly detail: string; readonly hint: string } | null; // why it ended early
 }
 

@@ -7,6 +7,7 @@ import type { ArrivalFindings, HistogramData, LatePolicy, ReplayFindings } from 
 import { requestedRate } from "./changes.js";
 import type { Measurement } from "./measure.js";
 import type { Plan } from "./plan.js";
+import { sentRate } from "./rate.js";
 
 const when = optionGroup("When");
 
@@ -89,11 +90,11 @@ export function certificateOf(plan: Plan, found: Measurement): Certificate | nul
     requested_pps:
       generator.replay === null
         ? requestedRate(plan.feed.rate_pps, found)
-        : plannedRate(generator.replay, n("sent")),
+        : plannedRate(generator.replay, n("sent"), n("skipped")),
     planned: n("sent") + n("skipped") + n("unsent"),
     sender: {
       ticks: n("sent"),
-      rate_pps: Math.max(0, n("sent") - 1) / Math.max(1e-9, n("measured_ns") / 1e9),
+      rate_pps: sentRate(generator.counters),
       gap_error: gapError(generator.gapErrors),
       drift_ns: drift(generator.firstErrors, generator.lastErrors, 0),
       schedule_error: summarize(generator.lateness),
@@ -130,9 +131,12 @@ export function certificateOf(plan: Plan, found: Measurement): Certificate | nul
 }
 
 /** Of a replay: as its captures, and what was asked for, give it; of ticks, where it is they that are counted. */
-function plannedRate({ files, frames, span_ns }: ReplayFindings, sent: number): number {
+function plannedRate(replay: ReplayFindings, sent: number, skipped: number): number {
+  const { files, frames, span_ns, sent_span_ns, complete } = replay;
   const taken = files.reduce((sum, file) => sum + file.taken, 0);
-  return (Math.max(0, taken - 1) / Math.max(1e-9, span_ns / 1e9)) * (sent / Math.max(1, frames));
+  const [planned, over_ns] = complete || skipped > 0 ? [taken, span_ns] : [frames, sent_span_ns];
+  if (planned < 2 || over_ns === 0) return 0;
+  return ((planned - 1) / (over_ns / 1e9)) * (sent / Math.max(1, frames));
 }
 
 /** Why the schedule was not held as it had to be. */

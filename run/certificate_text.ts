@@ -3,7 +3,7 @@
 import pc from "picocolors";
 import { formatNs } from "../config/values.js";
 import { type Certificate, type PacingView, toleranceText } from "./certificate.js";
-import { count, row } from "./lines.js";
+import { count, rateText, row } from "./lines.js";
 
 /** @param unit what is counted: ticks, or the frames of a replay */
 export function certificateLines(certificate: Certificate | null, unit: string): string[] {
@@ -22,7 +22,7 @@ function viewLines(
     const { value_ns, few } = view.gap_error.percentiles[index]!;
     return value_ns === null ? "–" : `${formatNs(value_ns)}${few ? "*" : ""}`;
   };
-  const rate = (value: number) => count(Math.round(value));
+  const rate = (value: number) => (value > 0 ? rateText(value) : "–");
   return [
     pc.dim(
       `  ${"certificate".padEnd(16)}${["sender", "receiver"]

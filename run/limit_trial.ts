@@ -4,6 +4,7 @@ import type { Distribution } from "../native/histogram.js";
 import type { Counters } from "../native/index.js";
 import type { Report } from "./report.js";
 import type { Trial, Verdict } from "./search.js";
+import { lostOnArrival } from "./statistics.js";
 
 /** The sender has held a rate when it reached this part of it, a stop of its core at the end aside. */
 export const HELD = 0.995;
@@ -138,9 +139,11 @@ function whereLost(report: Report): LossPlaces {
     ...DROPS.map((name) => [`generator ${name}`, n(generator, name)] as const),
     ...DROPS.map((name) => [`responder ${name}`, responder === null ? 0 : n(responder, name)] as const),
     ...(["generator", "responder"] as const).flatMap((side) =>
-      (["rx_dropped", "tx_dropped", "rx_errors", "tx_errors"] as const).map(
-        (name) => [`${side}'s interface ${name}`, report.interfaces[side]?.[name] ?? 0] as const,
-      ),
+      (["rx_dropped", "tx_dropped", "rx_errors", "tx_errors"] as const).map((name) => {
+        const counted = report.interfaces[side];
+        const value = counted && (name === "rx_dropped" ? lostOnArrival(counted) : counted[name]);
+        return [`${side}'s interface ${name}`, value ?? 0] as const;
+      }),
     ),
   ];
   const counters = Object.fromEntries(drops.filter(([, value]) => value > 0));

@@ -3,7 +3,7 @@
 import pc from "picocolors";
 import { formatNs } from "../config/values.js";
 import type { ReplayFindings } from "../native/index.js";
-import { count, row } from "./lines.js";
+import { count, counted, row } from "./lines.js";
 import type { Measurement } from "./measure.js";
 import type { Plan } from "./plan.js";
 
@@ -14,7 +14,12 @@ export interface ReplayReport extends ReplayFindings {
 export function replayReport(plan: Plan, { generator }: Measurement): ReplayReport | null {
   const { replay } = plan.generator;
   if (replay === null || generator.replay === null) return null;
-  return { timing: timingText(plan), ...generator.replay };
+  const found = generator.replay;
+  const n = (name: string) => generator.counters[name] ?? 0;
+  // xdp_live takes frames some time before they are sent.
+  const isAllSent =
+    plan.generator.io.receives || found.frames + n("skipped") + n("unsent") >= sum(found, "taken");
+  return { timing: timingText(plan), ...found, complete: found.complete && isAllSent };
 }
 
 /** When the frames of a replay are sent: "as captured", "twice as fast", … */
@@ -61,7 +66,7 @@ export function replayNotes({ generator: { replay } }: Measurement): string[] {
   ];
 }
 
-function sum(replay: ReplayFindings, key: "backwards" | "padded" | "unusable"): number {
+function sum(replay: ReplayFindings, key: "backwards" | "padded" | "taken" | "unusable"): number {
   return replay.files.reduce((total, file) => total + file[key], 0);
 }
 
@@ -81,15 +86,21 @@ export function replayLines(replay: ReplayReport | null): string[] {
     const text = `${file.path} (${file.format}${packed}, ${file.link_type}): ${count(file.frames)} read${shown.join("")}`;
     return row(index === 0 ? "captures" : "", text);
   });
-  const passes = replay.passes > 1 ? `, ${count(replay.passes)} times` : "";
-  const planned = replay.span_ns > 0 ? `, planned over ${formatNs(replay.span_ns)}` : "";
   return [
-    row("replayed", `${count(replay.frames)} frames, ${count(replay.bytes)} bytes${passes}${planned}`),
+    row("replayed", sentText(replay)),
     ...files,
     ...replay.files
       .filter(({ broken }) => broken !== "")
       .map(({ path, broken }) => row("", pc.red(`${path} is broken: ${broken}`))),
   ];
+}
+
+/** What went to the wire; of a replay that ended early no more than that. */
+function sentText({ frames, bytes, complete, sent_passes, sent_span_ns }: ReplayReport): string {
+  const passes = sent_passes > 1 ? `, ${count(sent_passes)} times` : "";
+  const planned = sent_span_ns > 0 ? `, planned over ${formatNs(sent_span_ns)}` : "";
+  const early = complete ? "" : "; it ended before all was sent";
+  return `${counted(frames, "frame")}, ${count(bytes)} bytes${passes}${planned}${early}`;
 }
 
 /**

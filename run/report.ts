@@ -29,8 +29,9 @@ import {
 import type { Measurement } from "./measure.js";
 import { plainPlan } from "./plain.js";
 import type { Plan } from "./plan.js";
+import { sentRate } from "./rate.js";
 import { type ReplayReport, replayFaults, replayNotes, replayReport } from "./replay_report.js";
-import type { InterfaceCounters } from "./statistics.js";
+import { type InterfaceCounters, lostOnArrival } from "./statistics.js";
 import { type StreamReport, streamReports } from "./streams.js";
 
 /** One equation that must hold at the end of a run. */
@@ -149,7 +150,7 @@ export function makeReport(command: Report["command"], plan: Plan, found: Measur
   const n = (name: string) => c[name] ?? 0;
   const answered = n("correct") + n("wrong") + n("late");
   const expectsAnswers = plan.generator.io.receives;
-  const sent_pps = Math.max(0, n("sent") - 1) / Math.max(1e-9, n("measured_ns") / 1e9);
+  const sent_pps = sentRate(c);
   const logs = [...generator.threads, ...(responder?.threads ?? [])].map(({ stalls }) => stalls);
   const balances = balancesOf(n, answered, plan, found);
   const certificate = certificateOf(plan, found);
@@ -170,7 +171,7 @@ export function makeReport(command: Report["command"], plan: Plan, found: Measur
       unstamped: n("unstamped"),
     },
     rates: {
-      sent_pps, // so many gaps lie between the first and the last
+      sent_pps,
       answered_pps: n("sent") === 0 ? 0 : (sent_pps * answered) / n("sent"),
     },
     verdicts: {
@@ -243,6 +244,7 @@ export function makeReport(command: Report["command"], plan: Plan, found: Measur
     notes: [
       ...(certificate === null ? [] : certificateNotes(certificate)),
       ...replayNotes(found),
+      ...unhandledNotes(plan, found),
       ...generator.notes.map((note) => `generator: ${note}`),
       ...(responder?.notes ?? []).map((note) => `responder: ${note}`),
       ...(expectsAnswers ? memoryNotes(plan.generator.strategy.name as StrategyName, n) : []),
@@ -291,6 +293,22 @@ function impairmentOf(plan: Plan, found: Measurement): ImpairmentReport | null {
       ...found.generator.lines[index]!,
     })),
   };
+}
+
+/** Frames that arrived, and that the kernel behind the driver had no use for: LLDP where no such daemon is, say. */
+function unhandledNotes(plan: Plan, { interfaces }: Measurement): string[] {
+  const ends = [
+    [plan.generator.io.link.interfaceName, interfaces.generator],
+    [plan.lab?.responder.interfaceName, interfaces.responder],
+  ] as const;
+  return ends.flatMap(([name, counters]) => {
+    const unhandled = counters === null ? 0 : counters.rx_dropped - lostOnArrival(counters);
+    if (unhandled <= 0) return [];
+    return [
+      `${name} received ${unhandled.toLocaleString("en-US")} frames that the kernel did not take any further, most ` +
+        "likely as nobody there handles their kind; they arrived",
+    ];
+  });
 }
 
 /** What to keep in mind when a device under test remembers, and something went wrong. */
@@ -422,7 +440,8 @@ function atLeast(name: string, value: number, what: string, least: number): Bala
 }
 
 function clean(name: string, counters: InterfaceCounters, isStrict: boolean): Balance {
-  const { rx_errors, rx_dropped, tx_errors, tx_dropped } = counters;
+  const { rx_errors, tx_errors, tx_dropped } = counters;
+  const rx_dropped = lostOnArrival(counters);
   const equation = `${name} dropped ${rx_dropped} in, ${tx_dropped} out; errors ${rx_errors} in, ${tx_errors} out`;
   const isClean = rx_errors + rx_dropped + tx_errors + tx_dropped === 0;
   return { name: `${name} drops`, equation, holds: isClean || !isStrict };

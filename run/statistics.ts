@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { run } from "../lab/ip.js";
 import { namespaceArguments } from "../lab/lab.js";
-import type { Link } from "../native/index.js";
+import { driverDrops, type Link } from "../native/index.js";
 
 const direction = z.object({ packets: z.int(), bytes: z.int(), errors: z.int(), dropped: z.int() });
 const shown = z.array(z.object({ stats64: z.object({ rx: direction, tx: direction }) })).length(1);
@@ -11,7 +11,9 @@ const shown = z.array(z.object({ stats64: z.object({ rx: direction, tx: directio
 export interface InterfaceCounters {
   readonly rx_packets: number;
   readonly rx_errors: number;
-  readonly rx_dropped: number;
+  readonly rx_dropped: number; // also what arrived and was of a kind that nobody handles
+  /** Of them, those that the driver dropped: the others did arrive. null: the driver does not tell them apart. */
+  readonly rx_driver_dropped: number | null;
   readonly tx_packets: number;
   readonly tx_errors: number;
   readonly tx_dropped: number;
@@ -56,6 +58,7 @@ export function readInterface(link: Link): InterfaceCounters {
     rx_packets: rx.packets,
     rx_errors: rx.errors,
     rx_dropped: rx.dropped,
+    rx_driver_dropped: driverDrops(link),
     tx_packets: tx.packets,
     tx_errors: tx.errors,
     tx_dropped: tx.dropped,
@@ -64,7 +67,14 @@ export function readInterface(link: Link): InterfaceCounters {
 
 export function since(after: InterfaceCounters, before: InterfaceCounters): InterfaceCounters {
   const keys = Object.keys(after) as (keyof InterfaceCounters)[];
+  const difference = (last: number | null, first: number | null) =>
+    last === null || first === null ? null : last - first;
   return Object.fromEntries(
-    keys.map((key) => [key, after[key] - before[key]]),
+    keys.map((key) => [key, difference(after[key], before[key])]),
   ) as unknown as InterfaceCounters;
+}
+
+/** Frames that were lost at the interface on their way in. */
+export function lostOnArrival({ rx_dropped, rx_driver_dropped }: InterfaceCounters): number {
+  return rx_driver_dropped ?? rx_dropped;
 }

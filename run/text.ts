@@ -9,9 +9,10 @@ import type { Part } from "./breakdown.js";
 import { certificateLines } from "./certificate_text.js";
 import { changeText } from "./changes.js";
 import type { Overlap } from "./interference.js";
-import { count, row } from "./lines.js";
+import { count, rateText, row } from "./lines.js";
 import type { Measurement } from "./measure.js";
 import type { Plan } from "./plan.js";
+import { aSecond } from "./rate.js";
 import { replayLines, timingText } from "./replay_report.js";
 import type { Report, ReportExample } from "./report.js";
 import { streamLines } from "./stream_text.js";
@@ -89,10 +90,10 @@ function headline(report: Report, plan: Plan): string {
 }
 
 function offered({ profile, scale, rate_pps }: Feed, streams: number): string {
-  if (streams > 1) return `${streams} streams, ${count(Math.round(rate_pps))} ticks/s on average`;
+  if (streams > 1) return `${streams} streams, ${rateText(rate_pps)} ticks/s on average`;
   const rate = `${count(Math.round(rate_pps * 1000) / 1000)} ticks/s`;
   if (profile === null) return rate;
-  return `profile ${profile.name}${scale === 1 ? "" : ` × ${scale}`}, ${count(Math.round(rate_pps))} ticks/s on average`;
+  return `profile ${profile.name}${scale === 1 ? "" : ` × ${scale}`}, ${rateText(rate_pps)} ticks/s on average`;
 }
 
 /** What is counted: of a replay without answers, frames. */
@@ -103,7 +104,7 @@ function unitOf({ replay, latency }: Report): string {
 function trafficLines(report: Report): string[] {
   const { ticks, verdicts, rates } = report;
   const what = unitOf(report);
-  const lines = [row("sent", `${count(ticks.sent)} ${what}, ${count(Math.round(rates.sent_pps))} a second`)];
+  const lines = [row("sent", `${count(ticks.sent)} ${what}, ${aSecond(rates.sent_pps)}`)];
   if (ticks.unsent > 0)
     lines.push(row("not sent", pc.red(`${count(ticks.unsent)} ${what}, although their time had come`)));
   if (ticks.skipped > 0)

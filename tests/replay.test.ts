@@ -3,13 +3,14 @@
 import { gzipSync } from "node:zlib";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { replayProgress } from "../run/replay_report.js";
+import { replayLines, replayProgress } from "../run/replay_report.js";
+import type { Report } from "../run/report.js";
 import { decodeTick, encodeTick } from "../wire/codec.js";
 import { decodeFrame } from "../wire/decode.js";
 import { buildFrame, type FrameFields } from "../wire/frame.js";
 import { pcapngOf, pcapOf } from "./capture_support.js";
 import { assertAllRight } from "./cli_support.js";
-import { labTest } from "./lab_support.js";
+import { carom, ip, labTest } from "./lab_support.js";
 import {
   BEGIN_NS,
   captured,
@@ -60,6 +61,64 @@ labTest("several formats, merged by time, arrive byte by byte", async () => {
   assert.is(found!.span_ns, Number((all[119]!.time_ns / 1000n) * 1000n - all[0]!.time_ns));
   assert.is(certificate!.receiver!.ticks, 120, "each frame is known again at the far end");
   assert.is(certificate!.requested_pps, 119 / (found!.span_ns / 1e9));
+});
+
+const ETHER_TYPES = [0x88cc, 0x88f7, 0x8847, 0x8848, 0x88a8, 0x9100, 0x88b5]; // LLDP, PTP, MPLS, QinQ, …
+
+labTest("frames of kinds that nobody handles arrive, and are no drops", () => {
+  const records = ETHER_TYPES.map((type, index) => {
+    const frame = buildFrame(fieldsOf(index));
+    frame.writeUInt16BE(type, 12);
+    if (type === 0x88a8 || type === 0x9100) frame.writeUInt32BE(0x8100_0064, 16);
+    return { time_ns: BEGIN_NS + BigInt(index) * 10_000n, frame };
+  });
+  // Nothing else listens at the far end: it would take them.
+  const ended = carom("replay", write("kinds.pcap", pcapOf(records)), "--lab", lab.name, "--json");
+  assert.is(ended.status, 0, message({ ...ended, signal: null }));
+  const { balances, interfaces, notes, certificate } = JSON.parse(ended.stdout) as Report;
+  for (const { holds, equation } of balances) assert.ok(holds, equation);
+  assert.is(certificate!.receiver!.ticks, records.length);
+  const { rx_dropped, rx_driver_dropped } = interfaces.responder!;
+  assert.ok(rx_dropped >= records.length, `the kernel counts ${rx_dropped} of them among those dropped`);
+  assert.is(rx_driver_dropped, 0);
+  assert.match(notes.join(), /dut0 received \d+ frames that the kernel did not take any further/);
+});
+
+labTest("a frame that the far end drops is a fault", () => {
+  const size = (mtu: number) => ip(lab.responder.namespace, "link", "set", "dut0", "mtu", String(mtu));
+  size(600);
+  try {
+    const records = captured(5, 1000n);
+    const large = buildFrame(fieldsOf(9, { payload: Buffer.alloc(800) }));
+    const path = write("large.pcap", pcapOf([...records, { time_ns: BEGIN_NS + 9000n, frame: large }]));
+    const { status, stdout } = carom("replay", path, "--lab", lab.name, "--json");
+    assert.is(status, 1);
+    assert.match(
+      (JSON.parse(stdout) as Report).faults.join(),
+      /gen0 drops does not hold \(gen0 dropped 0 in, 1 out/,
+    );
+  } finally {
+    size(lab.responder.mtu);
+  }
+});
+
+labTest("a replay that ends early tells what it sent, and not what it had planned", async () => {
+  const path = write("early.pcap", pcapOf(captured(20, 1_000_000n)));
+  const { ended, report } = await replay(path, "--loop", "100", "--gap", "1ms", "--duration", "50ms");
+  assert.is(ended.status, 0, message(ended));
+  const { frames, passes, sent_passes, sent_span_ns, complete } = report.replay!;
+  assert.is(complete, false);
+  assert.ok(frames <= 50 && frames > 0, `${frames} frames in 50 ms`);
+  assert.is(passes, 100, "all of it was read ahead");
+  assert.is(sent_passes, Math.floor(frames / 20));
+  assert.is(sent_span_ns, (frames - 1) * 1e6);
+  const [line] = replayLines(report.replay);
+  const times = sent_passes > 1 ? `, ${sent_passes} times` : "";
+  const text = new RegExp(
+    `${frames} frames, [\\d,]+ bytes${times}, planned over .*; it ended before all was sent`,
+  );
+  assert.match(line!, text);
+  assert.ok(report.certificate!.requested_pps <= 1001, "as planned for what was sent");
 });
 
 for (const [args, span_ns] of [

@@ -7,6 +7,7 @@ import type { GeneratorFindings } from "../generator/merge.js";
 import type { GeneratorResult } from "../native/index.js";
 import type { Measurement } from "../run/measure.js";
 import type { Plan } from "../run/plan.js";
+import { RecentRate, recentRate } from "../run/rate.js";
 import { makeReport, reportAsJson } from "../run/report.js";
 import type { InterfaceCounters } from "../run/statistics.js";
 import { reportLines } from "../run/text.js";
@@ -20,6 +21,7 @@ function measured(
   interfaceCounters: Partial<InterfaceCounters> = {},
   strategy = "threshold",
   own: Partial<GeneratorFindings> = {},
+  lab = "",
 ) {
   const link = { namespace: "", interfaceName: "gen0", mac: "", address4: "", address6: "", mtu: 1500 };
   const io = { backend: "udp", link, cpu: 1, receives: true };
@@ -46,11 +48,11 @@ function measured(
     streams: [{ name: "", thread: 0, feed }],
     responder: null,
     certificate: null,
-    lab: null,
+    lab: lab === "" ? null : { name: lab, responder: { ...link, interfaceName: "dut0" } },
     timestamps: { provenance: "tsc", reason: "as asked for" },
     release: () => {},
   } as unknown as Plan;
-  const clean = { rx_errors: 0, rx_dropped: 0, tx_errors: 0, tx_dropped: 0 };
+  const clean = { rx_errors: 0, rx_dropped: 0, rx_driver_dropped: null, tx_errors: 0, tx_dropped: 0 };
   const frames = { rx_packets: 2, tx_packets: 4, ...clean, ...interfaceCounters };
   const found: Measurement = {
     started: new Date(0),
@@ -193,6 +195,47 @@ test("rates are between the first and the last tick, and one tick has none", () 
   assert.equal(rates, { sent_pps: 2, answered_pps: 1.6 });
   const one = measured({ sent: 1, measured_ns: 0, missing: 0, quiet: 0, correct: 1, received: 1 }).report;
   assert.equal(one.rates, { sent_pps: 0, answered_pps: 0 });
+});
+
+test("a rate is shown with the digits that it has, and none where there is none", () => {
+  for (const [counters, text] of [
+    [{ sent: 4, sent_at_first: 1, measured_ns: 6e9 }, "4 ticks, 0.5 a second"],
+    [{ sent: 4, sent_at_first: 4, measured_ns: 0 }, "4 ticks, too few for a rate"],
+    [{ sent: 4, sent_at_first: 2, measured_ns: 1e6 }, "4 ticks, 2,000 a second"], // two batches, 1 ms apart
+    [{ sent: 1, sent_at_first: 1, measured_ns: 0 }, "1 ticks, too few for a rate"],
+  ] as const) {
+    assert.match(measured(counters).text, text);
+  }
+  // Over the last second, or as many as have some events.
+  for (const [per_second, wanted] of [
+    [[1000, 2000, 3000], 3000],
+    [[0, 1, 0, 1, 0, 1], 0.5],
+    [[400, 0, 0, 0], 100],
+    [[], 0],
+  ] as const) {
+    assert.is(recentRate(per_second), wanted);
+    const meter = new RecentRate();
+    let [count, found] = [0, meter.at(0, 0)];
+    for (const [second, events] of per_second.entries()) {
+      count += events;
+      found = meter.at(second + 1, count);
+    }
+    assert.is(found, wanted, `${per_second}`);
+  }
+});
+
+test("what the driver dropped is lost, what the kernel behind it did not take did arrive", () => {
+  const names = (counters: Partial<InterfaceCounters>) => {
+    const { report } = measured({}, [], counters, "threshold", {}, "lab");
+    return [
+      report.balances.filter(({ holds }) => !holds).map(({ name }) => name),
+      report.notes.filter((note) => note.includes("did not take any further")).length,
+    ];
+  };
+  assert.equal(names({ rx_dropped: 10, rx_driver_dropped: 0 }), [[], 1]);
+  assert.equal(names({ rx_dropped: 10, rx_driver_dropped: 3 }), [["gen0 drops"], 1]);
+  assert.equal(names({ rx_dropped: 3, rx_driver_dropped: 3 }), [["gen0 drops"], 0]);
+  assert.equal(names({ rx_dropped: 10 }), [["gen0 drops"], 0], "a driver that does not tell them apart");
 });
 
 test("two orders in one frame are no fault", () => {

@@ -15,6 +15,7 @@
 #include "addon/roles.h"
 #include "core/clock.h"
 #include "core/thread.h"
+#include "io/driver_counters.h"
 #include "io/netdev.h"
 #include "io/timestamping.h"
 #include "io/xdp_pass.h"
@@ -103,6 +104,17 @@ Napi::Value launch_time(const Napi::CallbackInfo& info) {
     bool found = false;
     in_network_namespace(link.network_namespace, [&] { found = has_launch_time(link); });
     return Napi::Boolean::New(env, found);
+  });
+}
+
+Napi::Value driver_drops(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    Link link = read_link(info[0].ToObject());
+    int64_t found = -1;
+    in_network_namespace(link.network_namespace, [&] { found = veth_drops(link); });
+    if (found < 0) return env.Null();
+    return Napi::Number::New(env, static_cast<double>(found));
   });
 }
 
@@ -252,6 +264,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("probeBackends", Napi::Function::New(env, probe_backends));
   exports.Set("timestampingInfo", Napi::Function::New(env, timestamping));
   exports.Set("launchTime", Napi::Function::New(env, launch_time));
+  exports.Set("driverDrops", Napi::Function::New(env, driver_drops));
   exports.Set("refusalReasons", Napi::Function::New(env, refusal_reasons));
   exports.Set("sampleFeed", Napi::Function::New(env, sample_feed));
   exports.Set("attachXdpPass", Napi::Function::New(env, attach_pass));

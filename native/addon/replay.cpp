@@ -148,6 +148,10 @@ Napi::Value write_replay(Napi::Env env, const ReplayRecord* record) {
   object.Set("crowded", number(record->crowded));
   object.Set("restamped", number(record->restamped));
   object.Set("span_ns", number(record->end_ns.get()));
+  uint64_t pass_frames = record->pass_frames.get();
+  object.Set("sent_passes", number(pass_frames == 0 ? 0 : record->frames.get() / pass_frames));
+  object.Set("sent_span_ns", number(record->position_ns.get()));
+  object.Set("complete", record->is_taken);
   Napi::Value refusal = env.Null();
   if (record->refusal) {
     Napi::Object given = Napi::Object::New(env);

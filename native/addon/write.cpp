@@ -288,6 +288,7 @@ Napi::Object write_counters(Napi::Env env, const GeneratorRole& role) {
   put(object, "warmup_sent", ledger.warmup_sent);
   put(object, "warmup_answered", ledger.warmup_answered);
   put(object, "warmup_faults", ledger.warmup_faults);
+  put(object, "sent_at_first", role.counters.sent_at_first);
   put(object, "measured_ns", role.counters.measured_ns);
   put(object, "late_sends", role.counters.late_sends);
   put(object, "late_in_stall", role.counters.late_in_stall);

@@ -72,6 +72,7 @@ void Replay::look() noexcept {
     starved_ = false;
   } else if (ended) {
     next_ns_ = NONE_NS;
+    record_.is_taken = record_.is_read;
   } else {
     next_ns_ = WAIT_NS;
     if (!starved_) ++record_.starved;
@@ -139,7 +140,11 @@ void Replay::read_all() noexcept {
   Player& player = *record_.player;
   PlayedFrame frame;
   uint64_t number = 0;
+  auto note_pass = [&] {
+    if (record_.pass_frames.get() == 0 && player.passes() != 0) record_.pass_frames.set(number);
+  };
   while (!stop_.load(std::memory_order_relaxed) && player.next(frame)) {
+    note_pass();
     if (!push(frame)) break;
     if (number++ % 1024 != 0) continue;
     uint64_t read = 0;
@@ -147,6 +152,8 @@ void Replay::read_all() noexcept {
     record_.read_bytes.set(read);
     record_.passes.set(player.passes());
   }
+  note_pass();
+  record_.is_read = !stop_.load(std::memory_order_relaxed) && player.refusal() == nullptr;
   if (player.refusal() != nullptr) record_.refusal = std::make_unique<Error>(*player.refusal());
   record_.passes.set(player.passes());
   record_.cuts = player.timeline().cuts();

@@ -25,12 +25,15 @@ struct ReplayConfig {
 struct ReplayRecord {
   Counter frames;  // handed to the wire
   Counter bytes;
-  Counter position_ns;  // planned time of the last one, from the first one
-  Counter end_ns;       // of the last one of all, once that is known
-  Counter starved;      // how often nothing was ready, although there was more to read
-  Counter read_bytes;   // of all files, in this pass
-  Counter size;         // of all files; 0: not known
-  Counter passes;       // read to their end
+  Counter position_ns;    // planned time of the last one, from the first one
+  Counter end_ns;         // of the last one of all, once that is known
+  Counter starved;        // how often nothing was ready, although there was more to read
+  Counter read_bytes;     // of all files, in this pass
+  Counter size;           // of all files; 0: not known
+  Counter passes;         // read to their end
+  Counter pass_frames;    // of one pass, once the first one was read
+  bool is_read = false;   // all passes, to their end
+  bool is_taken = false;  // and no frame is left that was not sent, or had its time, and could not be
   std::vector<std::unique_ptr<PlayedFile>> const* files = nullptr;
   uint64_t cuts = 0;
   uint64_t crowded = 0;

@@ -71,25 +71,29 @@ class Schedule {
     return from_ns;
   }
 
-  // How many of the ticks still to come are planned before a time, up to a limit; the schedule is used up by
-  // it. `ended` is asked now and then, for chance has no formula: the ticks of an hour are drawn in a minute.
+  // How many of the ticks still to come are planned from one time on and before another one, up to a limit;
+  // the schedule is used up by it. `ended` is asked now and then, for chance has no formula: the ticks of an
+  // hour are drawn in a minute.
   template <class Ended>
-  uint64_t count_before(uint64_t until_ns, uint64_t limit, Ended ended) noexcept {
+  uint64_t count_between(uint64_t from_ns, uint64_t until_ns, uint64_t limit, Ended ended) noexcept {
+    if (until_ns <= from_ns) return 0;
+    if (process_ == nullptr) return std::min(limit, count_before(until_ns) - count_before(from_ns));
     uint64_t count = 0;
-    if (process_ == nullptr) {
-      for (uint64_t planned_ns : ahead_) count += planned_ns < until_ns;
-      count += constant_.count_before(until_ns - std::min(until_ns, start_ns_));
-      return std::min(limit, count);
-    }
-    while (count < limit && planned_ns() < until_ns) {
-      count++;
+    for (uint64_t drawn = 1; count < limit && planned_ns() < until_ns; drawn++) {
+      count += planned_ns() >= from_ns;
       advance();
-      if (count % 65'536 == 0 && ended()) break;
+      if (drawn % 65'536 == 0 && ended()) break;
     }
     return count;
   }
 
  private:
+  uint64_t count_before(uint64_t until_ns) const noexcept {
+    uint64_t count = constant_.count_before(until_ns - std::min(until_ns, start_ns_));
+    for (uint64_t planned_ns : ahead_) count += planned_ns < until_ns;
+    return count;
+  }
+
   // The constant rate is not called through a table: it is what the loop is measured with.
   uint64_t next_ns() noexcept { return process_ == nullptr ? constant_.next_ns() : drawn(); }
 

@@ -21,7 +21,8 @@ bool ask(const DriverCounters& counters, void* command) noexcept {
 
 }  // namespace
 
-DriverCounters find_driver_counters(const Link& link, const std::vector<std::string_view>& words) {
+DriverCounters find_driver_counters(const Link& link,
+                                    const std::function<bool(std::string_view name)>& is_wanted) {
   DriverCounters found;
   found.interface_name = link.interface_name;
   found.socket = Fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
@@ -39,13 +40,7 @@ DriverCounters find_driver_counters(const Link& link, const std::vector<std::str
   if (!ask(found, strings)) return found;
   for (uint32_t i = 0; i < found.count; i++) {
     const char* at = reinterpret_cast<const char*>(strings->data) + size_t{i} * ETH_GSTRING_LEN;
-    std::string_view name(at, strnlen(at, ETH_GSTRING_LEN));
-    for (std::string_view word : words) {
-      if (name.find(word) != std::string_view::npos) {
-        found.wanted.push_back(i);
-        break;
-      }
-    }
+    if (is_wanted({at, strnlen(at, ETH_GSTRING_LEN)})) found.wanted.push_back(i);
   }
   return found;
 }
@@ -61,6 +56,13 @@ uint64_t driver_counter(const DriverCounters& counters) noexcept {
   uint64_t sum = 0;
   for (uint32_t index : counters.wanted) sum += statistics->data[index];
   return sum;
+}
+
+int64_t veth_drops(const Link& link) {
+  DriverCounters counters = find_driver_counters(link, [](std::string_view name) {
+    return name.starts_with("rx_queue_") && name.ends_with("_drops") && !name.ends_with("_xdp_drops");
+  });
+  return counters.wanted.empty() ? -1 : static_cast<int64_t>(driver_counter(counters));
 }
 
 }  // namespace carom

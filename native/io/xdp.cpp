@@ -71,7 +71,9 @@ XdpIo::XdpIo(const IoConfig& config, IoCounters& counters, std::shared_ptr<XdpPr
   samples_.reset(ring_buffer__new(program()->map("samples"), on_sample, this, nullptr));
   if (!samples_) throw system_error(operation_text("xdp", config.link, "map the ring of samples"), errno);
   shared_ = static_cast<respond_shared*>(program()->memory(".bss", sizeof(respond_shared)));
-  statistics_ = find_driver_counters(config.link, {"xdp_tx_err", "xdp_tx_full"});
+  statistics_ = find_driver_counters(config.link, [](std::string_view name) {
+    return name.find("xdp_tx_err") != name.npos || name.find("xdp_tx_full") != name.npos;
+  });
   tx_errors_before_ = driver_counter(statistics_);
   settings_.sample_every = SAMPLE_EVERY;
   set_epoch_offset();

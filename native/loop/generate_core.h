@@ -185,7 +185,10 @@ class GenerateCore {
   // From the first of the measured ticks on; pauses left out.
   void note_measured(uint64_t sent_ns) noexcept {
     if (first_sent_ns_ == 0) first_sent_ns_ = sent_ns - counters_.moved_ns.get();
-    counters_.measured_ns.set(sent_ns - first_sent_ns_ - counters_.moved_ns.get());
+    uint64_t measured_ns = sent_ns - first_sent_ns_ - counters_.moved_ns.get();
+    if (measured_ns == 0) [[unlikely]]
+      counters_.sent_at_first.set(counters_.sent.get());
+    counters_.measured_ns.set(measured_ns);
   }
 
   void note_lateness(uint64_t planned_ns, uint64_t sent_ns) noexcept {

@@ -62,6 +62,7 @@ class PlainLoop : public GenerateCore<Io, PlainLoop<Io>> {
   using Core::start_ns_;
   using Core::submit;
   using Core::tx_;
+  using Core::warmup_end_ns_;
 
   struct Planned {
     Tick tick;
@@ -226,8 +227,9 @@ class PlainLoop : public GenerateCore<Io, PlainLoop<Io>> {
   }
 
   template <class Ended>
+  // Of the measured ticks.
   uint64_t missed_before(uint64_t until_ns, uint64_t limit, Ended ended) noexcept {
-    return schedule_.count_before(until_ns, limit, ended);
+    return schedule_.count_between(warmup_end_ns_, until_ns, limit, ended);
   }
 
   uint32_t flows_;

@@ -47,6 +47,7 @@ struct GeneratorConfig {
 struct GeneratorCounters {
   Counter sent;           // measured ticks handed to the wire
   Counter unsent;         // measured ticks whose time came and that were not sent
+  Counter sent_at_first;  // ticks of the first measured hand-over
   Counter measured_ns;    // from the first measured send to the last, pauses left out
   Counter late_sends;     // frames, later than the threshold
   Counter late_in_stall;  // of those, because of stalls of this core

@@ -136,7 +136,7 @@ class LiveTicks : LiveRun {
       unsent += planned_ns >= warmup_end_ns_ && planned_ns < until_ns;
     }
     auto aborted = [&] { return role_.command() == Role::Command::abort; };
-    if (until_ns > warmup_end_ns_) unsent += schedule_.count_before(until_ns, limit - unsent, aborted);
+    unsent += schedule_.count_between(warmup_end_ns_, until_ns, limit - unsent, aborted);
     role_.counters.unsent.add(unsent);
   }
 

@@ -119,12 +119,18 @@ void schedules(Chance& chance) {
         }
         schedule.advance();
       }
-      uint64_t end = at + chance.below(2000);
-      uint64_t until_ns = times[end];
-      while (end > at && times[end - 1] == until_ns) end--;
+      auto first_at = [&](uint64_t time_ns) {
+        auto found = std::lower_bound(times.begin() + static_cast<long>(at), times.end(), time_ns);
+        return static_cast<uint64_t>(found - times.begin());
+      };
+      // From a tick that is out already, or from one that is to come.
+      uint64_t from_ns = times[chance.below(at + 1000)];
+      uint64_t until_ns = times[at + chance.below(2000)];
       uint64_t limit = chance.one_in(2) ? UINT64_MAX : chance.below(2000);
-      uint64_t found = schedule.count_before(start_ns + until_ns, limit, [] { return false; });
-      expect_equal(found, std::min(limit, end - at), "ticks before a time");
+      uint64_t found =
+          schedule.count_between(start_ns + from_ns, start_ns + until_ns, limit, [] { return false; });
+      uint64_t wanted = until_ns <= from_ns ? 0 : first_at(until_ns) - first_at(from_ns);
+      expect_equal(found, std::min(limit, wanted), "ticks between two times");
     }
   }
 }

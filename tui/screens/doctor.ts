@@ -2,6 +2,7 @@
 
 import { formatNs } from "../../config/values.js";
 import type { Status } from "../../lab/doctor.js";
+import { rateText } from "../../run/lines.js";
 import {
   bold,
   type Color,
@@ -76,7 +77,7 @@ function coreLines({ cores }: DoctorState, width: number): Line[] {
     heading("interference: how often a loop that spins on a core is stopped", width),
     ...cores.map(({ cpu, count, observed_ns, total_ns, max_ns }) => {
       const share = ((100 * total_ns) / Math.max(1, observed_ns)).toFixed(2);
-      const rate = ((count / Math.max(1, observed_ns)) * 1e9).toFixed(0);
+      const rate = rateText((count / Math.max(1, observed_ns)) * 1e9);
       return line(
         `   core ${String(cpu).padStart(3)}  ${rate.padStart(6)} stops/s  ${share.padStart(6)} %  longest ${formatNs(max_ns)}`,
       );

@@ -1,6 +1,8 @@
 /** The screen Replay: captures to choose from, how one is sent, how far that is, and what its certificate says. */
 
 import { formatNs } from "../../config/values.js";
+import { rateText } from "../../run/lines.js";
+import { recentRate } from "../../run/rate.js";
 import { replayTimeLeft_s } from "../../run/replay_report.js";
 import { percentileCurve, sparkline } from "../charts.js";
 import { atText, REPLAY_FIELDS } from "../fields.js";
@@ -126,7 +128,7 @@ function resultLines(replay: ReplayState, size: Size): Line[] {
     barLine(replay),
     line(
       dim("sent     "),
-      `${(live.sent_pps.at(-1) ?? 0).toLocaleString("en-US").padStart(11)}/s `,
+      `${rateText(recentRate(live.sent_pps)).padStart(11)}/s `,
       colored(sparkline(live.sent_pps, chart), "cyan"),
     ),
     line(dim("frames   "), `${n("frames_out").toLocaleString("en-US").padStart(11)}   ${late}${starved}`),

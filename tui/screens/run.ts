@@ -1,6 +1,8 @@
 /** The screen Run: settings, rates, round trips while they come, and what became of the run. */
 
 import { formatNs } from "../../config/values.js";
+import { rateText } from "../../run/lines.js";
+import { recentRate } from "../../run/rate.js";
 import { percentileCurve, sparkline, spectrum } from "../charts.js";
 import { FIELDS } from "../fields.js";
 import {
@@ -67,7 +69,7 @@ function rateLines(live: Live, width: number): Line[] {
   const one = (label: string, values: readonly number[]): Line =>
     line(
       dim(label.padEnd(9)),
-      `${count(values.at(-1) ?? 0).padStart(11)}/s `,
+      `${rateText(recentRate(values)).padStart(11)}/s `,
       colored(sparkline(values, chart), "cyan"),
     );
   return [one("sent", live.sent_pps), one("received", live.received_pps)];
