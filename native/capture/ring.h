@@ -4,7 +4,6 @@
 #pragma once
 
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -12,6 +11,7 @@
 
 #include "capture/pcapng.h"
 #include "core/counters.h"
+#include "core/spsc_ring.h"
 
 namespace carom {
 
@@ -85,7 +85,7 @@ class CaptureRing {
       memcpy(record->frame(), frame.data(), captured);
     }
     if (note_size != 0) memcpy(record->note(), note.data(), note_size);
-    head_.store(head_at_ += whole, std::memory_order_release);
+    indices_.publish(filled_ + whole);
     return true;
   }
 
@@ -105,29 +105,27 @@ class CaptureRing {
  private:
   static constexpr uint32_t FILLER = UINT32_MAX;  // in place of captured: nothing, up to the end of the ring
 
+  const CaptureRecord* oldest() const noexcept {
+    return reinterpret_cast<const CaptureRecord*>(memory_ + indices_.place(indices_.consumed()));
+  }
+
+  // Where a record of that size goes, in one piece: null when there is no room. `filled_` is then what it
+  // leaves empty before it, at the end of the ring.
   CaptureRecord* reserve(uint32_t size) noexcept {
-    uint64_t at = head_at_ & mask_;
-    uint64_t left = mask_ + 1 - at;
-    uint64_t wanted = left < size ? left + size : size;
-    if (mask_ + 1 - (head_at_ - tail_seen_) < wanted) {
-      tail_seen_ = tail_.load(std::memory_order_acquire);
-      if (mask_ + 1 - (head_at_ - tail_seen_) < wanted) return nullptr;
-    }
-    if (left >= size) return reinterpret_cast<CaptureRecord*>(memory_ + at);
+    uint64_t at = indices_.place(indices_.produced());
+    uint64_t left = indices_.capacity() - at;
+    filled_ = left < size ? left : 0;
+    if (!indices_.has_room(filled_ + size)) return nullptr;
+    if (filled_ == 0) return reinterpret_cast<CaptureRecord*>(memory_ + at);
     uint32_t filler[2] = {static_cast<uint32_t>(left), FILLER};
     memcpy(memory_ + at, filler, sizeof filler);
-    head_at_ += left;
     return reinterpret_cast<CaptureRecord*>(memory_);
   }
 
   uint8_t* memory_;
-  uint64_t mask_;
-  alignas(64) std::atomic<uint64_t> head_{0};  // behind the newest record; runs freely, as tail_
-  uint64_t head_at_ = 0;                       // the same, with a record that is being written
-  uint64_t tail_seen_ = 0;
-  uint64_t missed_ = 0;                        // since the last record
-  alignas(64) std::atomic<uint64_t> tail_{0};  // the oldest record
-  uint64_t head_seen_ = 0;
+  SpscIndices indices_;  // in bytes
+  uint64_t filled_ = 0;
+  uint64_t missed_ = 0;  // frames since the last record
 };
 
 }  // namespace carom

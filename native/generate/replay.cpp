@@ -43,16 +43,16 @@ Replay::~Replay() {
   thread_.join();
 }
 
-bool Replay::is_primed() const noexcept {
+bool Replay::is_primed() noexcept {
   if (ended_.load(std::memory_order_acquire)) return true;
-  uint64_t written = written_.load(std::memory_order_acquire);
+  uint64_t read = indices_.available_now();
   bool waited = Clock::get().now_ns() - opened_ns_ > NICE_START_NS;
-  return written >= SLOTS / 2 || (written != 0 && waited);
+  return read >= SLOTS / 2 || (read != 0 && waited);
 }
 
-bool Replay::is_good() const noexcept {
+bool Replay::is_good() noexcept {
   bool refused = ended_.load(std::memory_order_acquire) && record_.refusal != nullptr;
-  return !refused && written_.load(std::memory_order_acquire) != 0;
+  return !refused && indices_.available_now() != 0;
 }
 
 void Replay::start(uint64_t start_ns, int64_t) noexcept {
@@ -67,8 +67,9 @@ void Replay::look() noexcept {
     return;
   }
   bool ended = ended_.load(std::memory_order_acquire);
-  if (written_.load(std::memory_order_acquire) != taken_) {
-    next_ns_ = base_ns_ + slots_[taken_ % SLOTS].offset_ns;
+  uint64_t kept = taken_ - indices_.consumed();  // taken, and not released yet
+  if (indices_.available() != kept || indices_.available_now() != kept) {
+    next_ns_ = base_ns_ + slots_[indices_.place(taken_)].offset_ns;
     starved_ = false;
   } else if (ended) {
     next_ns_ = NONE_NS;
@@ -83,7 +84,7 @@ void Replay::look() noexcept {
 Transmission Replay::take() noexcept {
   Transmission taken{};
   taken.planned_ns = next_ns_;
-  taken.datagram = static_cast<uint32_t>(taken_ % SLOTS);
+  taken.datagram = static_cast<uint32_t>(indices_.place(taken_));
   taken.last = true;
   taken.first = true;
   if (ledger_ != nullptr) {
@@ -121,7 +122,8 @@ void Replay::count(const Transmission& transmission) noexcept {
 }
 
 void Replay::release(const Transmission&) noexcept {
-  released_.store(released_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  byte_indices_.release(slots_[indices_.place(indices_.consumed())].taken);
+  indices_.release(1);
 }
 
 void Replay::move(uint64_t by_ns) noexcept {
@@ -165,27 +167,19 @@ void Replay::read_all() noexcept {
 
 // Waits for room. False: it is to stop.
 bool Replay::push(const PlayedFrame& frame) noexcept {
-  uint64_t written = written_.load(std::memory_order_relaxed);
-  uint64_t begin = written_bytes_;
-  if (begin % ROOM + frame.length > ROOM) begin += ROOM - begin % ROOM;  // a frame is in one piece
-  uint64_t end = begin + (frame.length + STEP - 1) / STEP * STEP;
-  auto fits = [&] {
-    uint64_t released = released_.load(std::memory_order_acquire);
-    if (released == written) return true;
-    // Before the oldest that is kept, everything is free.
-    uint64_t oldest = slots_[released % SLOTS].end;
-    uint64_t oldest_length = (slots_[released % SLOTS].length + STEP - 1) / STEP * STEP;
-    return written - released < SLOTS && end - (oldest - oldest_length) <= ROOM;
-  };
-  while (!fits()) {
+  uint64_t at = byte_indices_.place(byte_indices_.produced());
+  uint64_t gap = at + frame.length > ROOM ? ROOM - at : 0;  // a frame is in one piece
+  uint64_t taken = gap + (frame.length + STEP - 1) / STEP * STEP;
+  while (!indices_.has_room(1) || !byte_indices_.has_room(taken)) {
     if (!nap()) return false;
   }
-  Slot& slot = slots_[written % SLOTS];
-  slot = {frame.offset_ns, end,           static_cast<uint32_t>(begin % ROOM),
-          frame.length,    frame.payload, frame.ticks};
-  memcpy(bytes_.data() + slot.at, frame.data, frame.length);
-  written_bytes_ = end;
-  written_.store(written + 1, std::memory_order_release);
+  if (gap != 0) at = 0;
+  slots_[indices_.place(indices_.produced())] = {
+      frame.offset_ns, static_cast<uint32_t>(at), static_cast<uint32_t>(taken), frame.length, frame.payload,
+      frame.ticks};
+  memcpy(bytes_.data() + at, frame.data, frame.length);
+  byte_indices_.publish(taken);
+  indices_.publish(1);
   return true;
 }
 

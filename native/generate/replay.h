@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "capture/player.h"
+#include "core/spsc_ring.h"
 #include "core/trail.h"
 #include "generate/feed.h"
 
@@ -106,15 +107,15 @@ class Replay {
 
   struct Slot {
     uint64_t offset_ns;
-    uint64_t end;  // in the ring of bytes, as it grows: what can be used again when it is released
-    uint32_t at;   // in the ring
+    uint32_t at;     // in the ring of bytes
+    uint32_t taken;  // of that ring, with what is left empty before the frame: free again when it is released
     uint32_t length;
     uint32_t payload;
     uint32_t ticks;
   };
 
-  bool is_primed() const noexcept;
-  bool is_good() const noexcept;
+  bool is_primed() noexcept;
+  bool is_good() noexcept;
   void look() noexcept;
   void read_all() noexcept;
   bool push(const PlayedFrame& frame) noexcept;
@@ -133,9 +134,8 @@ class Replay {
   std::vector<FedTick> ticks_;  // of the frames that are taken, MAX_TICKS for each
   std::atomic<bool> stop_{false};
   std::atomic<bool> ended_{false};  // after the last one was written
-  alignas(64) std::atomic<uint64_t> written_{0};
-  alignas(64) std::atomic<uint64_t> released_{0};
-  uint64_t written_bytes_ = 0;  // of the reading thread, as read_ns_
+  SpscIndices indices_{SLOTS};      // of slots; one that is taken is not released at once
+  SpscIndices byte_indices_{ROOM};  // of bytes, in step with them
   std::thread thread_;
 };
 

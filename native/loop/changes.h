@@ -2,9 +2,10 @@
 // next turn, which notes when that was.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <vector>
+
+#include "core/seqlock.h"
 
 namespace carom {
 
@@ -22,26 +23,23 @@ class RunChanges {
 
   // By the controlling thread. False: there have been as many as can be noted.
   bool ask_rate(uint64_t rate_millihertz) noexcept {
-    rate_millihertz_.store(rate_millihertz, std::memory_order_relaxed);
+    asked_.rate_millihertz = rate_millihertz;
     return ask();
   }
   bool ask_window(uint32_t window) noexcept {
-    window_.store(window, std::memory_order_relaxed);
+    asked_.window = window;
     return ask();
   }
 
   // By the loop, once a turn.
-  bool due() const noexcept { return asked_.load(std::memory_order_relaxed) != taken_; }
+  bool due() const noexcept { return wanted_.has_changed(taken_); }
 
   // By the loop, when something is due: 0 for what nobody has asked for.
   struct Wanted {
     uint64_t rate_millihertz;
     uint32_t window;
   };
-  Wanted take() noexcept {
-    taken_ = asked_.load(std::memory_order_acquire);
-    return {rate_millihertz_.load(std::memory_order_relaxed), window_.load(std::memory_order_relaxed)};
-  }
+  Wanted take() noexcept { return wanted_.read(taken_); }
   void note(const Made& made) noexcept {
     if (made_.size() < MOST) made_.push_back(made);
   }
@@ -51,16 +49,16 @@ class RunChanges {
 
  private:
   bool ask() noexcept {
-    uint32_t asked = asked_.load(std::memory_order_relaxed);
-    if (asked == MOST) return false;
-    asked_.store(asked + 1, std::memory_order_release);
+    if (count_ == MOST) return false;
+    count_++;
+    wanted_.write(asked_);
     return true;
   }
 
-  std::atomic<uint64_t> rate_millihertz_{0};
-  std::atomic<uint32_t> window_{0};
-  std::atomic<uint32_t> asked_{0};
-  uint32_t taken_ = 0;
+  Wanted asked_{};      // the controlling thread's, as count_
+  uint32_t count_ = 0;  // of what was asked for
+  Seqlock<Wanted> wanted_;
+  uint64_t taken_ = wanted_.version();  // the loop's
   std::vector<Made> made_;
 };
 

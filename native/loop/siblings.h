@@ -9,6 +9,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/spsc_ring.h"
 #include "order/native_order.h"
 
 namespace carom {
@@ -26,8 +27,9 @@ class Siblings {
   static constexpr uint64_t CAPACITY = 4096;  // orders on their way from one thread to another
   static constexpr uint64_t START_DELAY_NS = 20'000'000;
 
-  explicit Siblings(uint32_t threads) : threads_(threads), rings_(size_t{threads} * threads) {
-    for (Ring& ring : rings_) ring.orders = std::make_unique<HandedOrder[]>(CAPACITY);
+  explicit Siblings(uint32_t threads) : threads_(threads) {
+    for (uint32_t i = 0; i < threads * threads; i++)
+      rings_.push_back(std::make_unique<SpscRing<HandedOrder>>(CAPACITY));
   }
 
   uint32_t threads() const noexcept { return threads_; }
@@ -48,28 +50,17 @@ class Siblings {
   // False when there is no room. Called by thread `from` alone.
   bool give(uint32_t from, uint32_t to, const uint8_t* order, uint64_t received_ns,
             uint64_t stamp_ns) noexcept {
-    Ring& ring = rings_[from * threads_ + to];
-    uint64_t written = ring.written.load(std::memory_order_relaxed);
-    if (written - ring.read.load(std::memory_order_acquire) == CAPACITY) return false;
-    HandedOrder& slot = ring.orders[written % CAPACITY];
-    slot.received_ns = received_ns;
-    slot.stamp_ns = stamp_ns;
-    memcpy(slot.bytes, order, sizeof slot.bytes);
-    ring.written.store(written + 1, std::memory_order_release);
-    return true;
+    return rings_[from * threads_ + to]->put([&](HandedOrder& slot) {
+      slot.received_ns = received_ns;
+      slot.stamp_ns = stamp_ns;
+      memcpy(slot.bytes, order, sizeof slot.bytes);
+    });
   }
 
   // Calls `judge` with each order that was given to thread `to`, which alone calls this.
   template <class Judge>
   void take(uint32_t to, Judge judge) noexcept {
-    for (uint32_t from = 0; from < threads_; from++) {
-      Ring& ring = rings_[from * threads_ + to];
-      uint64_t read = ring.read.load(std::memory_order_relaxed);
-      uint64_t written = ring.written.load(std::memory_order_acquire);
-      if (read == written) continue;
-      for (; read != written; read++) judge(ring.orders[read % CAPACITY]);
-      ring.read.store(read, std::memory_order_release);
-    }
+    for (uint32_t from = 0; from < threads_; from++) rings_[from * threads_ + to]->take_all(judge);
   }
 
   // A thread has nothing to wait for any more; but it goes on receiving for the others until all have said
@@ -78,14 +69,8 @@ class Siblings {
   bool all_settled() const noexcept { return settled_.load() >= threads_; }
 
  private:
-  struct Ring {
-    alignas(64) std::atomic<uint64_t> written{0};
-    alignas(64) std::atomic<uint64_t> read{0};
-    std::unique_ptr<HandedOrder[]> orders;
-  };
-
   const uint32_t threads_;
-  std::vector<Ring> rings_;  // from each to each
+  std::vector<std::unique_ptr<SpscRing<HandedOrder>>> rings_;  // from each to each
   std::atomic<uint64_t> start_ns_{0};
   std::atomic<uint32_t> settled_{0};
 };

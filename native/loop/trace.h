@@ -3,14 +3,15 @@
 #pragma once
 
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/counters.h"
 #include "core/handover.h"
+#include "core/spsc_ring.h"
 #include "filter/packet_filter.h"
 #include "io/packet_io.h"
 #include "strategy/runner.h"
@@ -57,17 +58,14 @@ class Trace {
 
   // By the control plane. Null ends it.
   void request(std::unique_ptr<const TraceRequest> request) {
-    if (request && records_.empty()) records_.resize(CAPACITY);
+    if (request && !records_) records_.emplace(CAPACITY);  // before the loop hears of a request
     requests_.offer(std::move(request));
   }
 
   // Takes out what is there, oldest first.
   std::vector<TraceRecord> take() {
     std::vector<TraceRecord> taken;
-    uint64_t head = head_.load(std::memory_order_acquire);
-    uint64_t tail = tail_.load(std::memory_order_relaxed);
-    for (; tail != head; tail++) taken.push_back(records_[tail & (CAPACITY - 1)]);
-    tail_.store(tail, std::memory_order_release);
+    if (records_) records_->take_all([&](const TraceRecord& record) { taken.push_back(record); });
     return taken;
   }
 
@@ -92,13 +90,7 @@ class Trace {
 
   void put(const TraceRecord& record, uint64_t now_ns) noexcept {
     due_ns_ = std::max(due_ns_, now_ns) + current_->interval_ns;
-    uint64_t head = head_.load(std::memory_order_relaxed);
-    if (head - tail_.load(std::memory_order_acquire) == CAPACITY) {
-      ++lost;
-      return;
-    }
-    records_[head & (CAPACITY - 1)] = record;
-    head_.store(head + 1, std::memory_order_release);
+    if (!records_->put([&](TraceRecord& place) { place = record; })) ++lost;
   }
 
   Counter lost;  // records for which the ring had no room
@@ -107,9 +99,7 @@ class Trace {
   Handover<TraceRequest> requests_;
   const TraceRequest* current_ = nullptr;  // the loop's
   uint64_t due_ns_ = 0;
-  std::vector<TraceRecord> records_;
-  std::atomic<uint64_t> head_{0};
-  std::atomic<uint64_t> tail_{0};
+  std::optional<SpscRing<TraceRecord>> records_;  // there from the first request on
 };
 
 }  // namespace carom
