@@ -5,52 +5,15 @@
  * Exit status: 0 all passed, 1 otherwise.
  */
 
-import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
-import { availableParallelism } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import pc from "picocolors";
 import { missingCapabilities } from "../lab/capability.js";
+import { check, end, nativeTests, type Outcome, ROOT, run, skip } from "./sanitizer.js";
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const TREE = join(ROOT, "native/build/asan"); // a second checkout, for dist/ finds the addon beside itself
 const ADDON = join(TREE, "native/build/Release/carom.node");
 const REPORTS = join(TREE, "reports");
 const SANITIZE = "-fsanitize=address,undefined -fno-sanitize-recover=all";
-const TIMEOUT_MS = 10 * 60_000;
-
-interface Outcome {
-  readonly status: number | null;
-  readonly output: string;
-}
-
-const counts = { passed: 0, failed: 0, skipped: 0 };
-
-function run(command: readonly string[], extra: NodeJS.ProcessEnv = {}): Outcome {
-  const [file = "", ...args] = command;
-  const env = { ...process.env, NO_COLOR: "1", ...extra };
-  const options = { cwd: ROOT, env, encoding: "utf8", timeout: TIMEOUT_MS, maxBuffer: 1 << 26 } as const;
-  const { status, signal, error, stdout, stderr } = spawnSync(file, args, options);
-  const end = error?.message ?? (signal === null ? "" : `it ended with ${signal}`);
-  return { status, output: `${stdout ?? ""}${stderr ?? ""}${end}` };
-}
-
-/** One test: an action that says what is wrong, or "". */
-function check(name: string, action: () => string): void {
-  process.stdout.write(`${name} … `);
-  const began = performance.now();
-  const wrong = action();
-  const time_s = ((performance.now() - began) / 1000).toFixed(1);
-  if (wrong === "") counts.passed++;
-  else counts.failed++;
-  process.stdout.write(wrong === "" ? `ok, ${time_s} s\n` : `${pc.red("FAILED")}, ${time_s} s\n${wrong}\n`);
-}
-
-function skip(name: string, reason: string): void {
-  counts.skipped++;
-  process.stdout.write(`${name} … ${pc.yellow("skipped")}: ${reason}\n`);
-}
 
 /** What is wrong with an outcome: its status, or a sanitizer's report, wherever that was written. */
 function complaint({ status, output }: Outcome): string {
@@ -60,28 +23,6 @@ function complaint({ status, output }: Outcome): string {
   const isReported = texts.length > 0 || /AddressSanitizer|runtime error:/.test(output);
   if (status === 0 && !isReported) return "";
   return [...texts, output, `status ${status}`].join("\n");
-}
-
-function nativeTests(): void {
-  const program = join(ROOT, "native/build/test-asan/carom-test");
-  const jobs = `-j${availableParallelism()}`;
-  check("native/test is built with sanitizers", () =>
-    complaint(run(["make", "-s", "-C", join(ROOT, "native/test"), jobs, "../build/test-asan/carom-test"])),
-  );
-  // Were they not at work, everything below would pass.
-  check("what reads beyond its memory is found", () => {
-    const { status, output } = run([program, "--overread"]);
-    const isFound = status !== 0 && output.includes("heap-buffer-overflow");
-    return isFound ? "" : `status ${status}\n${output}`;
-  });
-  check("what overflows is found", () => {
-    const { status, output } = run([program, "--overflow"]);
-    const isFound = status !== 0 && output.includes("signed integer overflow");
-    return isFound ? "" : `status ${status}\n${output}`;
-  });
-  for (const name of run([program, "--list"]).output.split("\n")) {
-    if (name !== "") check(name, () => complaint(run([program, name])));
-  }
 }
 
 /** The sources, with their times, so that make builds only what changed; and all that dist/ looks for. */
@@ -156,10 +97,15 @@ function wholeRuns(): void {
   }
 }
 
-nativeTests();
+nativeTests({
+  name: "test-asan/carom-test",
+  faults: [
+    ["--overread", "reads beyond its memory", "heap-buffer-overflow"],
+    ["--overflow", "overflows", "signed integer overflow"],
+  ],
+  complaint,
+});
 const wrong = await buildAddon();
 check("the addon is built with sanitizers", () => wrong);
 if (wrong === "") wholeRuns();
-const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : "";
-process.stdout.write(`\n${counts.passed} passed, ${counts.failed} failed${skipped}\n`);
-process.exitCode = counts.failed === 0 ? 0 : 1;
+end();

@@ -39,4 +39,20 @@ for (const name of names) {
   });
 }
 
+test("what one thread hands to another has no race: npm run test:tsan, its quick part", () => {
+  const target = "../build/test-tsan/carom-test-threads";
+  const { isGood: isBuilt, output: said } = run("make", "-s", "-C", SOURCES, jobs, target);
+  assert.ok(isBuilt, said);
+  const sanitized = (...args: string[]) =>
+    run(
+      "setarch",
+      "--addr-no-randomize",
+      fileURLToPath(new URL(`../../native/test/${target}`, import.meta.url)),
+      ...args,
+    );
+  assert.match(sanitized("--race").output, /WARNING: ThreadSanitizer: data race/); // it is at work
+  const { isGood, output } = sanitized();
+  assert.ok(isGood && !output.includes("WARNING: ThreadSanitizer"), output);
+});
+
 test.run();

@@ -1,5 +1,5 @@
 // The native tests without a network.
-//   carom-test [--list | --overread | --overflow] [--seed N] [TEST…]
+//   carom-test [--list | --overread | --overflow | --race] [--seed N] [TEST…]
 // Runs the tests named, or all, and ends with "N passed, N failed". The same seed gives the same run.
 #include <chrono>
 #include <climits>
@@ -8,6 +8,7 @@
 #include <cstring>
 #include <memory>
 #include <stdexcept>
+#include <thread>
 #include <vector>
 
 #include "test/test.h"
@@ -55,6 +56,12 @@ bool run(const Test& test, uint64_t seed) {
 // Faults that the sanitizers must find: a run with them that reports nothing proves nothing otherwise.
 int misbehave(std::string_view fault) {
   volatile int number = INT_MAX;
+  if (fault == "--race") {
+    std::thread other([&] { number = 1; });
+    number = 2;
+    other.join();
+    return 0;
+  }
   if (fault == "--overflow") {
     number = number + 1;
     return 0;
@@ -117,8 +124,8 @@ int main(int count, char** arguments) {
         printf("%.*s\n", static_cast<int>(test.name.size()), test.name.data());
       return 0;
     }
-    if (strcmp(arguments[i], "--overread") == 0 || strcmp(arguments[i], "--overflow") == 0) {
-      return misbehave(arguments[i]);
+    for (const char* fault : {"--overread", "--overflow", "--race"}) {
+      if (strcmp(arguments[i], fault) == 0) return misbehave(fault);
     }
     if (strcmp(arguments[i], "--seed") == 0 && i + 1 < count) {
       seed = strtoull(arguments[++i], nullptr, 0);
