@@ -12,6 +12,7 @@ import { parseSettings, selectCases, shippedScripts, skipOtherSettings } from ".
 import type { Texts } from "../config/file.js";
 import { flagName, optionGroup, type Values } from "../config/option.js";
 import {
+  besideReport,
   choice,
   filePath,
   flag,
@@ -79,7 +80,7 @@ const options = {
   ),
   only: which(filePath(), "only the cases in whose name, or script's name, this text is", "text"),
   list: which(flag(), "list the cases instead of running them", "", "false"),
-  junit: output(filePath(), "write the results as JUnit XML too", "file"),
+  junit: output(besideReport(), "write the results as JUnit XML too", "file"),
   verbose: output(flag(), "tell of each case what was sent, how, and every field", "", "false"),
 };
 

@@ -3,7 +3,7 @@
 import pc from "picocolors";
 import { optionGroup } from "../config/option.js";
 import { strategyOptions } from "../config/strategy.js";
-import { duration, filePath, formatNs } from "../config/values.js";
+import { besideReport, duration, formatNs } from "../config/values.js";
 import { sendOptions } from "../generator/config.js";
 import { type Feed, feedOf, profileOptions } from "../generator/feed.js";
 import { type FeedSampled, sampleFigures } from "../generator/figures.js";
@@ -20,7 +20,7 @@ const sample = optionGroup("Sample");
 
 const options = {
   duration: sample(duration(1e6, 24 * 3600e9), "how much of it to plan", "time", "10s"),
-  svg: sample(filePath(), "draw it into a file", "file"),
+  svg: sample(besideReport(), "draw it into a file", "file"),
   seed: { ...sendOptions.seed, group: "Profile" },
   ...profileOptions,
   threshold: {

@@ -1,5 +1,6 @@
 /** The kinds of value that an option can have, each from its text, with what is allowed said in its errors. */
 
+import { fstatSync, statSync } from "node:fs";
 import { isIPv4, isIPv6 } from "node:net";
 import { z } from "zod";
 
@@ -267,6 +268,32 @@ export function interfaceName() {
 
 export function filePath() {
   return fromText("a file name", (text) => (text.length > 0 && !text.includes("\0") ? text : undefined));
+}
+
+/** A file for frames: "-" where it is standard output by whatever name, so that no words get between them. */
+export function framesFile() {
+  return filePath().transform((path) => (isStandardOutput(path) ? "-" : path));
+}
+
+/** A file for what comes beside the report, so it can't be standard output, which has that. */
+export function besideReport() {
+  return fromText("a file name other than standard output's, which has the report", (text) =>
+    text.length > 0 && !text.includes("\0") && !isStandardOutput(text) ? text : undefined,
+  );
+}
+
+/**
+ * "-", /dev/stdout and the like, and any other path to what standard output is. /dev/null and terminals bear two
+ * writers.
+ */
+function isStandardOutput(path: string): boolean {
+  if (path === "-" || /^\/dev\/(stdout|fd\/1)$|^\/proc\/(self|thread-self)\/fd\/1$/.test(path)) return true;
+  try {
+    const [named, own] = [statSync(path), fstatSync(1)];
+    return named.dev === own.dev && named.ino === own.ino && !named.isCharacterDevice();
+  } catch {
+    return false; // one of them isn't there, or can't be looked at: whoever opens it says why
+  }
 }
 
 export const FILTER_MAX = 1_000_000; // characters: more than the 65,536 symbols that a set may have

@@ -2,7 +2,7 @@
 
 import { writeFileSync } from "node:fs";
 import { optionGroup, type Values } from "../config/option.js";
-import { filePath, flag, integer } from "../config/values.js";
+import { besideReport, flag, integer } from "../config/values.js";
 import { asCaromError, CaromError } from "../native/error.js";
 import { encodeHistograms } from "./histograms.js";
 import { hdrLog } from "./hlog.js";
@@ -13,7 +13,7 @@ import { makeReport, type Report, reportAsJson } from "./report.js";
 const output = optionGroup("Output");
 
 export const outputOptions = {
-  hlog: output(filePath(), "write the histograms as an HdrHistogram log", "file"),
+  hlog: output(besideReport(), "write the histograms as an HdrHistogram log", "file"),
   history: output(flag(), "keep the run in the history (carom history)", "", "true"),
   historyKeep: output(integer(1, 100_000), "how many runs the history keeps", "runs", "500"),
 } as const;

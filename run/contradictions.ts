@@ -35,10 +35,6 @@ export function refuseContradictions(values: RunValues): void {
     const detail = "its frames are made in the driver, and no loop has them";
     refuse("--capture with xdp_live", detail, "use af_xdp, af_packet or udp");
   }
-  if (values.capture === "-") {
-    const detail = "standard output has the report";
-    refuse("--capture -", detail, "name a file, or a pipe that mkfifo made");
-  }
   if (values.breakdown && (values.interface !== undefined || !values.responder)) {
     refuse(
       "--breakdown",

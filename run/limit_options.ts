@@ -2,7 +2,7 @@
 
 import { GENERATOR_BACKENDS, RESPONDER_BACKENDS } from "../config/io.js";
 import { optionGroup, type Values } from "../config/option.js";
-import { duration, filePath, integer, integers, pairs, rate, ratio } from "../config/values.js";
+import { besideReport, duration, integer, integers, pairs, rate, ratio } from "../config/values.js";
 import { SIZE_MAX } from "../generator/frames.js";
 import { CaromError } from "../native/error.js";
 import { runOptions } from "./plan.js";
@@ -82,7 +82,7 @@ export const limitOptions = {
     "1",
   ),
   atLeast: search(rate(HIGHEST), "exit status 1 when a limit is lower", "ticks/s"),
-  svg: output(filePath(), "draw throughput and latency into a file", "file"),
+  svg: output(besideReport(), "draw throughput and latency into a file", "file"),
   ...shared,
   linkSpeed: { ...runOptions.linkSpeed, group: "Search", description: "what the link carries, in bit/s" },
 } as const;

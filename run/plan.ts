@@ -3,7 +3,7 @@
 import { bufferSize, captureOutput } from "../config/capture.js";
 import { ioOptions, RESPONDER_BACKENDS } from "../config/io.js";
 import { optionGroup, type Values } from "../config/option.js";
-import { choice, filePath, flag, interfaceName, name } from "../config/values.js";
+import { besideReport, choice, filePath, flag, interfaceName, name } from "../config/values.js";
 import {
   closedLoopRing,
   DEFAULT_DURATION_NS,
@@ -62,7 +62,7 @@ const shown = optionGroup("Output");
 /** For run and generate alike. */
 export const captureOptions = {
   capture: shown(
-    filePath(),
+    besideReport(),
     "write what is sent and what comes back as pcapng, each order with its verdict",
     "file",
   ),
