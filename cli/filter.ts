@@ -2,7 +2,7 @@
 
 import pc from "picocolors";
 import { optionGroup } from "../config/option.js";
-import { choice, FILTER_MAX, filePath, flag, integer } from "../config/values.js";
+import { choice, FILTER_MAX, flag, framesFile, integer } from "../config/values.js";
 import { CaromError } from "../native/error.js";
 import {
   explainFilter,
@@ -10,6 +10,7 @@ import {
   type FilterExplanation,
   filterCapture,
 } from "../native/index.js";
+import { remarkColour, remarkText } from "../run/remarks.js";
 import { defineCommand, refuseTogether } from "./command.js";
 import { formatTable } from "./table.js";
 
@@ -29,7 +30,7 @@ const options = {
   explain: filter(flag(), "show the filter as classic BPF, simplified, and as machine code", "", "false"),
   bench: filter(flag(), "measure every engine on the frames of the capture", "", "false"),
   rounds: filter(integer(1, 1000), "with --bench: how often each is measured, in turn", "n", "9"),
-  write: output(filePath(), "write the frames that match, as pcapng; - is standard output", "file"),
+  write: output(framesFile(), "write the frames that match, as pcapng; - is standard output", "file"),
 } as const;
 
 export const command = defineCommand({
@@ -63,6 +64,8 @@ export const command = defineCommand({
     }
     if (values.write === "-" && context.json)
       throw new CaromError("usage", "--write - with --json", "both go to standard output", "write to a file");
+    if (values.write === "-" && process.stdout.isTTY)
+      throw new CaromError("usage", "--write -", "standard output is a terminal", "pipe it into a program");
     // The frames themselves have standard output.
     const say = values.write === "-" ? (line: string) => process.stderr.write(`${line}\n`) : context.say;
     const explained = values.explain ? explainFilter(expression, values.engine) : undefined;
@@ -78,7 +81,8 @@ export const command = defineCommand({
     );
     for (const line of summary(expression, path, write, found)) say(line);
     context.result(resultOf({ expression, path, write }, found, explained));
-    return found.broken === "" && !found.cancelled ? 0 : 1;
+    const isWhole = found.broken === "" && !found.remarks.some(({ is_fault }) => is_fault);
+    return isWhole && !found.cancelled ? 0 : 1;
   },
 });
 
@@ -120,6 +124,11 @@ function* remarks(found: FilterCaptureResult): Iterable<string> {
   if (found.always) yield pc.yellow("  note       every frame matches this expression");
   if (found.notEthernet > 0)
     yield `  left out   ${n(found.notEthernet)} frames that can't have an Ethernet header`;
+  for (const remark of found.remarks) {
+    if (remark.kind === "link_type" || remark.kind === "no_ethertype")
+      yield `             ${remarkText(remark)}`;
+    else yield remarkColour(remark)(`  note       ${remarkText(remark)}`);
+  }
   if (found.broken !== "") yield pc.red(`  broken     ${found.broken}`);
   if (found.cancelled) yield pc.red("  ended      before the end of the capture");
   if (found.readerGone) yield "  ended      when the reader of what is written had seen enough";
@@ -185,6 +194,7 @@ function resultOf(
     accepted,
     accepted_bytes: found.acceptedBytes,
     not_ethernet: found.notEthernet,
+    remarks: found.remarks,
     broken: found.broken || null,
     cancelled,
     ...(write !== "" && { written: found.written, reader_gone: found.readerGone }),

@@ -25,6 +25,7 @@ import {
   inspectCapture,
   listFrames,
 } from "../native/index.js";
+import { remarkFaults, remarkText } from "../run/remarks.js";
 import { printable } from "../run/text.js";
 import { type Context, defineCommand } from "./command.js";
 
@@ -137,7 +138,10 @@ async function inspect(values: InspectValues, context: Context): Promise<number>
   }
   sayErrors(messages);
   const broken = files.filter((file) => file.broken !== null).map((file) => `${file.path}: ${file.broken}`);
-  const faults = [...broken, ...messages];
+  const damaged = files.flatMap(({ path, remarks }) =>
+    remarkFaults(remarks).map((text) => `${path}: ${text}`),
+  );
+  const faults = [...broken, ...damaged, ...messages];
   context.result({ schema: "carom.inspect", version: 1, files, unread, faults });
   return first?.error.exitStatus ?? (faults.length === 0 ? 0 : 1);
 }
@@ -176,6 +180,11 @@ async function decode(values: InspectValues, context: Context): Promise<number> 
       isOver = texts.length === 0;
       // Waits for a reader that is slower.
       if (!isOver && !process.stdout.write(`${texts.join("\n")}\n`)) await once(process.stdout, "drain");
+      if (isOver) {
+        for (const remark of batch.remarks)
+          process.stderr.write(`carom: ${path}: ${printable(remarkText(remark))}\n`);
+        if (batch.remarks.some(({ is_fault }) => is_fault)) status = 1;
+      }
       if (batch.broken === "") continue;
       process.stderr.write(`carom: ${path}: ${printable(batch.broken)}\n`);
       isOver = true;

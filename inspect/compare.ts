@@ -3,9 +3,10 @@
 import pc from "picocolors";
 import { formatNs, type Tolerance } from "../config/values.js";
 import { summarize, valueAt } from "../native/histogram.js";
-import type { CompareFound, ComparedSide as FoundSide, LoneFrame } from "../native/index.js";
+import type { CaptureRemark, CompareFound, ComparedSide as FoundSide, LoneFrame } from "../native/index.js";
 import { toleranceText } from "../run/certificate.js";
 import { count, counted, rateText, row } from "../run/lines.js";
+import { remarkColour, remarkFaults, remarkText } from "../run/remarks.js";
 import { printable } from "../run/text.js";
 import { fileFields, type Gaps } from "./report.js";
 import { distributionText, footnote, percentileText, utc } from "./text.js";
@@ -17,6 +18,7 @@ export interface ComparedSide {
   readonly link_type: string;
   readonly interfaces: number | null;
   readonly broken: string | null;
+  readonly remarks: readonly CaptureRemark[];
   readonly frames: number; // that were compared
   readonly filtered: number;
   readonly first_ns: string | null;
@@ -104,12 +106,13 @@ export function compareLines(report: CompareReport): string[] {
   const { a, b, ignored, timing, tolerances } = report;
   const { gap_error, longer, shorter, offset_ns, drift_ns, rate_a_pps, rate_b_pps } = timing;
   const lines = [pc.bold(`carom inspect --compare · A ${a.path} · B ${b.path}`), ""];
-  for (const [name, { format, link_type, frames, filtered, broken }] of [
+  for (const [name, { format, link_type, frames, filtered, broken, remarks }] of [
     ["A", a],
     ["B", b],
   ] as const) {
     const left = filtered > 0 ? `, ${count(filtered)} left out by the filter` : "";
     lines.push(row(name, `${counted(frames, "frame")}${left} · ${format} · ${link_type}`));
+    for (const remark of remarks) lines.push(row("", remarkColour(remark)(remarkText(remark))));
     if (broken !== null) lines.push(row("", pc.red(`broken: ${printable(broken)}`)));
   }
   if (ignored.length > 0) lines.push(row("ignored", ignored.join(", ")));
@@ -156,10 +159,11 @@ function faultsOf(report: Omit<CompareReport, "faults">): string[] {
   if (missing > 0) faults.push(`${counted(missing, "frame")} of A missing in B`);
   if (added > 0) faults.push(`${counted(added, "frame")} of B not in A`);
   if (reordered > 0) faults.push(`${counted(reordered, "frame")} out of order`);
-  for (const [name, { broken }] of [
+  for (const [name, { broken, remarks }] of [
     ["A", a],
     ["B", b],
   ] as const) {
+    faults.push(...remarkFaults(remarks).map((text) => `${name}: ${text}`));
     if (broken !== null) faults.push(`${name} is broken: ${printable(broken)}`);
   }
   for (const limit of tolerances.filter(({ met }) => !met)) {

@@ -16,9 +16,10 @@ export interface Ports {
 export type End = "source" | "destination";
 
 const NS_PER_S = 1_000_000_000n;
+const NOTHING = new Uint8Array();
 
 export function frameLine(listed: ListedFrame, ports: Ports): string {
-  const decoded = decodeFrame(listed.frame);
+  const decoded = decode(listed);
   const [source, destination] = [frameEndpoint(decoded, "source"), frameEndpoint(decoded, "destination")];
   const cells = [
     String(listed.number).padStart(8),
@@ -30,9 +31,14 @@ export function frameLine(listed: ListedFrame, ports: Ports): string {
   return cells.join("  ").trimEnd();
 }
 
+/** What can't be made Ethernet is not read as if it were. */
+function decode({ isEthernet, frame }: ListedFrame): DecodedFrame {
+  return decodeFrame(isEthernet ? frame : NOTHING);
+}
+
 /** One line of JSON. */
 export function frameJson(listed: ListedFrame, ports: Ports): string {
-  const decoded = decodeFrame(listed.frame);
+  const decoded = decode(listed);
   const { ethernet, vlans, ip, udp } = decoded;
   const [ticks, orders] = [ticksOf(decoded, ports), ordersOf(decoded, ports)];
   const object = {
@@ -40,6 +46,7 @@ export function frameJson(listed: ListedFrame, ports: Ports): string {
     time_ns: String(listed.time_ns),
     length: listed.length,
     captured: listed.isWhole ? listed.length : listed.frame.length,
+    link_type: listed.linkType,
     ethernet: ethernet ?? null,
     vlans,
     source: ip?.source ?? null,
@@ -105,7 +112,9 @@ function kindText({ ethernet, ip, udp, payload }: DecodedFrame): string {
 }
 
 /** What is wrong; of a frame that is not all there, only that. */
-function problemsOf({ problems }: DecodedFrame, { isWhole, frame, length }: ListedFrame) {
+function problemsOf({ problems }: DecodedFrame, listed: ListedFrame) {
+  const { isWhole, isEthernet, linkType, frame, length } = listed;
+  if (!isEthernet) return [{ field: "frame", detail: `of ${linkType} can't be made Ethernet` }];
   if (isWhole) return problems;
   return [{ field: "frame", detail: `cut short: ${frame.length} of ${length} bytes are in the file` }];
 }

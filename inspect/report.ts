@@ -4,6 +4,7 @@ import { bucketRange, type Distribution, summarize } from "../native/histogram.j
 import type {
   BurstFound,
   CaptureFileInfo,
+  CaptureRemark,
   ConversationEntry,
   GroupEntry,
   HistogramData,
@@ -23,6 +24,7 @@ export interface InspectedFile {
   readonly link_type: string;
   readonly interfaces: number | null; // pcap has none
   readonly broken: string | null; // where and how the file broke off
+  readonly remarks: readonly CaptureRemark[]; // frames that are left out, or not taken just as they are
   readonly frames: number; // that were wanted, as all that follows
   readonly filtered: number; // not wanted, by the filter
   readonly outside: number; // not wanted, by the time
@@ -181,6 +183,7 @@ export function fileFields(file: CaptureFileInfo) {
     link_type: file.linkType,
     interfaces: file.format === "pcapng" ? file.interfaces : null,
     broken: file.broken === "" ? null : file.broken,
+    remarks: file.remarks,
   };
 }
 

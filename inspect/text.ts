@@ -6,6 +6,7 @@ import { HIGHEST_NS } from "../native/histogram.js";
 import type { HistogramData } from "../native/index.js";
 import { count, counted, rateText, row } from "../run/lines.js";
 import { overTimeLines, shareLines } from "../run/picture.js";
+import { remarkColour, remarkText } from "../run/remarks.js";
 import { printable } from "../run/text.js";
 import { type Gaps, gapBars, type InspectedFile, type Table } from "./report.js";
 
@@ -81,8 +82,13 @@ function headline(found: InspectedFile): string {
   return [...parts, ...(frames > 1 ? [formatNs(duration_ns)] : [])].join(" · ");
 }
 
-function fileLines({ broken, interfaces }: InspectedFile): string[] {
+function fileLines({ broken, interfaces, remarks }: InspectedFile): string[] {
   const lines = interfaces === null || interfaces < 2 ? [] : [row("interfaces", count(interfaces))];
+  lines.push(
+    ...remarks.map((remark, index) =>
+      row(index === 0 ? "notes" : "", remarkColour(remark)(remarkText(remark))),
+    ),
+  );
   return broken === null ? lines : [...lines, row("broken", pc.red(printable(broken)))];
 }
 

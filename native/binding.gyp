@@ -48,7 +48,7 @@
       "dependencies": ["bpf"],
       "sources": [
         "addon/addon.cpp", "addon/arrivals.cpp", "addon/capture.cpp", "addon/filter_capture.cpp", "addon/frame_socket.cpp", "addon/inspect.cpp", "addon/preview.cpp", "addon/read.cpp", "addon/read_generator.cpp", "addon/replay.cpp", "addon/roles.cpp", "addon/write.cpp",
-        "capture/bursts.cpp", "capture/bytes.cpp", "capture/compare.cpp", "capture/edit.cpp", "capture/ethernet.cpp", "capture/file.cpp", "capture/fingerprint.cpp", "capture/inspect.cpp", "capture/pcapng.cpp", "capture/player.cpp", "capture/reader.cpp", "capture/ring.cpp", "capture/trading.cpp", "capture/writer.cpp",
+        "capture/bursts.cpp", "capture/bytes.cpp", "capture/compare.cpp", "capture/edit.cpp", "capture/ethernet.cpp", "capture/file.cpp", "capture/fingerprint.cpp", "capture/inspect.cpp", "capture/pcap_file.cpp", "capture/pcapng.cpp", "capture/pcapng_file.cpp", "capture/player.cpp", "capture/reader.cpp", "capture/remarks.cpp", "capture/ring.cpp", "capture/trading.cpp", "capture/writer.cpp",
         "core/clock.cpp", "core/stall.cpp", "core/thread.cpp",
         "filter/asmjit_stderr.cpp", "filter/ebpf.cpp", "filter/expression.cpp", "filter/filter.cpp", "filter/graph_builder.cpp", "filter/graph_text.cpp", "filter/head.cpp", "filter/interpret.cpp", "filter/jit.cpp", "filter/language.cpp", "filter/machine_code.cpp", "filter/market_terms.cpp", "filter/packet_filter.cpp", "filter/program.cpp", "filter/simd.cpp", "filter/simplify.cpp", "filter/symbol_set.cpp",
         "generate/arrival.cpp", "generate/feed.cpp", "generate/ledger.cpp", "generate/ledger_judge.cpp", "generate/replay.cpp",

@@ -41,6 +41,17 @@ export interface CaptureFileInfo {
   readonly frames: number; // read, whether wanted or not
   readonly bytes: number; // decompressed
   readonly broken: string; // where and how; "" when it is whole
+  readonly remarks: readonly CaptureRemark[];
+}
+
+/** About frames of a capture that are left out, or not taken just as they are in the file. */
+export interface CaptureRemark {
+  readonly kind: string;
+  readonly text: string; // what is said of them
+  readonly frames: number;
+  readonly first_frame: number; // the number of the first one in the file, from 1
+  readonly is_left_out: boolean;
+  readonly is_fault: boolean; // the file is damaged, or says what can't be
 }
 
 export interface FrameCount {
@@ -175,11 +186,14 @@ export interface ListedFrame {
   readonly length: number; // bytes on the wire
   readonly frame: Buffer;
   readonly isWhole: boolean;
+  readonly isEthernet: boolean; // otherwise they are the bytes of the file, and the link type says of what
+  readonly linkType: string;
 }
 
 export interface FrameBatch {
   readonly frames: readonly ListedFrame[]; // none at the end
   readonly broken: string;
+  readonly remarks: readonly CaptureRemark[]; // so far
 }
 
 /** The beginning of a capture: up to 50,000 frames, or 16 MiB of them. */

@@ -1,5 +1,7 @@
 /** What the native core gives back. */
 
+import type { CaptureRemark } from "./capture.js";
+
 /** What happened to one core: times in ns since the addon was loaded, on one timeline for all threads. */
 export interface StallLog {
   readonly count: number;
@@ -123,6 +125,7 @@ export interface ReplayedFile {
   readonly compression: string;
   readonly link_type: string;
   readonly broken: string; // where and how; "" when it is whole
+  readonly remarks: readonly CaptureRemark[];
   readonly frames: number; // read; each is taken, or one of the next four
   readonly taken: number;
   readonly outside: number; // the span of time
@@ -221,6 +224,7 @@ export interface FilterCaptureResult {
   readonly readerGone: boolean; // of the pipe that is written to: it has seen enough
   readonly notEthernet: number; // left out, as they can't have an Ethernet header
   readonly linkType: string;
+  readonly remarks: readonly CaptureRemark[];
   readonly broken: string; // where and how the capture breaks off; "" if it does not
   readonly cancelled: boolean;
   readonly measuredFrames: number;

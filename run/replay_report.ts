@@ -6,6 +6,7 @@ import type { ReplayFindings } from "../native/index.js";
 import { count, counted, row } from "./lines.js";
 import type { Measurement } from "./measure.js";
 import type { Plan } from "./plan.js";
+import { remarkFaults, remarkText } from "./remarks.js";
 
 export interface ReplayReport extends ReplayFindings {
   readonly timing: string;
@@ -45,7 +46,10 @@ export function replayFaults({ generator: { replay } }: Measurement): string[] {
     .filter(({ broken: where }) => where !== "")
     .map(({ path, broken: where }) => `${path} is broken: ${where}`);
   const refusal = replay.refusal === null ? [] : [`it ended early: ${replay.refusal.detail}`];
-  return [...broken, ...refusal];
+  const damaged = replay.files.flatMap(({ path, remarks }) =>
+    remarkFaults(remarks).map((text) => `${path}: ${text}`),
+  );
+  return [...damaged, ...broken, ...refusal];
 }
 
 /** What is to be known of the captures, and is no fault. */
@@ -62,6 +66,9 @@ export function replayNotes({ generator: { replay } }: Measurement): string[] {
   ];
   return [
     ...notes.filter(([number]) => number > 0).map(([number, text]) => `${count(number)} ${text}`),
+    ...replay.files.flatMap(({ path, remarks }) =>
+      remarks.filter(({ is_fault }) => !is_fault).map((remark) => `${path}: ${remarkText(remark)}`),
+    ),
     ...(replay.refusal === null ? [] : [replay.refusal.hint]),
   ];
 }

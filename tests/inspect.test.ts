@@ -172,12 +172,18 @@ test("files that break off are read as far as they are whole", async () => {
     ["broken.pcapng", 7, /^frame 8, at byte 844: /],
     ["broken.pcap.gz", 4, /^frame 5, .*gzip data is cut short/],
     ["oversized-record.pcap", 3, /^frame 4, .*2147483647/],
-    ["two-links.pcapng", 0, /^frame 1, .*type 101/],
   ] as const) {
     const file = await found(name);
     assert.is(file.frames, frames, name);
     assert.match(file.broken ?? "", says, name);
   }
+});
+
+test("each frame is of its own interface's link type", async () => {
+  const { frames, broken, link_type, interfaces, protocols } = await found("two-links.pcapng");
+  assert.equal([frames, broken, interfaces], [2, null, 2]);
+  assert.is(link_type, "EN10MB (Ethernet), RAW (Raw IP)");
+  assert.equal(protocols, { ipv4: 2, udp: 2 });
 });
 
 test("clocks that go back, a year of nothing, frames and captures that are empty", async () => {

@@ -5,6 +5,7 @@
 
 #include "addon/convert.h"
 #include "addon/fields.h"
+#include "addon/inspect.h"
 #include "filter/language.h"
 #include "loop/filter_capture.h"
 
@@ -45,7 +46,8 @@ Napi::Object write_result(Napi::Env env, const FilterCapture& capture) {
   object.Set("written", static_cast<double>(capture.written()));
   object.Set("readerGone", capture.is_reader_gone());
   object.Set("notEthernet", static_cast<double>(capture.not_ethernet()));
-  object.Set("linkType", link_type_text(capture.reader().link_type()));
+  object.Set("linkType", capture.reader().link_types_text());
+  object.Set("remarks", write_remarks(env, capture.remarks()));
   object.Set("broken", end.broken.empty() ? std::string() : end.text());
   object.Set("cancelled", capture.is_cancelled());
   object.Set("measuredFrames", static_cast<double>(capture.measured_frames()));

@@ -37,6 +37,7 @@ Napi::Object write_file(Napi::Env env, const FileFound& file) {
   object.Set("frames", number(env, file.end.frames));
   object.Set("bytes", number(env, file.end.bytes));
   object.Set("broken", file.end.text());
+  object.Set("remarks", write_remarks(env, file.remarks));
   return object;
 }
 
@@ -330,21 +331,20 @@ Napi::Value compare(const Napi::CallbackInfo& info) {
 // Frames of a capture on request, for lines that people read: not a hot path.
 struct FrameList {
   explicit FrameList(const InspectConfig& wanted)
-      : config(wanted),
-        filter(wanted.filter),
-        reader(wanted.path),
-        to_ethernet(reader.link_type(), wanted.path, LAB_MACS) {}
+      : config(wanted), filter(wanted.filter), reader(wanted.path), to_ethernet(reader, LAB_MACS) {}
 
   // Whether there was one more.
-  bool next(CapturedFrame& frame, CapturedFrame& ethernet) {
+  bool next(ListedFrame& out) {
+    CapturedFrame& frame = out.frame;
     while (reader.next(frame)) {
-      if (number++ == 0) begin_ns = frame.time_ns;
+      if (reader.end().frames == 1) begin_ns = frame.time_ns;
+      out.begin_ns = begin_ns;
       uint64_t after_ns = frame.time_ns > begin_ns ? frame.time_ns - begin_ns : 0;
       if (after_ns < config.from_ns || after_ns >= config.to_ns) continue;
-      // What can't be made Ethernet is shown as the bytes that it is.
-      if (!to_ethernet.convert(frame, ethernet)) ethernet = frame;
-      if (filter.matches(ethernet.data, ethernet.captured, ethernet.length)) return true;
+      out.is_ethernet = to_ethernet.convert(frame, out.ethernet);
+      if (is_match(filter, out.is_ethernet ? &out.ethernet : nullptr)) return true;
     }
+    if (auto error = to_ethernet.useless(reader)) throw *error;
     return false;
   }
 
@@ -352,7 +352,6 @@ struct FrameList {
   PacketFilter filter;
   CaptureReader reader;
   ToEthernet to_ethernet;
-  uint64_t number = 0;
   uint64_t begin_ns = 0;
 };
 
@@ -363,32 +362,53 @@ Napi::Value list_frames(const Napi::CallbackInfo& info) {
     return Napi::Function::New(env, [list](const Napi::CallbackInfo& call) -> Napi::Value {
       constexpr uint32_t MOST = 4096;
       Napi::Env here = call.Env();
-      uint32_t wanted = std::min(call[0].ToNumber().Uint32Value(), MOST);
-      Napi::Array frames = Napi::Array::New(here);
-      CapturedFrame frame{};
-      CapturedFrame ethernet{};
-      while (frames.Length() < wanted && list->next(frame, ethernet)) {
-        frames[frames.Length()] = write_listed(here, {list->number, list->begin_ns, frame, ethernet});
-      }
-      Napi::Object object = Napi::Object::New(here);
-      object.Set("frames", frames);
-      object.Set("broken", list->reader.end().text());
-      return object;
+      return guarded(here, [&]() -> Napi::Value {
+        uint32_t wanted = std::min(call[0].ToNumber().Uint32Value(), MOST);
+        Napi::Array frames = Napi::Array::New(here);
+        ListedFrame frame;
+        while (frames.Length() < wanted && list->next(frame))
+          frames[frames.Length()] = write_listed(here, frame);
+        std::vector<CaptureRemark> remarks = list->reader.remarks();
+        list->to_ethernet.add_remarks(remarks);
+        Napi::Object object = Napi::Object::New(here);
+        object.Set("frames", frames);
+        object.Set("broken", list->reader.end().text());
+        object.Set("remarks", write_remarks(here, remarks));
+        return object;
+      });
     });
   });
 }
 
 }  // namespace
 
+Napi::Array write_remarks(Napi::Env env, const std::vector<CaptureRemark>& remarks) {
+  Napi::Array list = Napi::Array::New(env);
+  for (const CaptureRemark& remark : remarks) {
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("kind", remark.kind);
+    object.Set("text", remark.text);
+    object.Set("frames", number(env, remark.frames));
+    object.Set("first_frame", number(env, remark.first));
+    object.Set("is_left_out", remark.is_left_out);
+    object.Set("is_fault", remark.is_fault);
+    list[list.Length()] = object;
+  }
+  return list;
+}
+
 Napi::Object write_listed(Napi::Env env, const ListedFrame& listed) {
-  const auto& [count, begin_ns, frame, ethernet] = listed;
+  const auto& [begin_ns, frame, ethernet, is_ethernet] = listed;
+  const CapturedFrame& shown = is_ethernet ? ethernet : frame;
   Napi::Object object = Napi::Object::New(env);
-  object.Set("number", number(env, count));
+  object.Set("number", number(env, frame.number));
   object.Set("time_ns", big(env, frame.time_ns));
   object.Set("after_ns", Napi::BigInt::New(env, static_cast<int64_t>(frame.time_ns - begin_ns)));
   object.Set("length", number(env, frame.length));
-  object.Set("frame", Napi::Buffer<uint8_t>::Copy(env, ethernet.data, ethernet.captured));
-  object.Set("isWhole", ethernet.captured == ethernet.length);
+  object.Set("frame", Napi::Buffer<uint8_t>::Copy(env, shown.data, shown.captured));
+  object.Set("isWhole", shown.captured == shown.length);
+  object.Set("isEthernet", is_ethernet);
+  object.Set("linkType", link_type_text(frame.link_type));
   return object;
 }
 

@@ -20,24 +20,23 @@ Napi::Value preview(const Napi::CallbackInfo& info) {
     std::string path = info[0].ToString();
     uint32_t wanted = std::min(info[1].ToNumber().Uint32Value(), LISTED);
     CaptureReader reader(path);
-    ToEthernet to_ethernet(reader.link_type(), path, LAB_MACS);
+    ToEthernet to_ethernet(reader, LAB_MACS);
     Napi::Array listed = Napi::Array::New(env);
-    CapturedFrame frame{};
-    CapturedFrame ethernet{};
+    ListedFrame one;
+    const CapturedFrame& frame = one.frame;
     uint64_t frames = 0;
     uint64_t bytes = 0;
-    uint64_t begin_ns = 0;
     uint64_t first_ns = UINT64_MAX;
     uint64_t last_ns = 0;
     bool all = true;
-    while (reader.next(frame)) {
-      if (++frames == 1) begin_ns = frame.time_ns;
+    while (reader.next(one.frame)) {
+      if (++frames == 1) one.begin_ns = frame.time_ns;
       bytes += frame.length;
       first_ns = std::min(first_ns, frame.time_ns);
       last_ns = std::max(last_ns, frame.time_ns);
       if (listed.Length() < wanted) {
-        if (!to_ethernet.convert(frame, ethernet)) ethernet = frame;
-        listed[listed.Length()] = write_listed(env, {frames, begin_ns, frame, ethernet});
+        one.is_ethernet = to_ethernet.convert(frame, one.ethernet);
+        listed[listed.Length()] = write_listed(env, one);
       }
       all = frames < FRAMES && bytes < BYTES;
       if (!all) break;
@@ -45,7 +44,7 @@ Napi::Value preview(const Napi::CallbackInfo& info) {
     Napi::Object object = Napi::Object::New(env);
     object.Set("format", CAPTURE_FORMAT_NAMES[static_cast<size_t>(reader.format())]);
     object.Set("compression", COMPRESSION_NAMES[static_cast<size_t>(reader.compression())]);
-    object.Set("linkType", link_type_text(reader.link_type()));
+    object.Set("linkType", reader.link_types_text());
     object.Set("frames", static_cast<double>(frames));
     object.Set("bytes", static_cast<double>(bytes));
     object.Set("span_ns", static_cast<double>(frames == 0 ? 0 : last_ns - first_ns));

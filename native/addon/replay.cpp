@@ -1,6 +1,7 @@
 // A replay's configuration from JavaScript, and what it found back to it.
 #include "addon/convert.h"
 #include "addon/fields.h"
+#include "addon/inspect.h"
 
 namespace carom {
 namespace {
@@ -123,6 +124,7 @@ Napi::Value write_replay(Napi::Env env, const ReplayRecord* record) {
     one.Set("compression", file->compression);
     one.Set("link_type", file->link_type);
     one.Set("broken", file->broken);
+    one.Set("remarks", write_remarks(env, file->remarks));
     for (auto& [name, counter] :
          std::initializer_list<std::pair<const char*, const Counter&>>{{"frames", file->frames},
                                                                        {"taken", file->taken},

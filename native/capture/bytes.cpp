@@ -21,6 +21,7 @@ constexpr int CANCEL_MS = 50;  // how soon a wait for a pipe sees that it is can
 constexpr int GZIP_ONLY = 16 + MAX_WBITS;
 constexpr uint8_t GZIP_MAGIC[] = {0x1f, 0x8b};
 constexpr uint8_t ZSTD_MAGIC[] = {0x28, 0xb5, 0x2f, 0xfd};
+constexpr uint32_t SKIPPABLE_MAGIC = 0x184d2a50;  // and 15 more (RFC 8878, 3.1.2); pzstd begins with one
 
 // What people hand over by mistake; they are told so.
 struct OtherFormat {
@@ -34,6 +35,12 @@ constexpr OtherFormat OTHER_FORMATS[] = {
     {"lz4", {0x04, 0x22, 0x4d, 0x18}, 4},
     {"zip", {'P', 'K', 3, 4}, 4},
 };
+
+bool is_skippable(const uint8_t* magic) noexcept {
+  uint32_t value;
+  memcpy(&value, magic, sizeof value);
+  return (value & ~15u) == SKIPPABLE_MAGIC;
+}
 
 }  // namespace
 
@@ -115,7 +122,7 @@ void CaptureBytes::detect() {
     if (inflateInit2(stream.get(), GZIP_ONLY) != Z_OK)
       throw Error(ErrorCode::internal, operation_, "zlib has no memory for it");
     gzip_.reset(stream.release());
-  } else if (is(ZSTD_MAGIC, sizeof ZSTD_MAGIC)) {
+  } else if (is(ZSTD_MAGIC, sizeof ZSTD_MAGIC) || (to_ >= 4 && is_skippable(input_.data()))) {
     compression_ = Compression::zstd;
     zstd_.reset(ZSTD_createDCtx());
     if (!zstd_) throw Error(ErrorCode::internal, operation_, "zstd has no memory for it");
@@ -132,23 +139,28 @@ ssize_t CaptureBytes::read(uint8_t* to, size_t size) noexcept {
 // More input behind what is there. False: the system refused it.
 bool CaptureBytes::fill() noexcept {
   if (from_ == to_) from_ = to_ = 0;
+  ssize_t got = receive(input_.data() + to_, input_.size() - to_);
+  if (got > 0) to_ += static_cast<size_t>(got);
+  return got >= 0;
+}
+
+// Bytes of the file as it is. 0: it ended, or is cancelled; -1: the system refused it.
+ssize_t CaptureBytes::receive(uint8_t* to, size_t size) noexcept {
   if (waits_ && !wait()) {
     ended_ = true;
-    return true;
+    return 0;
   }
   ssize_t got;
   do {
-    got = ::read(file_, input_.data() + to_, input_.size() - to_);
+    got = ::read(file_, to, size);
   } while (got < 0 && errno == EINTR);
   if (got < 0) {
     refusal_ = errno_text(errno);
-    trouble_ = refusal_.c_str();
-    return false;
+    return break_off(refusal_.c_str());
   }
   if (got == 0) ended_ = true;
-  to_ += static_cast<size_t>(got);
   file_read_.fetch_add(static_cast<uint64_t>(got), std::memory_order_relaxed);
-  return true;
+  return got;
 }
 
 // For a pipe, until there is something. False: cancelled.
@@ -167,7 +179,7 @@ ssize_t CaptureBytes::break_off(const char* trouble) noexcept {
 }
 
 ssize_t CaptureBytes::copy(uint8_t* to, size_t size) noexcept {
-  if (from_ == to_ && !ended_ && !fill()) return -1;
+  if (from_ == to_) return ended_ ? 0 : receive(to, size);
   size_t taken = std::min(size, to_ - from_);
   memcpy(to, input_.data() + from_, taken);
   from_ += taken;
@@ -214,6 +226,8 @@ ssize_t CaptureBytes::unzstd_some(uint8_t* to, size_t size) noexcept {
     from_ = in.pos;
     if (ZSTD_getErrorCode(result) == ZSTD_error_frameParameter_windowTooLarge)
       return break_off("its zstd window is over 128 MiB: pipe it in through zstd -dc --long=31");
+    if (ZSTD_getErrorCode(result) == ZSTD_error_prefix_unknown)
+      return break_off("behind its first zstd frame is something else");
     if (ZSTD_isError(result) != 0) return break_off("the zstd data is damaged");
     in_frame_ = result != 0;
     if (is_last && out.pos == 0) return in_frame_ ? break_off("the zstd data is cut short") : 0;

@@ -50,6 +50,7 @@ class CaptureBytes {
   };
 
   bool fill() noexcept;
+  ssize_t receive(uint8_t* to, size_t size) noexcept;
   bool wait() noexcept;
   void begin();
   void fill_magic();

@@ -9,9 +9,7 @@
 namespace carom {
 
 Comparison::Comparison(const CompareConfig& config, CompareResult& result)
-    : result_(result),
-      fingerprint_(config.ignored, config.tick_port, config.order_port),
-      filters_(!config.filter.empty()) {}
+    : result_(result), fingerprint_(config.ignored, config.tick_port, config.order_port) {}
 
 void Comparison::add_a(uint64_t number, uint64_t time_ns, const CapturedFrame& ethernet) {
   if (known_.size() >= NONE - 1) {
@@ -21,7 +19,11 @@ void Comparison::add_a(uint64_t number, uint64_t time_ns, const CapturedFrame& e
   if (result_.a.frames++ == 0) result_.a.first_ns = time_ns;
   result_.a.last_ns = time_ns;
   known_.push_back({fingerprint_.of(ethernet.data, ethernet.captured), time_ns});
-  if (filters_) numbers_.push_back(number);
+  if (numbers_.empty() && number == known_.size()) {
+    numbered_ = number;
+  } else {
+    numbers_.push_back(number);
+  }
 }
 
 // From the last to the first, so that each slot holds the first of those that are alike.
@@ -87,7 +89,8 @@ void Comparison::finish() {
     if (next_[i] == i) continue;
     result_.missing++;
     if (result_.first_missing.size() == COMPARE_EXAMPLES) continue;
-    result_.first_missing.push_back({filters_ ? numbers_[i] : i + uint64_t{1}, known_[i].time_ns});
+    result_.first_missing.push_back(
+        {i < numbered_ ? i + uint64_t{1} : numbers_[i - numbered_], known_[i].time_ns});
   }
   // Of fewer than two thousand the halves: no frame is among the first and the last.
   size_t half = std::min<uint64_t>(COMPARE_OFFSETS, (result_.in_order + 1) / 2);
@@ -112,16 +115,15 @@ std::unique_ptr<CompareResult> compare_captures(const CompareConfig& config, Ins
   auto result = std::make_unique<CompareResult>();
   Comparison comparison(config, *result);
   auto read = [&](const std::string& path, ComparedSide& side, auto add) {
-    side.file = read_capture(path, progress,
-                             [&](uint64_t number, const CapturedFrame& frame, const CapturedFrame* ethernet) {
-                               // What can't be made Ethernet is compared as it is.
-                               const CapturedFrame& known = ethernet != nullptr ? *ethernet : frame;
-                               if (filter.matches(known.data, known.captured, known.length)) {
-                                 (comparison.*add)(number, frame.time_ns, known);
-                               } else {
-                                 side.filtered++;
-                               }
-                             });
+    side.file = read_capture(path, progress, [&](const CapturedFrame& frame, const CapturedFrame* ethernet) {
+      // What can't be made Ethernet is compared as it is.
+      const CapturedFrame& known = ethernet != nullptr ? *ethernet : frame;
+      if (is_match(filter, ethernet)) {
+        (comparison.*add)(frame.number, frame.time_ns, known);
+      } else {
+        side.filtered++;
+      }
+    });
   };
   read(config.path_a, result->a, &Comparison::add_a);
   comparison.begin_b();

@@ -86,9 +86,9 @@ class Comparison {
   std::deque<Known> known_;       // of A, in its order; a vector would need room for two while it grows
   std::vector<uint32_t> next_;    // the next one that is alike; of a frame that was matched: itself
   std::vector<uint32_t> slots_;   // by hash: the first one of those alike that is not matched
-  std::deque<uint64_t> numbers_;  // in the file, where a filter leaves some out
-  bool filters_;
-  uint64_t highest_ = 0;  // one more than the index in A of the latest frame in order
+  uint64_t numbered_ = 0;         // so many have their place as their number in the file
+  std::deque<uint64_t> numbers_;  // those behind them: some before were left out
+  uint64_t highest_ = 0;          // one more than the index in A of the latest frame in order
   int64_t offset_ns_ = 0;
   uint64_t first_a_ns_ = 0;
   uint64_t first_b_ns_ = 0;

@@ -1,18 +1,12 @@
 #include "capture/ethernet.h"
 
-#include <sys/types.h>
-// Needs the types above.
-#include <pcap/pcap.h>
-
 #include <cstring>
 
-#include "core/error.h"
 #include "frame/headers.h"
 
 namespace carom {
 namespace {
 
-constexpr uint32_t LARGEST = 262'144;  // bytes that libpcap takes for a record of these link types
 constexpr uint32_t COOKED_SIZE = 16;   // https://www.tcpdump.org/linktypes/LINKTYPE_LINUX_SLL.html
 constexpr uint32_t COOKED2_SIZE = 20;  // https://www.tcpdump.org/linktypes/LINKTYPE_LINUX_SLL2.html
 constexpr uint32_t LOOPBACK_SIZE = 4;
@@ -34,73 +28,113 @@ uint16_t ethertype_of_family(const uint8_t* at) noexcept {
   return family == 10 || family == 24 || family == 28 || family == 30 ? ETHERTYPE_IPV6 : 0;
 }
 
+// What a cooked packet's protocol is depends on the ARPHRD_ type of its interface: for these it is no
+// EtherType, whatever the number.
+bool has_other_protocol(uint16_t arphrd) noexcept {
+  constexpr uint16_t FRAD = 770;
+  constexpr uint16_t IEEE80211 = 801;
+  constexpr uint16_t IEEE80211_RADIOTAP = 803;
+  constexpr uint16_t NETLINK = 824;
+  return arphrd == FRAD || arphrd == NETLINK || (arphrd >= IEEE80211 && arphrd <= IEEE80211_RADIOTAP);
+}
+
+Error useless_error(const CaptureReader& reader) {
+  return Error(ErrorCode::usage, "read the capture " + reader.path(),
+               "its link type is " + reader.link_types_text() + ", which can't be turned into Ethernet",
+               "captures of Ethernet, raw IP, Linux cooked and loopback interfaces are taken");
+}
+
 }  // namespace
 
-ToEthernet::ToEthernet(int link_type, const std::string& path, const GivenMacs& macs)
-    : kind_(kind_of(link_type, path)), macs_(macs) {
-  if (kind_ != Kind::ethernet) frame_.resize(ETHERNET_SIZE + LARGEST);
+ToEthernet::ToEthernet(const CaptureReader& reader, const GivenMacs& macs)
+    : macs_(macs), frame_(std::make_unique_for_overwrite<uint8_t[]>(ETHERNET_SIZE + CAPTURED_MAX)) {
+  if (reader.format() == CaptureFormat::pcapng) return;
+  uint32_t link_type = reader.link_types().front();
+  if (link_type != LINK_TYPE_ETHERNET && kind_of(link_type) == Kind::other) throw useless_error(reader);
 }
 
-ToEthernet::Kind ToEthernet::kind_of(int link_type, const std::string& path) {
+ToEthernet::Kind ToEthernet::kind_of(uint32_t link_type) noexcept {
   switch (link_type) {
-    case DLT_EN10MB:
-      return Kind::ethernet;
-    case DLT_RAW:
-    case DLT_IPV4:
-    case DLT_IPV6:
+    case 12:   // as Linux, FreeBSD and others number raw IP, and some write it
+    case 14:   // as OpenBSD does
+    case 101:  // LINKTYPE_RAW
+    case 228:  // LINKTYPE_IPV4
+    case 229:  // LINKTYPE_IPV6
       return Kind::ip;
-    case DLT_LINUX_SLL:
+    case 113:  // LINKTYPE_LINUX_SLL
       return Kind::cooked;
-    case DLT_LINUX_SLL2:
+    case 276:  // LINKTYPE_LINUX_SLL2
       return Kind::cooked2;
-    case DLT_NULL:
-    case DLT_LOOP:
+    case 0:    // LINKTYPE_NULL
+    case 108:  // LINKTYPE_LOOP
       return Kind::loopback;
   }
-  throw Error(ErrorCode::usage, "read the capture " + path,
-              "its link type is " + link_type_text(link_type) + ", which can't be turned into Ethernet",
-              "captures of Ethernet, raw IP, Linux cooked and loopback interfaces are taken");
+  return Kind::other;
 }
 
-bool ToEthernet::convert(const CapturedFrame& in, CapturedFrame& out) noexcept {
-  if (kind_ == Kind::ethernet) [[likely]] {
-    out = in;
-    return true;
-  }
+std::optional<Error> ToEthernet::useless(const CaptureReader& reader) const {
+  uint64_t refused = 0;
+  for (const auto& [link_type, count] : link_types_) refused += count.frames;
+  if (refused == 0 || refused < reader.end().frames) return std::nullopt;
+  return useless_error(reader);
+}
+
+bool ToEthernet::refuse(const CapturedFrame& in, Refused& as) noexcept {
+  if (as.frames++ == 0) as.first = in.number;
+  return false;
+}
+
+void ToEthernet::add_remarks(std::vector<CaptureRemark>& to) const {
+  auto add = [&](const char* kind, const std::string& text, const Refused& refused) {
+    if (refused.frames != 0) to.push_back({kind, text, refused.frames, refused.first, true, false});
+  };
+  for (const auto& [link_type, refused] : link_types_)
+    add("link_type", "of link type " + link_type_text(link_type) + ", which can't be made Ethernet", refused);
+  add("no_ethertype", "that can't be made Ethernet: no EtherType, or too short", contents_);
+}
+
+bool ToEthernet::make(const CapturedFrame& in, CapturedFrame& out) noexcept {
+  const Kind kind = kind_of(in.link_type);
+  if (kind == Kind::other) return refuse(in, link_types_[in.link_type]);
   uint32_t header = 0;
   uint16_t ethertype = 0;
   const uint8_t* data = in.data;
-  if (kind_ == Kind::cooked) header = COOKED_SIZE;
-  if (kind_ == Kind::cooked2) header = COOKED2_SIZE;
-  if (kind_ == Kind::loopback) header = LOOPBACK_SIZE;
-  if (in.captured < header || in.captured - header > LARGEST) return false;
+  if (kind == Kind::cooked) header = COOKED_SIZE;
+  if (kind == Kind::cooked2) header = COOKED2_SIZE;
+  if (kind == Kind::loopback) header = LOOPBACK_SIZE;
+  if (in.captured < header) return refuse(in, contents_);
   const uint8_t* packet = data + header;
   uint32_t captured = in.captured - header;
-  if (kind_ == Kind::ip && captured != 0) ethertype = ethertype_of_version(*packet);
-  if (kind_ == Kind::loopback) ethertype = ethertype_of_family(data);
-  if (kind_ == Kind::cooked) ethertype = load_be16(data + 14);
-  if (kind_ == Kind::cooked2) ethertype = load_be16(data);
-  if (ethertype < SMALLEST_ETHERTYPE) return false;
+  if (kind == Kind::ip && captured != 0) ethertype = ethertype_of_version(*packet);
+  if (kind == Kind::loopback) ethertype = ethertype_of_family(data);
+  if (kind == Kind::cooked) ethertype = load_be16(data + 14);
+  if (kind == Kind::cooked2) ethertype = load_be16(data);
+  bool is_other = (kind == Kind::cooked && has_other_protocol(load_be16(data + 2))) ||
+                  (kind == Kind::cooked2 && has_other_protocol(load_be16(data + 8)));
+  if (ethertype < SMALLEST_ETHERTYPE || is_other) return refuse(in, contents_);
   address(packet, captured, ethertype);
-  if (kind_ == Kind::cooked) cooked_macs(data[1], load_be16(data + 4), data + 6);
-  if (kind_ == Kind::cooked2) cooked_macs(data[10], data[11], data + 12);
-  store_be16(frame_.data() + 12, ethertype);
-  memcpy(frame_.data() + ETHERNET_SIZE, packet, captured);
-  out = {in.time_ns, frame_.data(), captured + ETHERNET_SIZE, in.length - header + ETHERNET_SIZE};
+  if (kind == Kind::cooked) cooked_macs(data[1], load_be16(data + 4), data + 6);
+  if (kind == Kind::cooked2) cooked_macs(data[10], data[11], data + 12);
+  store_be16(frame_.get() + 12, ethertype);
+  memcpy(frame_.get() + ETHERNET_SIZE, packet, captured);
+  out = in;
+  out.data = frame_.get();
+  out.captured = captured + ETHERNET_SIZE;
+  out.length = in.length - header + ETHERNET_SIZE;
   return true;
 }
 
 void ToEthernet::address(const uint8_t* packet, uint32_t length, uint16_t ethertype) noexcept {
-  memcpy(frame_.data(), macs_.destination, 6);
-  memcpy(frame_.data() + 6, macs_.source, 6);
-  if (ethertype == ETHERTYPE_IPV4 && length >= IPV4_SIZE) group_mac(packet + 16, false, frame_.data());
-  if (ethertype == ETHERTYPE_IPV6 && length >= IPV6_SIZE) group_mac(packet + 24, true, frame_.data());
+  memcpy(frame_.get(), macs_.destination, 6);
+  memcpy(frame_.get() + 6, macs_.source, 6);
+  if (ethertype == ETHERTYPE_IPV4 && length >= IPV4_SIZE) group_mac(packet + 16, false, frame_.get());
+  if (ethertype == ETHERTYPE_IPV6 && length >= IPV6_SIZE) group_mac(packet + 24, true, frame_.get());
 }
 
 // What a cooked header still knows: who sent it, and whether it went to everybody.
 void ToEthernet::cooked_macs(uint8_t type, uint16_t address_length, const uint8_t* address) noexcept {
-  if (type == COOKED_BROADCAST) memcpy(frame_.data(), BROADCAST_MAC, 6);
-  if (address_length == 6 && !all_zero(address, 6)) memcpy(frame_.data() + 6, address, 6);
+  if (type == COOKED_BROADCAST) memcpy(frame_.get(), BROADCAST_MAC, 6);
+  if (address_length == 6 && !all_zero(address, 6)) memcpy(frame_.get() + 6, address, 6);
 }
 
 bool group_mac(const uint8_t* address, bool ipv6, uint8_t mac[6]) noexcept {

@@ -11,8 +11,9 @@ Inspection::Inspection(const InspectConfig& config)
       trading_(config.tick_port, config.order_port) {}
 
 void Inspection::add(const CapturedFrame& frame, const CapturedFrame* ethernet) {
-  number_++;
-  if (number_ == 1) begin_ns_ = frame.time_ns;
+  number_ = frame.number;
+  if (!began_) begin_ns_ = frame.time_ns;
+  began_ = true;
   if (!wanted(frame, ethernet)) return;
   time(frame.time_ns, frame.length);
   counters_.frames++;
@@ -48,11 +49,7 @@ bool Inspection::wanted(const CapturedFrame& frame, const CapturedFrame* etherne
     counters_.outside++;
     return false;
   }
-  if (filter_.matches(ethernet != nullptr ? ethernet->data : nullptr,
-                      ethernet != nullptr ? ethernet->captured : 0,
-                      ethernet != nullptr ? ethernet->length : 0)) {
-    return true;
-  }
+  if (is_match(filter_, ethernet)) return true;
   counters_.filtered++;
   return false;
 }
@@ -144,10 +141,9 @@ void Inspection::converse(const uint8_t* frame, const Layers& found, uint32_t le
 std::unique_ptr<InspectResult> inspect_capture(const InspectConfig& config, InspectProgress& progress) {
   std::unique_ptr<InspectResult> result(new InspectResult{{}, Inspection(config)});
   Inspection& inspection = result->inspection;
-  result->file = read_capture(config.path, progress,
-                              [&](uint64_t, const CapturedFrame& frame, const CapturedFrame* ethernet) {
-                                inspection.add(frame, ethernet);
-                              });
+  result->file = read_capture(
+      config.path, progress,
+      [&](const CapturedFrame& frame, const CapturedFrame* ethernet) { inspection.add(frame, ethernet); });
   inspection.finish();
   return result;
 }

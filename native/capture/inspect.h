@@ -156,6 +156,7 @@ class Inspection {
   uint64_t from_ns_;
   uint64_t to_ns_;
   uint64_t number_ = 0;  // of the frame in the file
+  bool began_ = false;
   uint64_t begin_ns_ = 0;
   InspectCounters counters_;
   Histogram gaps_;
@@ -171,8 +172,9 @@ struct FileFound {
   std::string format;
   std::string compression;
   std::string link_type;
-  uint32_t interfaces = 0;
+  uint64_t interfaces = 0;
   CaptureEnd end;
+  std::vector<CaptureRemark> remarks = {};
 };
 
 struct InspectResult {
@@ -186,26 +188,37 @@ std::unique_ptr<InspectResult> inspect_capture(const InspectConfig& config, Insp
 // Where a capture has no MAC addresses: those of carom's lab.
 constexpr GivenMacs LAB_MACS{{2, 0xca, 0x40, 0, 0, 1}, {2, 0xca, 0x40, 0, 0, 2}};
 
-// Frames of a capture one by one: number in the file from 1, the frame, and the same with an Ethernet header
-// or null. Throws Error.
+// What can't be made Ethernet is for a filter a frame without a byte.
+inline bool is_match(const PacketFilter& filter, const CapturedFrame* ethernet) noexcept {
+  return ethernet != nullptr ? filter.matches(ethernet->data, ethernet->captured, ethernet->length)
+                             : filter.matches(nullptr, 0, 0);
+}
+
+// Frames of a capture one by one: the frame, and the same with an Ethernet header or null. Throws Error, also
+// at the end: when none of them could have one.
 template <class Each>
 FileFound read_capture(const std::string& path, InspectProgress& progress, Each each) {
   CaptureReader reader(path);
-  ToEthernet to_ethernet(reader.link_type(), path, LAB_MACS);
+  ToEthernet to_ethernet(reader, LAB_MACS);
   progress.bytes_total.store(reader.file_size(), std::memory_order_relaxed);
   CapturedFrame frame{};
   CapturedFrame ethernet{};
-  uint64_t number = 0;
   while (reader.next(frame)) {
     bool has = to_ethernet.convert(frame, ethernet);
-    each(++number, frame, has ? &ethernet : nullptr);
-    if (number % 1024 != 0) continue;
-    progress.frames.store(number, std::memory_order_relaxed);
+    each(frame, has ? &ethernet : nullptr);
+    if (frame.number % 1024 != 0) continue;
+    progress.frames.store(frame.number, std::memory_order_relaxed);
     progress.bytes_read.store(reader.file_read(), std::memory_order_relaxed);
   }
-  return {CAPTURE_FORMAT_NAMES[static_cast<size_t>(reader.format())],
-          COMPRESSION_NAMES[static_cast<size_t>(reader.compression())], link_type_text(reader.link_type()),
-          reader.interfaces(), reader.end()};
+  if (auto error = to_ethernet.useless(reader)) throw *error;
+  FileFound found{CAPTURE_FORMAT_NAMES[static_cast<size_t>(reader.format())],
+                  COMPRESSION_NAMES[static_cast<size_t>(reader.compression())],
+                  reader.link_types_text(),
+                  reader.interfaces(),
+                  reader.end(),
+                  reader.remarks()};
+  to_ethernet.add_remarks(found.remarks);
+  return found;
 }
 
 }  // namespace carom

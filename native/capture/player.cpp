@@ -9,7 +9,8 @@
 namespace carom {
 namespace {
 
-constexpr uint32_t ROOM = 262'144 + ETHERNET_SIZE + VLAN_SIZE;  // the largest record, and what is added to it
+constexpr uint32_t ROOM =
+    CAPTURED_MAX + ETHERNET_SIZE + VLAN_SIZE;  // the largest record, and what is added to it
 
 std::string seconds_text(uint64_t ns) {
   char text[32];
@@ -25,11 +26,10 @@ struct Player::File {
       : record(record),
         reader(std::make_unique<CaptureReader>(path)),
         cancellation(reader->cancellation()),
-        to_ethernet(reader->link_type(), path, macs) {
+        to_ethernet(*reader, macs) {
     record.path = path;
     record.format = CAPTURE_FORMAT_NAMES[static_cast<size_t>(reader->format())];
     record.compression = COMPRESSION_NAMES[static_cast<size_t>(reader->compression())];
-    record.link_type = link_type_text(reader->link_type());
     record.size = reader->file_size();
   }
 
@@ -58,6 +58,15 @@ Player::Player(const PlayerConfig& config)
 
 Player::~Player() = default;
 
+void Player::finish() {
+  for (const auto& file : files_) {
+    file->record.link_type = file->reader->link_types_text();
+    file->record.broken = file->reader->end().text();
+    file->record.remarks = file->reader->remarks();
+    file->to_ethernet.add_remarks(file->record.remarks);
+  }
+}
+
 void Player::cancel() noexcept {
   for (const auto& file : files_) file->cancellation->store(true, std::memory_order_relaxed);
 }
@@ -66,10 +75,7 @@ void Player::cancel() noexcept {
 bool Player::advance(File& file) noexcept {
   file.has_frame = file.reader->next(file.frame);
   file.record.read_bytes.set(file.reader->file_read());
-  if (!file.has_frame) {
-    file.record.broken = file.reader->end().text();
-    return false;
-  }
+  if (!file.has_frame) return false;
   ++file.record.frames;
   uint64_t time_ns = file.frame.time_ns;
   if (file.reader->end().frames == 1) {
@@ -101,6 +107,7 @@ bool Player::begin_pass() noexcept {
 
 bool Player::next_pass() noexcept {
   pass_++;
+  if (has_useless_file()) return false;
   if (pass_ == config_.passes || taken_ == 0) return false;
   taken_ = 0;
   if (!timeline_.next_pass())
@@ -113,6 +120,17 @@ bool Player::next_pass() noexcept {
     return false;
   }
   return begin_pass();
+}
+
+// Not one frame of it is of a link type that can be sent: it is refused as a pcap of that link type is.
+bool Player::has_useless_file() noexcept {
+  for (const auto& file : files_) {
+    auto error = file->to_ethernet.useless(*file->reader);
+    if (!error) continue;
+    refusal_ = std::make_unique<Error>(*error);
+    return true;
+  }
+  return false;
 }
 
 // The file whose frame comes next on the timeline.
@@ -149,7 +167,7 @@ bool Player::next(PlayedFrame& out) noexcept {
     out = {0, file.frame.time_ns, frame_.data(), length_, 0, 0};
     find_ticks(out);
     if (!timeline_.place(file.time_ns, out.offset_ns)) {
-      return refuse("frame " + std::to_string(file.reader->end().frames) + " of " + file.record.path +
+      return refuse("frame " + std::to_string(file.frame.number) + " of " + file.record.path +
                         " comes more than " + seconds_text(config_.timeline.max_gap_ns) +
                         " after the one before",
                     "add --max-gap: longer gaps are cut to it");
@@ -206,7 +224,7 @@ bool Player::fit(File& file) noexcept {
   uint32_t largest = config_.largest + (is_tagged ? VLAN_SIZE : 0);
   if (length_ <= largest) return true;
   if (config_.oversize == Oversize::refuse) {
-    return refuse("frame " + std::to_string(file.reader->end().frames) + " of " + file.record.path + " has " +
+    return refuse("frame " + std::to_string(file.frame.number) + " of " + file.record.path + " has " +
                       std::to_string(length_) + " bytes, and the link carries " + std::to_string(largest),
                   "raise the MTU, or add --oversize cut or --oversize skip");
   }

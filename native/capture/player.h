@@ -51,11 +51,13 @@ struct PlayedFile {
   std::string path;
   std::string format;
   std::string compression;
-  std::string link_type;
-  std::string broken;  // where and how, after the end
-  uint64_t size = 0;   // bytes on the disk; 0: not known
-  Counter read_bytes;  // of them, in this pass
-  Counter frames;      // read; each of them is taken, or in one of those behind it
+  std::string link_type;               // as the next two: after the end
+  std::string broken;                  // where and how
+  std::vector<CaptureRemark> remarks;  // about frames that are left out or given otherwise than in the file
+  uint64_t size = 0;                   // bytes on the disk; 0: not known
+  Counter read_bytes;                  // of them, in this pass
+  Counter
+      frames;  // read, without those that the reader leaves out; each is taken, or in one of those behind it
   Counter taken;
   Counter outside;   // the span of time
   Counter filtered;  // not what the filter wants
@@ -93,6 +95,9 @@ class Player {
   const Timeline& timeline() const noexcept { return timeline_; }
   uint64_t restamped() const noexcept { return restamped_; }  // ticks that got another timestamp
 
+  // Nothing more is wanted: completes what is known of the files.
+  void finish();
+
   // From another thread: a wait for a pipe ends.
   void cancel() noexcept;
 
@@ -103,6 +108,7 @@ class Player {
   File* earliest() noexcept;
   bool next_pass() noexcept;
   bool begin_pass() noexcept;
+  bool has_useless_file() noexcept;
   bool is_wanted(File& file, const CapturedFrame& frame) noexcept;
   bool fill(File& file, const CapturedFrame& frame) noexcept;
   bool fit(File& file) noexcept;

@@ -1,30 +1,26 @@
-// Reads captures: pcap (µs and ns, both byte orders) and pcapng, through libpcap; plain, gzip or zstd, from a
-// file or standard input. Streamed: the memory that it takes does not depend on the file's size.
+// Reads captures: pcap (µs and ns, both byte orders) and pcapng; plain, gzip or zstd, from a file or standard
+// input. Streamed: the memory that it takes does not depend on the file's size, nor on what is in it.
 #pragma once
 
 #include <cstdint>
-#include <cstdio>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "capture/bytes.h"
-#include "capture/sections.h"
-
-struct pcap;
+#include "capture/pcap_file.h"
+#include "capture/pcapng_file.h"
+#include "capture/records.h"
 
 namespace carom {
 
-// A record of a capture, borrowed from the reader until its next().
-struct CapturedFrame {
-  uint64_t time_ns;  // since the epoch, below 2^63
-  const uint8_t* data;
-  uint32_t captured;  // bytes at `data`
-  uint32_t length;    // that it had on the wire; never below `captured`
-};
+enum class CaptureFormat : uint8_t { pcap_us, pcap_ns, pcapng };
+constexpr const char* CAPTURE_FORMAT_NAMES[] = {"pcap µs", "pcap ns", "pcapng"};
 
 // How far a capture was read, and whether it broke there.
 struct CaptureEnd {
-  uint64_t frames = 0;
+  uint64_t frames = 0;     // that next() gave
+  uint64_t packets = 0;    // and those left out; set at the end
   uint64_t bytes = 0;      // of the decompressed file; set at the end
   bool cancelled = false;  // by cancel()
   std::string broken;      // how; "" as long as nothing is
@@ -42,7 +38,6 @@ class CaptureReader {
   // The same file once more from its beginning. Throws Error where that can't be, as of a pipe.
   struct Again {};
   CaptureReader(Again, const CaptureReader& other);
-  ~CaptureReader();
   CaptureReader(const CaptureReader&) = delete;
   CaptureReader& operator=(const CaptureReader&) = delete;
 
@@ -51,10 +46,18 @@ class CaptureReader {
   const CaptureEnd& end() const noexcept { return end_; }
 
   const std::string& path() const noexcept { return path_; }
-  int link_type() const noexcept { return link_type_; }  // DLT_…
-  CaptureFormat format() const noexcept { return sections_.format(); }
+  CaptureFormat format() const noexcept { return format_; }
   Compression compression() const noexcept { return bytes_.compression(); }
-  uint32_t interfaces() const noexcept { return sections_.interfaces(); }  // seen so far; 0 of pcap
+  uint64_t interfaces() const noexcept { return pcapng_.interfaces(); }  // seen so far; 0 of pcap
+
+  // LINKTYPE_ numbers: of pcap one; of pcapng those of the interfaces that had packets so far, or else of all
+  // that are described so far; not more than 16.
+  std::vector<uint32_t> link_types() const;
+  // "EN10MB (Ethernet), RAW (Raw IP)".
+  std::string link_types_text() const;
+
+  // About frames that are left out or given otherwise than they are in the file; over all passes.
+  std::vector<CaptureRemark> remarks() const { return in_.remarks.list(); }
 
   // Of the file as it is on the disk, compressed or not; the size is 0 where it isn't known, as of a pipe.
   // May be asked by another thread.
@@ -66,27 +69,20 @@ class CaptureReader {
   const std::shared_ptr<std::atomic<bool>>& cancellation() const noexcept { return bytes_.cancellation(); }
 
  private:
-  struct Close {
-    void operator()(pcap* capture) const noexcept;
-  };
-
-  static ssize_t read_bytes(void* reader, char* to, size_t size) noexcept;
-  static int tell(void* reader, off64_t* offset, int whence) noexcept;
   void open();
-  bool stop(const char* trouble) noexcept;
+  bool stop(bool is_broken) noexcept;
 
   std::string path_;
   CaptureBytes bytes_;
-  CaptureSections sections_;
-  uint64_t passed_ = 0;  // bytes given to libpcap's buffer
-  int link_type_ = 0;
+  CaptureInput in_;
+  CaptureFormat format_ = CaptureFormat::pcap_us;
+  PcapFile pcap_;
+  PcapngFile pcapng_;
   bool ended_ = false;
   CaptureEnd end_;
-  std::unique_ptr<char[]> buffer_;
-  std::unique_ptr<pcap, Close> capture_;  // closes the stream, which uses all of the above
 };
 
-// "EN10MB (Ethernet)" of a DLT_ number.
-std::string link_type_text(int link_type);
+// "EN10MB (Ethernet)" of a LINKTYPE_ number.
+std::string link_type_text(uint32_t link_type);
 
 }  // namespace carom

@@ -156,6 +156,7 @@ void Replay::read_all() noexcept {
   }
   note_pass();
   record_.is_read = !stop_.load(std::memory_order_relaxed) && player.refusal() == nullptr;
+  player.finish();
   if (player.refusal() != nullptr) record_.refusal = std::make_unique<Error>(*player.refusal());
   record_.passes.set(player.passes());
   record_.cuts = player.timeline().cuts();

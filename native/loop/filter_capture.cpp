@@ -78,7 +78,7 @@ FilterCapture::FilterCapture(const FilterCaptureConfig& config)
     : config_(config),
       filter_(compile_filter(config.expression), {config.engine}),
       reader_(config.path),
-      to_ethernet_(reader_.link_type(), reader_.path(), NO_MACS),
+      to_ethernet_(reader_, NO_MACS),
       blocks_(config.write.empty() ? 0 : 2 * BATCH_BYTES) {
   if (config.write.empty()) return;
   refuse_same_file(config);
@@ -111,9 +111,16 @@ void FilterCapture::run() {
     bytes_.clear();
     kept_.clear();
   }
+  if (auto error = to_ethernet_.useless(reader_)) throw *error;
   if (!kept_.empty() && !(measures && !batch_.empty())) decide();
   if (file_ && !blocks_.bytes().empty()) write(nullptr);
   if (measures && !kept_.empty()) measure();
+}
+
+std::vector<CaptureRemark> FilterCapture::remarks() const {
+  std::vector<CaptureRemark> all = reader_.remarks();
+  to_ethernet_.add_remarks(all);
+  return all;
 }
 
 void FilterCapture::keep(const CapturedFrame& frame) {

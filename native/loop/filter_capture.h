@@ -53,7 +53,8 @@ class FilterCapture {
   uint64_t written() const noexcept { return file_ ? appended_ - file_->lost() : 0; }
   uint64_t not_ethernet() const noexcept {
     return not_ethernet_;
-  }  // left out: they can't have an Ethernet header
+  }                                            // left out: they can't have an Ethernet header
+  std::vector<CaptureRemark> remarks() const;  // once it has run
   const std::vector<EngineFigure>& figures() const noexcept { return figures_; }
   uint64_t measured_frames() const noexcept { return measured_frames_; }
 

@@ -29,7 +29,7 @@ void read_all(const std::string& bytes) {
   MemoryFile file(bytes);
   try {
     CaptureReader reader(file.path());
-    ToEthernet to(reader.link_type(), "fuzz", {{2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 2}});
+    ToEthernet to(reader, {{2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 2}});
     CapturedFrame frame{};
     CapturedFrame ethernet{};
     while (reader.next(frame)) {

@@ -66,7 +66,7 @@ std::vector<std::pair<std::string, uint32_t>> sample_frames() {
     if (entry.path().filename().string().find(".pcap") == std::string::npos) continue;
     try {
       CaptureReader reader(entry.path());
-      ToEthernet to_ethernet(reader.link_type(), reader.path(), {});
+      ToEthernet to_ethernet(reader, {});
       CapturedFrame read;
       CapturedFrame frame;
       while (reader.next(read)) {
