@@ -15,7 +15,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
-import { filterEngines } from "../native/index.js";
+import { filterCapture, filterEngines } from "../native/index.js";
 import { encodeTick } from "../wire/codec.js";
 import { carom, jsonOf, startCarom } from "./cli_support.js";
 import { MAIN } from "./lab_support.js";
@@ -140,6 +140,49 @@ test("explains what becomes of an expression", async () => {
   assert.match(explained.simplified, /frame\[12:2\]/);
   assert.match(explained.code, /movzx|mov /);
   assert.ok(explained.code_bytes > 0 && explained.engine === "jit");
+});
+
+test("vlan, mpls and geneve change where all to their right looks, terms included", async () => {
+  const mixed = join(import.meta.dirname, "../../pcaps/headers-mixed.pcap");
+  const matching = async (expression: string) => {
+    const config = { path: mixed, expression, engine: "auto", write: "", rounds: 0 };
+    return (await filterCapture(config, new AbortController().signal)).accepted;
+  };
+  // Those that libpcap takes whole have tcpdump's count.
+  const plain = [
+    "vlan 5 and udp dst port 9000",
+    "vlan and vlan and udp",
+    "(vlan 5 or vlan 6) and udp",
+    "udp or (vlan and udp)",
+    "not vlan and udp",
+    "mpls 100 and udp dst port 9000",
+    "geneve and udp dst port 9000",
+    "vlan 10 and not vlan 7 and udp",
+    "host 198.18.0.1 or 198.18.0.3 and udp",
+    "src or dst port 9000",
+  ];
+  for (const expression of plain) {
+    const lines = execFileSync("tcpdump", ["-nr", mixed, "--count", expression], {
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    assert.is(await matching(expression), Number(/^\d+/.exec(String(lines))![0]), expression);
+  }
+  const terms: Record<string, number> = {
+    "vlan 5 and symbol AAPL and udp dst port 8080": 1,
+    "vlan 5 and udp dst port 8080 and symbol AAPL": 1,
+    "vlan 5 and (symbol AAPL and udp dst port 8080)": 1,
+    "vlan 5 and not symbol AAPL and udp": 1,
+    "symbol AAPL and vlan 5 and udp dst port 8080": 1,
+    'symbol "AAPL"': 3,
+    "symbol AAPL": 3,
+    "vlan and symbol AAPL": 1,
+    "vlan and vlan and symbol AAPL": 0,
+    "mpls and symbol != A": 1,
+    "geneve and symbol != A": 1,
+    "symbol AAPL or port 9000 or 9001": 8,
+  };
+  for (const [expression, frames] of Object.entries(terms))
+    assert.is(await matching(expression), frames, expression);
 });
 
 test("says when an expression can never match", async () => {

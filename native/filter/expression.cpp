@@ -19,7 +19,6 @@ namespace {
 constexpr int LONGEST = 65535;      // bytes of a frame
 constexpr size_t TOKENS_MAX = 200;  // of an expression whose error is looked for
 constexpr size_t SHOWN_MAX = 100;   // characters of an expression
-constexpr const char* NEVER = "expression rejects all packets";
 
 // What can follow the beginning of an expression: one of them completes any that has no error yet.
 constexpr std::array<const char*, 10> ENDINGS{"",    " ip",  ")",        " ip)",   " 1",
@@ -35,7 +34,7 @@ struct Compiled {
   std::string compile(const std::string& expression) {
     std::unique_ptr<pcap_t, decltype(&pcap_close)> handle(pcap_open_dead(DLT_EN10MB, LONGEST), pcap_close);
     if (!handle) throw Error(ErrorCode::internal, "compile a filter", "libpcap has no memory for it");
-    if (pcap_compile(handle.get(), &program, expression.c_str(), 1, PCAP_NETMASK_UNKNOWN) == 0) return "";
+    if (pcap_compile(handle.get(), &program, expression.c_str(), 0, PCAP_NETMASK_UNKNOWN) == 0) return "";
     return pcap_geterr(handle.get());
   }
 
@@ -77,9 +76,23 @@ std::optional<size_t> place_of_number(const std::string& expression, std::span<c
   return std::nullopt;
 }
 
+// Which part of a text a place belongs to.
+const PcapText::Origin& origin_of(const PcapText& text, size_t at) {
+  size_t next = text.origins.size();
+  while (next > 1 && text.origins[next - 1].at > at) next--;
+  return text.origins[next - 1];
+}
+
+// The place in the expression that a place in the text comes from.
+size_t original_of(const PcapText& text, size_t at) {
+  const PcapText::Origin& origin = origin_of(text, at);
+  return origin.is_stand ? origin.original : origin.original + (at - origin.at);
+}
+
 // libpcap says which word it does not know, but not where an expression stops making sense: that is at the
 // first word with which no ending helps any more.
-std::optional<size_t> place_of(const std::string& expression, const std::string& message) {
+std::optional<size_t> place_of(const PcapText& text, const std::string& message) {
+  const std::string& expression = text.text;
   size_t open = message.find('\'');
   size_t close = message.find('\'', open + 1);
   if (open != std::string::npos && close != std::string::npos && close > open + 1) {
@@ -88,6 +101,7 @@ std::optional<size_t> place_of(const std::string& expression, const std::string&
   }
   std::vector<size_t> words = words_of(expression);
   if (!is_syntax_error(message)) return place_of_number(expression, words, message);
+  std::erase_if(words, [&](size_t at) { return origin_of(text, at).is_stand; });
   if (words.size() > TOKENS_MAX) return std::nullopt;
   for (size_t i = 0; i < words.size(); i++) {
     size_t end = i + 1 < words.size() ? words[i + 1] : expression.size();
@@ -110,24 +124,27 @@ std::string quoted(const std::string& expression) {
   return text.append(expression, 0, SHOWN_MAX).append(expression.size() > SHOWN_MAX ? "…\"" : "\"");
 }
 
-Program compile_expression(const std::string& expression) {
-  if (expression.empty()) return Program({{BPF_RET | BPF_K, 0, 0, UINT32_MAX}});
+std::vector<Instruction> compile_text(const PcapText& text, const std::string& expression) {
   Compiled compiled;
-  std::string message = compiled.compile(expression);
-  if (message == NEVER) return Program({{BPF_RET | BPF_K, 0, 0, 0}});
+  std::string message = compiled.compile(text.text);
   if (!message.empty()) {
-    std::optional<size_t> place = place_of(expression, message);
+    std::optional<size_t> place = place_of(text, message);
     throw Error(ErrorCode::usage, "filter " + quoted(expression), message,
                 "pcap-filter(7) describes the language: for example \"src host 198.18.0.1 and udp\"" +
-                    (place ? show_place(expression, *place) : ""));
+                    (place ? show_place(expression, original_of(text, *place)) : ""));
   }
-  try {
-    return Program::from_bpf(compiled.program.bf_insns, compiled.program.bf_len);
-  } catch (const Error& error) {
-    // All that libpcap makes and the engines do not run are the loops of protochain.
-    throw Error(ErrorCode::usage, "filter " + quoted(expression), error.detail,
-                "protochain follows headers in a loop, which filters can't; name the protocol instead");
+  std::vector<Instruction> wide;
+  wide.reserve(compiled.program.bf_len);
+  for (uint32_t i = 0; i < compiled.program.bf_len; i++) {
+    const bpf_insn& one = compiled.program.bf_insns[i];
+    bool is_loop = one.code == (BPF_JMP | BPF_JA) && static_cast<int32_t>(one.k) < 0;
+    if (is_loop) {
+      throw Error(ErrorCode::usage, "filter " + quoted(expression), "it jumps backwards",
+                  "protochain follows headers in a loop, which filters can't; name the protocol instead");
+    }
+    wide.push_back({one.code, one.jt, one.jf, one.k});
   }
+  return wide;
 }
 
 }  // namespace carom

@@ -11,9 +11,9 @@
 namespace carom {
 namespace {
 
-constexpr uint32_t FACTS_MAX = 64;        // tests looked at for one that is known
-constexpr uint32_t DOMINATORS_MAX = 512;  // blocks looked at: bounds the time for hostile programs
+constexpr size_t FACTS_MAX = 64;  // tests looked at for one that is known
 constexpr size_t CANDIDATES_MAX = 8;
+constexpr uint64_t FOLLOWED_MAX = 20'000'000;  // instructions: bounds the time for hostile programs
 
 ValueKind kind_of(uint16_t operation) {
   switch (operation) {
@@ -45,6 +45,10 @@ uint64_t key_of(const Value& value) {
   uint64_t key = static_cast<uint64_t>(value.kind) << 8 | value.size;
   for (uint32_t part : {value.a, value.b, value.k}) key = (key ^ part) * 0x9e3779b97f4a7c15ull;
   return key;
+}
+
+uint8_t size_of(const Instruction& one) {
+  return BPF_SIZE(one.code) == BPF_W ? 4 : BPF_SIZE(one.code) == BPF_H ? 2 : 1;
 }
 
 bool same(const Value& one, const Value& other) {
@@ -119,7 +123,7 @@ void GraphBuilder::run_load(const Instruction& one) {
 }
 
 ValueId GraphBuilder::load(const Instruction& one) {
-  uint8_t size = BPF_SIZE(one.code) == BPF_W ? 4 : BPF_SIZE(one.code) == BPF_H ? 2 : 1;
+  const uint8_t size = size_of(one);
   switch (BPF_MODE(one.code)) {
     case BPF_IMM:
       return constant(one.k);
@@ -136,7 +140,7 @@ ValueId GraphBuilder::load(const Instruction& one) {
         end(scope_ == Scope::head ? PUNT : REJECT);
         return NO_VALUE;
       }
-      return make({ValueKind::indirect, size, state_[1], NO_VALUE, one.k});
+      return make(indirect(size, state_[1], one.k));
     default: {  // BPF_MSH
       ValueId field = load_field(one.k, 1);
       if (!is_open()) return NO_VALUE;
@@ -175,9 +179,56 @@ void GraphBuilder::run_jump(const Instruction& one, uint32_t at) {
     jump(at + 1 + one.k);
     return;
   }
+  branch(test_of(one, state_), at + 1 + one.yes, at + 1 + one.no);
+}
+
+Test GraphBuilder::test_of(const Instruction& one, const State& state) {
   static constexpr TestKind KINDS[] = {TestKind::equal, TestKind::above, TestKind::at_least, TestKind::bits};
-  ValueId b = BPF_SRC(one.code) == BPF_X ? state_[1] : constant(one.k);
-  branch({KINDS[(BPF_OP(one.code) - BPF_JEQ) >> 4], state_[0], b}, at + 1 + one.yes, at + 1 + one.no);
+  ValueId b = BPF_SRC(one.code) == BPF_X ? state[1] : constant(one.k);
+  Test test{KINDS[(BPF_OP(one.code) - BPF_JEQ) >> 4], state[0], b};
+  bool is_symmetric = test.kind == TestKind::equal || test.kind == TestKind::bits;
+  if (is_symmetric && graph_.is_constant(test.a)) std::swap(test.a, test.b);
+  // libpcap compares by a subtraction.
+  const Value value = graph_.values[test.a];
+  bool is_zero = graph_.is_constant(test.b) && graph_.values[test.b].k == 0;
+  if (test.kind == TestKind::equal && is_zero && value.kind == ValueKind::subtract) {
+    test = {TestKind::equal, value.a, value.b};
+    if (graph_.is_constant(test.a)) std::swap(test.a, test.b);
+  }
+  return test;
+}
+
+// The most that a value can be, as far as that is easily seen.
+uint32_t GraphBuilder::most(ValueId id) const {
+  const Value& value = graph_.values[id];
+  switch (value.kind) {
+    case ValueKind::constant:
+      return value.k;
+    case ValueKind::field:
+    case ValueKind::indirect:
+      return value.size == 4 ? UINT32_MAX : (1u << 8 * value.size) - 1;
+    case ValueKind::bit_and:
+      return graph_.is_constant(value.b) ? graph_.values[value.b].k : UINT32_MAX;
+    case ValueKind::shift_left: {
+      uint64_t shifted =
+          graph_.is_constant(value.b) ? uint64_t{most(value.a)} << graph_.values[value.b].k : UINT32_MAX;
+      return static_cast<uint32_t>(std::min<uint64_t>(shifted, UINT32_MAX));
+    }
+    default:
+      return UINT32_MAX;
+  }
+}
+
+// A load at X + k, where X is a sum with a constant that can't overflow: the constant becomes a part of k.
+Value GraphBuilder::indirect(uint8_t size, ValueId x, uint32_t k) const {
+  const Value& sum = graph_.values[x];
+  if (sum.kind == ValueKind::add && graph_.is_constant(sum.b)) {
+    uint64_t all = uint64_t{k} + graph_.values[sum.b].k;
+    if (all < FRAME_BYTES_MAX / 2 && most(sum.a) < FRAME_BYTES_MAX / 2) {
+      return {ValueKind::indirect, size, sum.a, NO_VALUE, static_cast<uint32_t>(all)};
+    }
+  }
+  return {ValueKind::indirect, size, x, NO_VALUE, k};
 }
 
 ValueId GraphBuilder::constant(uint32_t k) {
@@ -192,23 +243,33 @@ ValueId GraphBuilder::constant(uint32_t k) {
   return there.back();
 }
 
+// The value as it was made before on every way to the end of a block, or NO_VALUE.
+ValueId GraphBuilder::find(const Value& wanted, BlockId at) const {
+  auto there = made_.find(key_of(wanted));
+  if (there == made_.end()) return NO_VALUE;
+  const std::vector<ValueId>& ids = there->second;
+  size_t oldest = ids.size() > CANDIDATES_MAX ? ids.size() - CANDIDATES_MAX : 0;
+  for (size_t i = ids.size(); i-- > oldest;) {
+    const Value& one = graph_.values[ids[i]];
+    if (same(one, wanted) && dominates(one.block, at)) return ids[i];
+  }
+  return NO_VALUE;
+}
+
 // The value as it was made before, where that is on every way to here; otherwise it is computed here.
 ValueId GraphBuilder::make(Value wanted) {
-  std::vector<ValueId>& there = made_[key_of(wanted)];
-  size_t oldest = there.size() > CANDIDATES_MAX ? there.size() - CANDIDATES_MAX : 0;
-  for (size_t i = there.size(); i-- > oldest;) {
-    const Value& one = graph_.values[there[i]];
-    if (same(one, wanted) && dominates(one.block, current_)) return there[i];
-  }
+  ValueId there = find(wanted, current_);
+  if (there != NO_VALUE) return there;
   ValueId id = static_cast<ValueId>(graph_.values.size());
   wanted.block = current_;
   graph_.values.push_back(wanted);
-  there.push_back(id);
+  made_[key_of(wanted)].push_back(id);
   block().values.push_back(id);
   return id;
 }
 
 ValueId GraphBuilder::calculate(ValueKind kind, ValueId a, ValueId b) {
+  if (kind == ValueKind::add && graph_.is_constant(a)) std::swap(a, b);
   ValueId id = simpler(kind, a, b);
   return id != NO_VALUE ? id : make({kind, 0, a, b});
 }
@@ -244,8 +305,8 @@ ValueId GraphBuilder::simpler(ValueKind kind, ValueId a, ValueId b) {
   }
 }
 
-// What a test gives here, from constants and from the tests that every way to here has passed.
-std::optional<bool> GraphBuilder::known(const Test& test) const {
+// What a test gives in a block, from constants and from the tests that every way to it has passed.
+std::optional<bool> GraphBuilder::known(const Test& test, BlockId at) const {
   const Value& a = graph_.values[test.a];
   const Value& b = graph_.values[test.b];
   bool is_constant = graph_.is_constant(test.b);
@@ -253,45 +314,79 @@ std::optional<bool> GraphBuilder::known(const Test& test) const {
   if (test.kind == TestKind::at_least && is_constant && b.k == 0) return true;
   if (test.kind == TestKind::above && is_constant && b.k == UINT32_MAX) return false;
   if (test.kind == TestKind::bits && is_constant && b.k == 0) return false;
-  BlockId at = current_;
-  for (uint32_t i = 0; i < FACTS_MAX && at >= FIRST_BLOCK; i++, at = places_[at].above) {
-    if (graph_.blocks[at].before.size() != 1) continue;
-    auto [from, is_no] = graph_.blocks[at].before[0];
-    if (!graph_.blocks[from].tests) continue;
-    const Test& passed = graph_.blocks[from].test;
-    if (passed == test) return !is_no;
-    bool is_fixed = passed.kind == TestKind::equal && !is_no && passed.a == test.a;
-    if (is_fixed && is_constant && graph_.is_constant(passed.b)) {
-      return holds(test.kind, graph_.values[passed.b].k, b.k);
-    }
+  auto there = facts_.find(test.a);
+  if (there == facts_.end()) return std::nullopt;
+  const std::vector<Fact>& facts = there->second;
+  size_t oldest = facts.size() > FACTS_MAX ? facts.size() - FACTS_MAX : 0;
+  for (size_t i = facts.size(); i-- > oldest;) {
+    std::optional<bool> outcome = concluded(facts[i].test, facts[i].outcome, test);
+    if (outcome && dominates(facts[i].block, at)) return outcome;
   }
   return std::nullopt;
 }
 
+// The same on a way out of a block, from what that way says, too.
+std::optional<bool> GraphBuilder::known_on(const Edge& edge, const Test& test) const {
+  const Block& from = graph_.blocks[edge.from];
+  std::optional<bool> outcome;
+  if (from.tests) outcome = concluded(from.test, !edge.is_no, test);
+  return outcome ? outcome : known(test, edge.from);
+}
+
+// What one test that was passed says of another one.
+std::optional<bool> GraphBuilder::concluded(const Test& passed, bool outcome, const Test& test) const {
+  if (passed == test) return outcome;
+  bool is_fixed = passed.kind == TestKind::equal && outcome && passed.a == test.a;
+  if (!is_fixed || !graph_.is_constant(passed.b) || !graph_.is_constant(test.b)) return std::nullopt;
+  return holds(test.kind, graph_.values[passed.b].k, graph_.values[test.b].k);
+}
+
 bool GraphBuilder::dominates(BlockId above, BlockId below) const {
-  for (uint32_t i = 0; i < DOMINATORS_MAX && places_[below].depth > places_[above].depth; i++) {
-    below = places_[below].above;
+  const uint32_t depth = places_[above].depth;
+  while (places_[below].depth > depth) {
+    BlockId far = places_[below].jump;
+    below = places_[far].depth >= depth ? far : places_[below].above;
   }
   return below == above;
+}
+
+// The last block that every way to both of two passes.
+BlockId GraphBuilder::common(BlockId one, BlockId other) const {
+  if (places_[one].depth < places_[other].depth) std::swap(one, other);
+  while (places_[one].depth > places_[other].depth) {
+    BlockId far = places_[one].jump;
+    one = places_[far].depth >= places_[other].depth ? far : places_[one].above;
+  }
+  while (one != other) {
+    bool is_far = places_[one].jump != places_[other].jump;
+    one = is_far ? places_[one].jump : places_[one].above;
+    other = is_far ? places_[other].jump : places_[other].above;
+  }
+  return one;
+}
+
+GraphBuilder::Place GraphBuilder::place_below(BlockId above) const {
+  const Place& place = places_[above];
+  const Place& far = places_[place.jump];
+  bool is_even = place.depth - far.depth == far.depth - places_[far.jump].depth;
+  return {above, is_even ? far.jump : above, place.depth + 1};
 }
 
 // Begins the next block, with what the registers hold on all the ways into it.
 void GraphBuilder::open(std::vector<Arrival> arrivals) {
   current_ = static_cast<BlockId>(graph_.blocks.size());
   Block fresh;
-  Place place{current_, 0};
+  BlockId above = current_;
   for (const Arrival& arrival : arrivals) {
     auto [from, is_no] = arrival.edge;
     fresh.before.push_back(arrival.edge);
     (is_no ? graph_.blocks[from].no : graph_.blocks[from].yes) = current_;
-    BlockId other = from;
-    if (place.above == current_) place.above = from;
-    while (place.above != other) {
-      BlockId& deeper = places_[place.above].depth > places_[other].depth ? place.above : other;
-      deeper = places_[deeper].above;
-    }
+    above = above == current_ ? from : common(above, from);
   }
-  if (!arrivals.empty()) place.depth = places_[place.above].depth + 1;
+  if (arrivals.size() == 1 && graph_.blocks[above].tests) {
+    const Test& passed = graph_.blocks[above].test;
+    facts_[passed.a].push_back({current_, passed, !arrivals[0].edge.is_no});
+  }
   for (size_t i = 0; !arrivals.empty() && i < state_.size(); i++) {
     state_[i] = arrivals[0].state[i];
     bool differs = std::any_of(arrivals.begin(), arrivals.end(),
@@ -306,7 +401,7 @@ void GraphBuilder::open(std::vector<Arrival> arrivals) {
     fresh.joins.push_back(std::move(join));
   }
   graph_.blocks.push_back(std::move(fresh));
-  places_.push_back(place);
+  places_.push_back(above == current_ ? Place{current_, current_, 0} : place_below(above));
 }
 
 uint32_t GraphBuilder::skip_jumps(uint32_t at) const {
@@ -323,11 +418,109 @@ std::optional<BlockId> GraphBuilder::end_at(uint32_t at) const {
 
 void GraphBuilder::go(Edge edge, uint32_t target) {
   Block& from = graph_.blocks[edge.from];
+  State state = state_;
+  target = follow(edge, target, state);
   if (std::optional<BlockId> at = end_at(target)) {
     (edge.is_no ? from.no : from.yes) = *at;
   } else {
-    arrivals_[target].push_back({edge, state_});
+    arrivals_[target].push_back({edge, state});
   }
+}
+
+// Where a way really leads: past tests whose outcome it knows, as long as it needs no value that was not
+// there before. `state` becomes what the registers hold there.
+uint32_t GraphBuilder::follow(const Edge& edge, uint32_t target, State& state) {
+  std::span<const Instruction> all = program_.instructions();
+  target = skip_jumps(target);
+  State here = state;
+  for (uint32_t at = target; followed_ < FOLLOWED_MAX; followed_++) {
+    const Instruction& one = all[at];
+    if (BPF_CLASS(one.code) == BPF_RET) break;
+    if (BPF_CLASS(one.code) != BPF_JMP) {
+      if (!step(one, edge.from, here)) break;
+      at++;
+      continue;
+    }
+    if (BPF_OP(one.code) == BPF_JA) {
+      at = skip_jumps(at);
+      continue;
+    }
+    std::optional<bool> outcome = known_on(edge, test_of(one, here));
+    if (!outcome) break;
+    at = target = skip_jumps(at + 1 + (*outcome ? one.yes : one.no));
+    state = here;
+  }
+  return target;
+}
+
+// Runs an instruction from values that are there at the end of a block; false when it needs another one.
+bool GraphBuilder::step(const Instruction& one, BlockId at, State& state) {
+  ValueId value = NO_VALUE;
+  switch (BPF_CLASS(one.code)) {
+    case BPF_LD:
+    case BPF_LDX:
+      value = load_again(one, at, state);
+      if (value != NO_VALUE) state[BPF_CLASS(one.code) == BPF_LDX] = value;
+      return value != NO_VALUE;
+    case BPF_ST:
+    case BPF_STX:
+      state[2 + one.k] = state[BPF_CLASS(one.code) == BPF_STX];
+      return true;
+    case BPF_ALU: {
+      uint16_t operation = BPF_OP(one.code);
+      ValueId b = BPF_SRC(one.code) == BPF_X ? state[1] : constant(one.k);
+      bool divides = operation == BPF_DIV || operation == BPF_MOD;
+      if (operation == BPF_NEG || (divides && BPF_SRC(one.code) == BPF_X)) return false;
+      value = calculate_again(kind_of(operation), state[0], b, at);
+      break;
+    }
+    default:
+      if (one.code == CODE_IN_SET) {
+        value = find({ValueKind::in_set, 0, state[2 + (one.k >> 16)], state[0], one.k & 0xffff}, at);
+        break;
+      }
+      state[BPF_MISCOP(one.code) == BPF_TAX] = state[BPF_MISCOP(one.code) != BPF_TAX];
+      return true;
+  }
+  if (value != NO_VALUE) state[0] = value;
+  return value != NO_VALUE;
+}
+
+ValueId GraphBuilder::load_again(const Instruction& one, BlockId at, const State& state) {
+  const uint8_t size = size_of(one);
+  switch (BPF_MODE(one.code)) {
+    case BPF_IMM:
+      return constant(one.k);
+    case BPF_MEM:
+      return state[2 + one.k];
+    case BPF_LEN:
+      return find({ValueKind::length}, at);
+    case BPF_ABS:
+      return find({ValueKind::field, size, NO_VALUE, NO_VALUE, one.k}, at);
+    case BPF_IND: {
+      if (!graph_.is_constant(state[1])) {
+        return find(indirect(size, state[1], one.k), at);
+      }
+      uint64_t place = uint64_t{graph_.values[state[1]].k} + one.k;
+      if (place > UINT32_MAX) return NO_VALUE;
+      return find({ValueKind::field, size, NO_VALUE, NO_VALUE, static_cast<uint32_t>(place)}, at);
+    }
+    default: {  // BPF_MSH
+      ValueId field = find({ValueKind::field, 1, NO_VALUE, NO_VALUE, one.k}, at);
+      if (field == NO_VALUE) return NO_VALUE;
+      ValueId words = calculate_again(ValueKind::bit_and, field, constant(0xf), at);
+      if (words == NO_VALUE) return NO_VALUE;
+      if (scope_ == Scope::whole) return calculate_again(ValueKind::shift_left, words, constant(2), at);
+      bool is_plain = known({TestKind::equal, words, constant(PLAIN_HEADER_WORDS)}, at) == true;
+      return is_plain ? constant(PLAIN_HEADER_WORDS * 4) : NO_VALUE;
+    }
+  }
+}
+
+ValueId GraphBuilder::calculate_again(ValueKind kind, ValueId a, ValueId b, BlockId at) {
+  if (kind == ValueKind::add && graph_.is_constant(a)) std::swap(a, b);
+  ValueId id = simpler(kind, a, b);
+  return id != NO_VALUE ? id : find({kind, 0, a, b}, at);
 }
 
 void GraphBuilder::jump(uint32_t target) {
@@ -338,9 +531,7 @@ void GraphBuilder::jump(uint32_t target) {
 void GraphBuilder::branch(Test test, uint32_t yes, uint32_t no) {
   yes = skip_jumps(yes);
   no = skip_jumps(no);
-  bool is_symmetric = test.kind == TestKind::equal || test.kind == TestKind::bits;
-  if (is_symmetric && graph_.is_constant(test.a)) std::swap(test.a, test.b);
-  std::optional<bool> outcome = yes == no ? true : known(test);
+  std::optional<bool> outcome = yes == no ? true : known(test, current_);
   if (outcome) {
     jump(*outcome ? yes : no);
     return;
@@ -360,7 +551,7 @@ void GraphBuilder::end(BlockId at) {
 // Goes on in a block of its own where the test gives `outcome`, and to an end elsewhere. False when that is
 // everywhere.
 bool GraphBuilder::require(Test test, bool outcome, BlockId otherwise) {
-  if (std::optional<bool> is = known(test)) {
+  if (std::optional<bool> is = known(test, current_)) {
     if (*is != outcome) end(otherwise);
     return *is == outcome;
   }

@@ -26,10 +26,19 @@ class GraphBuilder {
     State state;
   };
 
-  // Where a block lies among those that every way to it passes.
+  // Where a block lies among those that every way to it passes. `jump` is one far above it, so that any of
+  // them is found in O(log n) steps (Myers, "An applicative random-access stack", 1983).
   struct Place {
     BlockId above;
+    BlockId jump;
     uint32_t depth;
+  };
+
+  // What every way into a block has found out.
+  struct Fact {
+    BlockId block;
+    Test test;
+    bool outcome;
   };
 
   void run(const Instruction& one, uint32_t at);
@@ -43,11 +52,22 @@ class GraphBuilder {
   ValueId make(Value wanted);
   ValueId calculate(ValueKind kind, ValueId a, ValueId b);
   ValueId simpler(ValueKind kind, ValueId a, ValueId b);
-  std::optional<bool> known(const Test& test) const;
+  uint32_t most(ValueId id) const;
+  Value indirect(uint8_t size, ValueId x, uint32_t k) const;
+  ValueId find(const Value& wanted, BlockId at) const;
+  std::optional<bool> known(const Test& test, BlockId at) const;
+  std::optional<bool> concluded(const Test& passed, bool outcome, const Test& test) const;
+  std::optional<bool> known_on(const Edge& edge, const Test& test) const;
   bool dominates(BlockId above, BlockId below) const;
+  BlockId common(BlockId one, BlockId other) const;
+  Place place_below(BlockId above) const;
 
   void open(std::vector<Arrival> arrivals);
   void go(Edge edge, uint32_t target);
+  uint32_t follow(const Edge& edge, uint32_t target, State& state);
+  bool step(const Instruction& one, BlockId at, State& state);
+  ValueId load_again(const Instruction& one, BlockId at, const State& state);
+  ValueId calculate_again(ValueKind kind, ValueId a, ValueId b, BlockId at);
   void jump(uint32_t target);
   void branch(Test test, uint32_t yes, uint32_t no);
   void end(BlockId at);
@@ -56,6 +76,7 @@ class GraphBuilder {
   Block& block() { return graph_.blocks[current_]; }
   bool is_open() const { return current_ != REJECT; }
   uint32_t skip_jumps(uint32_t at) const;
+  Test test_of(const Instruction& one, const State& state);
   std::optional<BlockId> end_at(uint32_t at) const;
 
   const Program& program_;
@@ -64,7 +85,9 @@ class GraphBuilder {
   std::vector<std::vector<Arrival>> arrivals_;  // for each instruction
   std::vector<Place> places_;                   // for each block
   std::unordered_map<uint64_t, std::vector<ValueId>> made_;
-  BlockId current_ = REJECT;  // none
+  std::unordered_map<ValueId, std::vector<Fact>> facts_;  // by the first value of the test
+  uint64_t followed_ = 0;                                 // instructions
+  BlockId current_ = REJECT;                              // none
   State state_{};
 };
 

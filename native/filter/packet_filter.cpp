@@ -24,12 +24,49 @@ std::unique_ptr<const Filter> open_filter(const std::string& expression, const F
   return filter;
 }
 
+// The kernel's jumps have eight bits, but for BPF_JA: where one is wider, a BPF_JA behind it takes its place.
+// That moves others apart, so it goes on until all fit.
 std::vector<bpf_insn> socket_code(const Filter& filter) {
+  std::span<const Instruction> all = filter.program().instructions();
+  std::vector<uint8_t> wide_yes(all.size());
+  std::vector<uint8_t> wide_no(all.size());
+  std::vector<uint32_t> starts(all.size() + 1);
+  auto is_branch = [](const Instruction& one) {
+    return BPF_CLASS(one.code) == BPF_JMP && one.code != (BPF_JMP | BPF_JA);
+  };
+  for (bool fits = false; !fits;) {
+    fits = true;
+    for (size_t at = 0; at < all.size(); at++) starts[at + 1] = starts[at] + 1 + wide_yes[at] + wide_no[at];
+    if (starts.back() > KERNEL_MAX) return {};
+    for (size_t at = 0; at < all.size(); at++) {
+      if (all[at].code == CODE_IN_SET) return {};
+      if (!is_branch(all[at])) continue;
+      for (bool is_no : {false, true}) {
+        uint8_t& is_wide = is_no ? wide_no[at] : wide_yes[at];
+        uint32_t skip = starts[at + 1 + (is_no ? all[at].no : all[at].yes)] - starts[at] - 1;
+        if (is_wide != 0 || skip <= UINT8_MAX) continue;
+        is_wide = 1;
+        fits = false;
+      }
+    }
+  }
   std::vector<bpf_insn> program;
-  for (const Instruction& from : filter.program().instructions()) {
-    bool narrow = from.code != CODE_IN_SET && from.yes <= UINT8_MAX && from.no <= UINT8_MAX;
-    if (!narrow || program.size() == KERNEL_MAX) return {};
-    program.push_back({from.code, static_cast<uint8_t>(from.yes), static_cast<uint8_t>(from.no), from.k});
+  for (size_t at = 0; at < all.size(); at++) {
+    const Instruction& from = all[at];
+    auto skip = [&](uint32_t to) { return starts[at + 1 + to] - static_cast<uint32_t>(program.size()) - 1; };
+    if (from.code == (BPF_JMP | BPF_JA)) {
+      program.push_back({from.code, 0, 0, skip(from.k)});
+      continue;
+    }
+    if (!is_branch(from)) {
+      program.push_back({from.code, 0, 0, from.k});
+      continue;
+    }
+    uint32_t yes = wide_yes[at] != 0 ? 0 : skip(from.yes);
+    uint32_t no = wide_no[at] != 0 ? wide_yes[at] : skip(from.no);
+    program.push_back({from.code, static_cast<uint8_t>(yes), static_cast<uint8_t>(no), from.k});
+    if (wide_yes[at] != 0) program.push_back({BPF_JMP | BPF_JA, 0, 0, skip(from.yes)});
+    if (wide_no[at] != 0) program.push_back({BPF_JMP | BPF_JA, 0, 0, skip(from.no)});
   }
   return program;
 }

@@ -26,7 +26,7 @@ struct Instruction {
 constexpr uint16_t CODE_IN_SET = 0x07 | 0x40;
 
 constexpr uint32_t SCRATCH_WORDS = 16;
-constexpr uint32_t INSTRUCTIONS_MAX = 65536;
+constexpr uint32_t INSTRUCTIONS_MAX = 262'144;
 
 class Program {
  public:

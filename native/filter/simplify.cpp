@@ -1,6 +1,7 @@
 #include "filter/simplify.h"
 
 #include <algorithm>
+#include <unordered_map>
 
 #include "filter/graph_builder.h"
 
@@ -94,14 +95,59 @@ void drop_unused(Graph& graph) {
   }
 }
 
+// Whether a block does nothing but a test that can't reject a frame by itself.
+bool is_pure_test(const Block& block) {
+  return block.reached && block.tests && block.bytes == 0 && block.values.empty() && block.joins.empty();
+}
+
+// Tests in a row that all have the same way out may come in any order: those of one value are put side by
+// side, so that who has few registers loads it once ("host A or host B").
+void group_tests(Graph& graph) {
+  std::vector<bool> done(graph.blocks.size());
+  for (BlockId id = FIRST_BLOCK; id < graph.blocks.size(); id++) {
+    if (done[id] || !is_pure_test(graph.blocks[id])) continue;
+    for (bool goes_on_by_no : {true, false}) {
+      auto next_of = [&](const Block& one) { return goes_on_by_no ? one.no : one.yes; };
+      auto out_of = [&](const Block& one) { return goes_on_by_no ? one.yes : one.no; };
+      const BlockId out = out_of(graph.blocks[id]);
+      if (out >= FIRST_BLOCK && !graph.blocks[out].joins.empty()) continue;
+      std::vector<BlockId> row{id};
+      std::vector<ValueId> order{graph.blocks[id].test.a};
+      for (;;) {
+        BlockId next = next_of(graph.blocks[row.back()]);
+        if (next < FIRST_BLOCK || !is_pure_test(graph.blocks[next])) break;
+        if (graph.blocks[next].before.size() != 1 || out_of(graph.blocks[next]) != out) break;
+        row.push_back(next);
+        order.push_back(graph.blocks[next].test.a);
+      }
+      if (row.size() < 3) continue;
+      std::unordered_map<ValueId, size_t> first;
+      for (size_t i = 0; i < order.size(); i++) first.try_emplace(order[i], i);
+      std::vector<Test> tests;
+      for (BlockId block : row) tests.push_back(graph.blocks[block].test);
+      std::stable_sort(tests.begin(), tests.end(),
+                       [&](const Test& a, const Test& b) { return first[a.a] < first[b.a]; });
+      for (size_t i = 0; i < row.size(); i++) {
+        graph.blocks[row[i]].test = tests[i];
+        done[row[i]] = true;
+      }
+      break;
+    }
+  }
+}
+
 }  // namespace
 
-Graph simplify(const Program& program, Scope scope) {
+Graph simplify(const Program& program, Scope scope, Checks checks) {
   Graph graph = GraphBuilder(program, scope).build();
+  std::vector<uint64_t> loaded;
+  for (const Block& block : graph.blocks) loaded.push_back(block.bytes);
   std::vector<uint64_t> needed = shorten(graph);
+  if (checks == Checks::late) needed = std::move(loaded);
   drop_unreached(graph);
   hoist_checks(graph, needed);
   drop_unused(graph);
+  group_tests(graph);
   return graph;
 }
 

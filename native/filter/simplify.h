@@ -7,7 +7,10 @@
 
 namespace carom {
 
+// Where a frame's length is checked: once, as early as no verdict changes, or where something is loaded.
+enum class Checks : uint8_t { early, late };
+
 // The program must live as long as the graph.
-Graph simplify(const Program& program, Scope scope);
+Graph simplify(const Program& program, Scope scope, Checks checks = Checks::early);
 
 }  // namespace carom

@@ -23,12 +23,13 @@ class KernelFilter {
   bool accepts(const FilterFrame& frame) const;
 
   // How many of some frames are accepted, all of them as by the reference; those that can't be run are left
-  // out.
+  // out, as is a program that the verifier gives up on (the filter then runs in carom's own thread).
   static uint32_t check(const Program& program, std::span<const FilterFrame> frames);
 
  private:
   int tables_ = -1;
   int program_ = -1;
+  bool is_too_much_ = false;  // for the kernel's verifier
 };
 
 }  // namespace carom::test

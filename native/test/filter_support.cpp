@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "filter/lower.h"
 #include "test/loop_support.h"
+#include "wire.gen.h"
 
 namespace carom::test {
 namespace {
@@ -151,7 +153,7 @@ std::string any_term(Chance& chance) {
                                           "icmp",
                                           "multicast",
                                           "broadcast",
-                                          "ip broadcast or ip multicast",
+                                          "ip6 multicast or ip multicast",
                                           "ether multicast",
                                           "ip proto 17",
                                           "ip6 proto 17",
@@ -171,6 +173,8 @@ std::string any_term(Chance& chance) {
                                           "udp[8] << 2 > 100",
                                           "mpls",
                                           "pppoes",
+                                          "vlan 5 and udp",
+                                          "(vlan or mpls 7)",
                                           "icmp[icmptype] = icmp-echo",
                                           "len / (ip[8] & 1) > 100"};
   static constexpr const char* PORTS[] = {"port ",     "src port ",     "dst port ",
@@ -196,6 +200,54 @@ std::string joined(Chance& chance, uint32_t depth) {
          ")";
 }
 
+void append_big_endian(std::vector<uint8_t>& bytes, uint32_t value, uint32_t size) {
+  while (size-- > 0) bytes.push_back(static_cast<uint8_t>(value >> 8 * size));
+}
+
+// Puts tags, labels or a tunnel between a frame's addresses and its EtherType.
+uint32_t wrap(Chance& chance, uint8_t* frame, uint32_t length) {
+  static constexpr uint16_t TAGS[] = {0x8100, 0x88a8, 0x9100, 0x9200};
+  const uint32_t type = static_cast<uint32_t>(frame[12]) << 8 | frame[13];
+  std::vector<uint8_t> inserted;
+  uint32_t at = 12;
+  uint32_t cut = 0;
+  switch (chance.below(4)) {
+    case 0:
+      for (uint32_t i = chance.below(2) + 1; i > 0; i--) {
+        append_big_endian(inserted, one_of(chance, TAGS), 2);
+        append_big_endian(inserted, 5 + chance.below(2), 2);
+      }
+      break;
+    case 1:
+      append_big_endian(inserted, 0x8847, 2);
+      for (uint32_t i = chance.below(2); i > 0; i--) append_big_endian(inserted, 7u << 12 | 64, 4);
+      append_big_endian(inserted, 7u << 12 | 1u << 8 | 64, 4);
+      cut = 2;
+      break;
+    case 2:
+      append_big_endian(inserted, 0x8864, 2);
+      append_big_endian(inserted, 0x11000001, 4);
+      append_big_endian(inserted, length - 12, 2);
+      append_big_endian(inserted, type == 0x800 ? 0x21 : 0x57, 2);
+      cut = 2;
+      break;
+    default: {
+      FrameFields fields = fields_between(true, chance.one_in(3), -1);
+      const uint8_t header[8] = {0, 0, 0x65, 0x58, 0, 0, 7, 0};
+      fields.destination_port = 6081;
+      fields.payload = header;
+      fields.payload_length = sizeof header;
+      inserted.resize(MAX_FRAME);
+      inserted.resize(build(fields, inserted.data()));
+      at = 0;
+    }
+  }
+  uint32_t added = static_cast<uint32_t>(inserted.size());
+  memmove(frame + at + added, frame + at + cut, length - at - cut);
+  memcpy(frame + at, inserted.data(), added);
+  return length + added - cut;
+}
+
 // Frames whose addresses and ports meet what expressions ask for.
 uint32_t any_frame(Chance& chance, uint8_t* frame) {
   static uint8_t payload[LONGEST];
@@ -210,6 +262,7 @@ uint32_t any_frame(Chance& chance, uint8_t* frame) {
   if (chance.one_in(8) && length > 23) frame[23] = 6;  // TCP
   if (chance.one_in(8) && length > 14) frame[14] = static_cast<uint8_t>(0x40 | chance.below(16));
   if (chance.one_in(12) && length > 20) frame[20] = chance.byte();  // a fragment
+  if (chance.one_in(4)) length = wrap(chance, frame, length);
   if (chance.one_in(12)) length = chance.below(length + 1);
   for (uint32_t i = chance.below(3); i > 0 && length > 0 && chance.one_in(2); i--) {
     frame[chance.below(std::min(length, 64u))] = chance.byte();
@@ -223,6 +276,119 @@ uint32_t any_noise(Chance& chance, uint8_t* frame) {
   bool is_dull = chance.one_in(2);  // few different bytes, so that tests hold now and then
   for (uint32_t i = 0; is_dull && i < length; i++) frame[i] &= 3;
   return length;
+}
+
+// A term about market data, and what it means in libpcap's language where the UDP header and what is behind
+// it are read by `udp`, such as "udp[4:2]" or "ether[((ether[14] & 15) << 2) + 18:2]".
+class TermInBoth {
+ public:
+  explicit TermInBoth(Chance& chance) {
+    std::string value = std::to_string(chance.below(3));
+    switch (chance.below(4)) {
+      case 0:
+        carom_ = "symbol AAPL";
+        fields_ = {{{8, 4, " = 0x4141504c"}, {12, 4, " = 0x20202020"}}};
+        break;
+      case 1:
+        carom_ = "symbol in (AAPL, \"MSFT\", A)";
+        // A set reads all eight bytes, whatever the first of them are.
+        fields_ = {{{8, 4, " = 0x4141504c"}, {12, 4, " = 0x20202020"}}};
+        is_set_ = true;
+        break;
+      case 2:
+        carom_ = "price > 20000000.0" + value;
+        more_ = " > 200000000" + value;
+        number_ = 16;
+        break;
+      default:
+        carom_ = "quantity < 200000000" + value;
+        more_ = " < 200000000" + value;
+        number_ = 20;
+    }
+  }
+
+  const std::string& carom() const { return carom_; }
+
+  template <class Udp>
+  std::string pcap(Udp udp) const {
+    std::string text = udp(4, 2) + " >= " + std::to_string(8 + MARKET_DATA_SIZE);
+    if (is_set_) text += " and " + udp(8, 4) + " != 0x01020304 and " + udp(12, 4) + " != 0x01020304";
+    for (const Compared& field : fields_) text += " and " + udp(field.at, field.size) + field.with;
+    if (number_ == 0) return text;
+    std::string number;
+    for (uint32_t i = 4; i-- > 0;) {
+      number += "(" + udp(number_ + i, 1) + " << " + std::to_string(8 * i) + ")" + (i > 0 ? " | " : "");
+    }
+    return text + " and (" + number + ")" + more_;
+  }
+
+ private:
+  struct Compared {
+    uint32_t at;
+    uint32_t size;
+    const char* with;
+  };
+  std::string carom_;
+  std::vector<Compared> fields_;
+  std::string more_;
+  uint32_t number_ = 0;
+  bool is_set_ = false;
+};
+
+std::string access(const std::string& what, const std::string& at, uint32_t size) {
+  return what + "[" + at + ":" + std::to_string(size) + "]";
+}
+
+// Behind a word that changed where headers are: there, and with no further tag.
+std::string where_it_looks(const TermInBoth& term) {
+  std::string ip4 =
+      term.pcap([](uint32_t at, uint32_t size) { return access("udp", std::to_string(at), size); });
+  std::string ip6 =
+      term.pcap([](uint32_t at, uint32_t size) { return access("ip6", std::to_string(40 + at), size); });
+  return "((" + ip4 + ") or (ip6[6] = 17 and " + ip6 + "))";
+}
+
+// Without such a word: with or without one tag.
+std::string at_begin(const TermInBoth& term) {
+  std::string whole;
+  for (uint32_t tag : {0u, 4u}) {
+    auto ether = [&](uint32_t at, uint32_t size) { return access("ether", std::to_string(at + tag), size); };
+    const std::string words = "((" + ether(14, 1) + " & 15) << 2)";
+    std::string ip4 = term.pcap([&](uint32_t at, uint32_t size) {
+      return access("ether", words + " + " + std::to_string(14 + tag + at), size);
+    });
+    std::string ip6 = term.pcap([&](uint32_t at, uint32_t size) { return ether(54 + at, size); });
+    whole += tag == 0 ? "(" : " or (ether[12:2] = 0x8100 and (";
+    whole += "(" + ether(12, 2) + " = 0x800 and " + ether(23, 1) + " = 17 and " + ether(20, 2) +
+             " & 0x1fff = 0 and " + ip4 + ") or (" + ether(12, 2) + " = 0x86dd and " + ether(20, 1) +
+             " = 17 and " + ip6 + ")";
+  }
+  return whole + ")))";
+}
+
+BothLanguages joined_in_both(Chance& chance, uint32_t depth, bool& is_changed) {
+  if (depth == 0 || chance.one_in(5)) {
+    const char* negation = chance.one_in(5) ? "not " : "";
+    if (chance.one_in(3)) {
+      TermInBoth term(chance);
+      return {negation + term.carom(), negation + (is_changed ? where_it_looks(term) : at_begin(term))};
+    }
+    std::string plain = any_term(chance);
+    if (chance.one_in(3)) {
+      static constexpr const char* CHANGES[] = {"vlan", "vlan 5", "mpls", "mpls 7", "pppoes"};
+      plain = one_of(chance, CHANGES);
+    }
+    for (const char* word : {"vlan", "mpls", "pppoes"}) {
+      is_changed |= plain.find(word) != std::string::npos;
+    }
+    return {negation + plain, negation + plain};
+  }
+  std::string sign = chance.one_in(2) ? " and " : " or ";
+  std::string open = chance.one_in(8) ? "not (" : chance.one_in(2) ? "(" : "";
+  std::string close = open.empty() ? "" : ")";
+  BothLanguages left = joined_in_both(chance, depth - 1, is_changed);
+  BothLanguages right = joined_in_both(chance, depth - 1, is_changed);
+  return {open + left.carom + sign + right.carom + close, open + left.pcap + sign + right.pcap + close};
 }
 
 }  // namespace
@@ -255,20 +421,36 @@ std::vector<bpf_insn> any_program(Chance& chance) {
 
 std::string any_expression(Chance& chance) { return joined(chance, chance.below(4)); }
 
-std::vector<bpf_insn> compiled_by_pcap(const std::string& expression) {
+BothLanguages any_mixed_expression(Chance& chance) {
+  // libpcap keeps where headers are in memory that it sets only where there is geneve: what is behind `or` or
+  // `not` would read what was there before.
+  bool is_changed = chance.one_in(6);
+  std::string begin = is_changed ? "geneve and (" : "";
+  BothLanguages both = joined_in_both(chance, 1 + chance.below(4), is_changed);
+  const char* end = begin.empty() ? "" : ")";
+  return {begin + both.carom + end, begin + both.pcap + end};
+}
+
+std::vector<bpf_insn> compiled_by_pcap(const std::string& expression, bool optimized) {
   std::unique_ptr<pcap_t, decltype(&pcap_close)> handle(pcap_open_dead(DLT_EN10MB, 65535), pcap_close);
   bpf_program program{};
-  if (pcap_compile(handle.get(), &program, expression.c_str(), 1, 0xffffff00) != 0) return {};
+  if (pcap_compile(handle.get(), &program, expression.c_str(), optimized, PCAP_NETMASK_UNKNOWN) != 0)
+    return {};
   std::vector<bpf_insn> result(program.bf_insns, program.bf_insns + program.bf_len);
   pcap_freecode(&program);
   return result;
 }
 
-AllEngines::AllEngines(std::vector<bpf_insn> program) : program_(std::move(program)) {
+AllEngines::AllEngines(std::vector<bpf_insn> program)
+    : AllEngines(program, Program::from_bpf(program.data(), static_cast<uint32_t>(program.size()))) {
+  // What it becomes in classic BPF again.
+  filters_.push_back(std::make_unique<Filter>(lower(filters_[0]->program()), Filter::Options{"interpret"}));
+}
+
+AllEngines::AllEngines(std::vector<bpf_insn> program, const Program& made) : program_(std::move(program)) {
   for (const FilterEngine& engine : filter_engines()) {
     if (!engine.probe().empty()) continue;
-    Program verified = Program::from_bpf(program_.data(), static_cast<uint32_t>(program_.size()));
-    filters_.push_back(std::make_unique<Filter>(std::move(verified), Filter::Options{engine.name}));
+    filters_.push_back(std::make_unique<Filter>(Program(made), Filter::Options{engine.name}));
   }
 }
 

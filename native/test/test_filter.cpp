@@ -6,7 +6,7 @@
 
 #include "capture/ethernet.h"
 #include "core/error.h"
-#include "filter/expression.h"
+#include "filter/language.h"
 #include "test/filter_support.h"
 
 namespace carom::test {
@@ -15,6 +15,7 @@ namespace {
 constexpr uint32_t FRAMES = 500;
 constexpr int PROGRAMS = 600;
 constexpr int EXPRESSIONS = 300;
+constexpr int MIXED = 120;  // larger ones
 constexpr uint32_t MAX_SAMPLE = 9216;
 // Each holds for some of the samples.
 constexpr const char* SAMPLE_EXPRESSIONS[] = {"udp dst port 8080",
@@ -54,6 +55,26 @@ void expressions(Chance& chance) {
     accepted += AllEngines(std::move(program)).check(some_of(pool, chance));
   }
   expect(compiled > EXPRESSIONS / 2, "libpcap takes most of the expressions");
+  expect(accepted > 1000, "the expressions accept some frames");
+}
+
+// The whole way from an expression, where libpcap compiles one that means the same.
+void languages(Chance& chance) {
+  FramePool pool(chance, FRAMES);
+  uint64_t accepted = 0;
+  int compiled = 0;
+  for (int i = 0; i < MIXED; i++) {
+    BothLanguages both = any_mixed_expression(chance);
+    std::vector<bpf_insn> program = compiled_by_pcap(both.pcap, false);
+    if (program.empty()) continue;
+    compiled++;
+    try {
+      accepted += AllEngines(std::move(program), compile_filter(both.carom)).check(some_of(pool, chance));
+    } catch (const Error& error) {
+      fail(both.carom + ": " + error.detail, __FILE__, __LINE__);
+    }
+  }
+  expect(compiled > MIXED / 2, "libpcap takes most of the expressions");
   expect(accepted > 1000, "the expressions accept some frames");
 }
 
@@ -107,6 +128,7 @@ void samples(Chance& chance) {
 const Tests TESTS{
     {"filter: every engine decides as libpcap, programs by chance", programs},
     {"filter: every engine decides as libpcap, expressions by chance", expressions},
+    {"filter: expressions with terms and changing headers", languages},
     {"filter: every engine decides as libpcap, the samples", samples},
 };
 

@@ -185,7 +185,13 @@ void bad(Chance&) {
   refuse("quantity >= 4294967296", "whole number", 12);
   refuse("quantity >= 1.5", "whole number", 12);
   refuse("symbol A and", "missing", 12);
-  refuse("udp symbol A", "missing between", 0);
+  refuse("udp symbol A", "missing between", 4);
+  refuse("vlan 5 and symbol A udp", "missing between", 20);
+  refuse("vlan 5 and price < 1 and udp port 99999", "illegal port", 34);
+  refuse("vlan 5 and (symbol A or udp", "not closed", 11);
+  refuse("vlan 5 and symbol A and", "syntax error", 23);
+  refuse("symbol \"\"", "1 to 8", 7);
+  refuse("symbol \"A", "1 to 8", 7);
 }
 
 void constant(Chance&) {
@@ -223,7 +229,7 @@ void hostile(Chance&) {
 // As long as programs may be: every instruction is needed for the verdict, and every engine gives it.
 void longest(Chance& chance) {
   std::vector<bpf_insn> program;
-  while (program.size() + 3 < INSTRUCTIONS_MAX / 8) {
+  while (program.size() + 3 < 8192) {
     program.push_back(BPF_STMT(BPF_LD | BPF_B | BPF_ABS, static_cast<uint32_t>(program.size() % 60)));
     program.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, chance.below(256), 0, 1));
     program.push_back(BPF_STMT(BPF_RET | BPF_K, chance.below(2)));
