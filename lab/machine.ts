@@ -25,7 +25,7 @@ const SOCKET_BUFFER = 4 << 20; // bytes; what the udp backend asks for (native/i
 const CLOCK_ERROR_PPM_MAX = 50; // of a calibration: above that, microseconds can't be told over a run
 
 export function machineFindings(): Finding[] {
-  const flags = /^flags\s*:(.*)$/m.exec(readText("/proc/cpuinfo") ?? "")?.[1]?.split(" ") ?? [];
+  const flags = processorFlags();
   const online = parseCores(readText(`${CPU}/online`) ?? "0");
   return [
     processor(online),
@@ -35,7 +35,7 @@ export function machineFindings(): Finding[] {
     tickless(online),
     ...frequency(online),
     ...siblings(),
-    clocksource(flags),
+    clocksource(),
     ...mitigations(),
     ...memory(),
   ];
@@ -120,19 +120,48 @@ function siblings(): Finding[] {
   return [note("hyper-threading", `on: cores share their units (${pairs} are siblings)`, change)];
 }
 
-function clocksource(flags: readonly string[]): Finding {
-  const directory = "/sys/devices/system/clocksource/clocksource0";
-  const current = readText(`${directory}/current_clocksource`) ?? "unknown";
-  const available = readText(`${directory}/available_clocksource`)?.split(" ") ?? [];
+const CLOCKSOURCES = "/sys/devices/system/clocksource/clocksource0";
+
+/** What says whether the TSC, which carom's loops read, is a clock. */
+export interface ClockSources {
+  readonly flags: readonly string[]; // of the processor
+  readonly current: string;
+  readonly available: readonly string[]; // the kernel takes one off that it has found unstable
+}
+
+function clockSources(): ClockSources {
+  return {
+    flags: processorFlags(),
+    current: readText(`${CLOCKSOURCES}/current_clocksource`) ?? "unknown",
+    available: readText(`${CLOCKSOURCES}/available_clocksource`)?.split(" ") ?? [],
+  };
+}
+
+function processorFlags(): readonly string[] {
+  return /^flags\s*:(.*)$/m.exec(readText("/proc/cpuinfo") ?? "")?.[1]?.split(" ") ?? [];
+}
+
+/** Why no figure that the TSC made is to be believed: a text or none. For whatever measures. */
+export function tscDoubts({ flags, current, available }: ClockSources = clockSources()): string[] {
   const lacking = ["constant_tsc", "nonstop_tsc"].filter((flag) => !flags.includes(flag));
-  if (lacking.length > 0) {
-    return problem(
-      "clock source",
-      `${current}; the processor lacks ${lacking.join(" and ")}: the TSC is no clock here`,
-    );
-  }
+  if (lacking.length > 0)
+    return [
+      `the processor lacks ${lacking.join(" and ")}: the TSC is no clock here, and no time is to be trusted`,
+    ];
+  if (available.length > 0 && !available.includes("tsc"))
+    return [
+      `the kernel does not trust the TSC, and goes by ${current}: no time by the TSC is to be trusted (dmesg says why)`,
+    ];
+  return [];
+}
+
+function clocksource(): Finding {
+  const sources = clockSources();
+  const { current, available } = sources;
+  const [doubt] = tscDoubts(sources);
+  if (doubt !== undefined) return problem("clock source", `${current}; ${doubt}`);
   if (current === "tsc") return ok("clock source", "tsc, constant and never stopped");
-  const change = available.includes("tsc") ? `echo tsc > ${directory}/current_clocksource` : "";
+  const change = available.includes("tsc") ? `echo tsc > ${CLOCKSOURCES}/current_clocksource` : "";
   return note("clock source", `${current}: dearer to read, and not what carom's loops read`, change);
 }
 

@@ -9,6 +9,7 @@ import { RESPONDER_BACKENDS } from "../config/io.js";
 import { FASTEST_LINK } from "../generator/feed.js";
 import { BETWEEN_FRAMES, linkRate, PLAIN } from "../generator/frames.js";
 import type { Lab } from "../lab/lab.js";
+import { tscDoubts } from "../lab/machine.js";
 import { asCaromError, type CaromError } from "../native/error.js";
 import { environment } from "./environment.js";
 import { HIGHEST, type LimitValues, refuseContradictions } from "./limit_options.js";
@@ -75,6 +76,7 @@ export async function measureLimit(values: LimitValues, watcher: LimitWatcher = 
       settings: suite.settings(),
       environment: environment(),
       results,
+      notes: tscDoubts(),
     } as const;
     return { ...draft, faults: faultsOf(draft, setups.length) };
   } finally {

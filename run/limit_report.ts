@@ -84,6 +84,7 @@ export interface LimitReport {
   };
   readonly environment: Report["environment"];
   readonly results: readonly LimitResult[];
+  readonly notes: readonly string[]; // what makes all figures doubtful
   readonly faults: readonly string[]; // why the exit status is not 0
 }
 

@@ -160,13 +160,14 @@ function clockLines(results: readonly LimitResult[]): string[] {
 }
 
 /** Why to believe each limit, or not: under its name. */
-function noteLines({ results }: LimitReport): string[] {
-  return results.flatMap((result) => {
+function noteLines({ results, notes: ofAll }: LimitReport): string[] {
+  const own = results.flatMap((result) => {
     const notes = notesOf(result);
     return notes.length === 0
       ? []
       : ["", `  ${nameOf(result, results)}`, ...notes.flatMap((note) => wrapped(note, "    "))];
   });
+  return [...(ofAll.length === 0 ? [] : ["", ...ofAll.flatMap((note) => wrapped(note, "  "))]), ...own];
 }
 
 function notesOf(result: LimitResult): string[] {
