@@ -121,7 +121,7 @@ async function seen(lab: Lab, wanted: number, send: () => Promise<number>): Prom
     measureArrivalsFrom(arrivals, FIRST_TIMESTAMP + BigInt(WARMUP_NS));
     const clock_per_ns = await send();
     const found = arrivalFindings(arrivals);
-    return complete(receiverView({ ...found, clockDrift: clock_per_ns * found.elapsed }, 0), wanted);
+    return complete(receiverView({ ...found, clockDrift: clock_per_ns * found.elapsed }, 0, 0), wanted);
   } finally {
     closeArrivals(arrivals);
   }

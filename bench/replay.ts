@@ -180,7 +180,7 @@ async function stamped(lab: Lab, near: number, path: string, schedule: PoissonSc
     const wanted = schedule.planned_ns.filter((time) => time < WARMUP_NS + SENT_S * 1e9).length;
     if (found.ticks !== wanted)
       throw new CaromError("environment", "see every tick", `${found.ticks} of ${wanted} came`);
-    return roundOf(receiverView({ ...found, clockDrift: 0 }, 0)); // it paces itself by the kernel's clock
+    return roundOf(receiverView({ ...found, clockDrift: 0 }, 0, 0)); // it paces itself by the kernel's clock
   } finally {
     closeArrivals(arrivals);
   }

@@ -25,12 +25,16 @@ import type {
   Link,
   PartsConfig,
   Provenance,
+  ScheduleClock,
   StreamConfig,
 } from "../native/index.js";
 import { isIp6 } from "../wire/address.js";
 import { type Feed, namedProfile, profileOptions } from "./feed.js";
 import { FCS_SIZE, holdNs, packingOf, SIZE_MAX } from "./frames.js";
 import { lineConfigs, refuseShapes } from "./lines.js";
+
+/** The kernel's clocks that a schedule can go by. */
+export const SCHEDULE_CLOCKS = ["monotonic", "raw", "tai"] as const satisfies readonly ScheduleClock[];
 
 const what = optionGroup("What is sent");
 const when = optionGroup("When");
@@ -57,6 +61,11 @@ export const sendOptions = {
     choice("catch-up", "skip", "slip"),
     "open loop: a late tick goes at once, is left out, or moves the rest of the schedule (default: catch-up)",
     "how",
+  ),
+  scheduleClock: when(
+    choice(...SCHEDULE_CLOCKS),
+    "open loop: the kernel's clock by which the schedule goes (default: monotonic)",
+    "clock",
   ),
   triggerRatio: what(
     decimal(0, 1),
@@ -220,6 +229,7 @@ export function generatorConfig(
     strategy: strategyConfig(values),
     lateThresholdNs: values.lateThreshold,
     late: values.late ?? "catch-up",
+    scheduleClock: values.scheduleClock ?? "monotonic",
     breakdownEvery: found.breakdownEvery,
     parts: partsConfig(values, streams, found),
     thread: 0,
@@ -308,6 +318,14 @@ function refuseContradictions(values: GeneratorValues, feed: Feed): void {
       "a closed loop, or --rate max, has no schedule to be late for",
       "add --rate or --profile",
     );
+  }
+  if (values.scheduleClock !== undefined && !isOpen(values)) {
+    const detail = "a closed loop, or --rate max, has no schedule that goes by a clock";
+    refuse("--schedule-clock", detail, "add --rate or --profile");
+  }
+  if (values.scheduleClock === "raw" && values.backend === "xdp_live") {
+    const detail = "no program in the kernel can read CLOCK_MONOTONIC_RAW";
+    refuse("--schedule-clock raw with xdp_live", detail, "use monotonic or tai, or --backend af_xdp");
   }
   const firstPort = values.sourcePort ?? values.responsePort;
   if (firstPort + values.flows > 65_536) {

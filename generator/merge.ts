@@ -59,6 +59,7 @@ export function mergeResults(
     firstErrors: Float64Array.from(results.flatMap(({ firstErrors }) => [...firstErrors])),
     lastErrors: Float64Array.from(results.flatMap(({ lastErrors }) => [...lastErrors])),
     parts: mergeParts(results.map(({ parts }) => parts)),
+    schedule: results[0]!.schedule, // the first thread reads the clock for all
     changes: results[0]!.changes, // by all threads within a turn of their loops
     slowest: longest(results.map(({ slowest }) => slowest)),
     latest: longest(results.map(({ latest }) => latest)),
@@ -81,7 +82,15 @@ export function mergeResults(
 }
 
 /** Of what happened to all threads at the same time, the longest counts. */
-const TOGETHER = new Set(["measured_ns", "pauses", "paused_ns", "moved_ns", "clock_back"]);
+const TOGETHER = new Set([
+  "measured_ns",
+  "pauses",
+  "paused_ns",
+  "moved_ns",
+  "clock_back",
+  "clock_steps",
+  "clock_stepped_ns",
+]);
 
 /** Added up; but what all threads have in common counts once. */
 export function sumCounters(all: readonly Counters[]): Counters {

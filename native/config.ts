@@ -103,6 +103,9 @@ export interface ResponderConfig {
 /** A late tick goes as soon as possible; or it is not sent; or the rest of the schedule moves by as much. */
 export type LatePolicy = "catch-up" | "skip" | "slip";
 
+/** A clock of the kernel (KERNEL_CLOCKS in native/core/clock.h). */
+export type ScheduleClock = "monotonic" | "raw" | "tai";
+
 /** When ticks come. Rates are ticks a second, times 1000. */
 export type ArrivalConfig =
   | { readonly kind: "constant" | "poisson"; readonly rateMilliHz: number }
@@ -234,6 +237,7 @@ export interface GeneratorConfig {
   readonly threads: number; // of the run; more than one only with match clordid
   readonly vlans: readonly number[]; // of other threads' streams: their orders may come to this one; -1: untagged
   readonly capture: CaptureOutputConfig | null; // where what is sent and received is written; of one thread
+  readonly scheduleClock: ScheduleClock; // open loop: by which the schedule goes
   readonly breakdownEvery: number; // one tick of so many, a power of two, is followed; 0 for none
   readonly parts: PartsConfig; // into which the round trips are cut, up to 64
   readonly replay: ReplayConfig | null; // captures are sent, and not what the streams say

@@ -148,6 +148,14 @@ export interface ClockInfo {
   readonly errorPpm: number; // spread of the calibration
 }
 
+/** The clocks of the kernel beside the TSC's timeline: two readings tell what they did in between. */
+export interface ClocksReading {
+  readonly timelineNs: number; // of the TSC
+  readonly rawOffsetNs: bigint; // CLOCK_MONOTONIC_RAW less the timeline
+  readonly monotonicOffsetNs: bigint; // CLOCK_MONOTONIC less the timeline
+  readonly widthNs: number; // of the bracket: no offset is off by more than half of it
+}
+
 export interface BackendProbe {
   readonly name: string;
   readonly roles: readonly ("generator" | "responder")[];
@@ -179,6 +187,7 @@ interface Addon {
   readonly Capture: new (config: CaptureConfig) => Capture;
   readonly FrameSocket: new (config: FrameSocketConfig) => FrameSocket;
   clock(): ClockInfo;
+  readClocks(): ClocksReading;
   backendNames(): string[];
   strategyNames(): string[];
   probeBackends(link: Link, queue: number): BackendProbe[];
@@ -282,6 +291,10 @@ export function openFrameSocket(config: FrameSocketConfig): FrameSocket {
 /** The TSC as calibrated when the addon was loaded. */
 export function clockInfo(): ClockInfo {
   return addon().clock();
+}
+
+export function readClocks(): ClocksReading {
+  return addon().readClocks();
 }
 
 /** The names of all backends, in the order of the one table. */

@@ -103,6 +103,7 @@ export interface GeneratorResult {
   readonly warmup: HistogramData; // round trips of the warm-up, kept apart
   readonly parts: readonly HistogramPart[]; // of the measured round trips, in their order
   readonly changes: readonly RunChange[];
+  readonly schedule: ScheduleFindings;
   readonly stalls: StallLog;
   readonly slowest: Intervals; // planned and received time of the slowest round trips
   readonly latest: Intervals; // planned and actual time of the latest sends
@@ -116,6 +117,14 @@ export interface GeneratorResult {
   readonly capture: Captured | null;
   readonly notes: readonly string[]; // what the backend found out at open: mode, queue, stamps
   readonly replay: ReplayFindings | null; // of a replay
+}
+
+/** What the schedule of an open loop went by. */
+export interface ScheduleFindings {
+  readonly readings: number; // of its clock; 0 where a program in the kernel reads it itself
+  readonly correctedNs: number; // by how much the schedule was made later on the TSC, from the first measured tick on
+  readonly errorNs: number; // of the schedule against its clock, at the last reading; above 0: behind it
+  readonly errorMaxNs: number;
 }
 
 /** Of one capture, over all passes. */

@@ -2,6 +2,7 @@
 
 import { optionGroup } from "../config/option.js";
 import { choice, formatNs, type Tolerance, tolerances } from "../config/values.js";
+import type { GeneratorFindings } from "../generator/merge.js";
 import { type Distribution, summarize, valueAt } from "../native/histogram.js";
 import type { ArrivalFindings, HistogramData, LatePolicy, ReplayFindings } from "../native/index.js";
 import { requestedRate } from "./changes.js";
@@ -36,6 +37,8 @@ export interface PacingView {
 }
 
 export interface ReceiverView extends PacingView {
+  /** By its own stamps, against the planned times by the schedule's clock: nothing is taken off. */
+  readonly raw_drift_ns: number | null;
   /** How far the kernel's clock, which stamps, ran ahead of the TSC meanwhile: taken off the drift. */
   readonly clock_drift_ns: number;
 }
@@ -64,7 +67,13 @@ export interface Certificate {
     readonly link: number;
     readonly carom: number;
   };
-  readonly pauses: { readonly count: number; readonly paused_ns: number; readonly clock_back: number };
+  readonly pauses: {
+    readonly count: number;
+    readonly paused_ns: number;
+    readonly clock_back: number;
+    readonly clock_steps: number; // of the schedule's clock, which was set
+    readonly clock_stepped_ns: number;
+  };
   readonly refused: {
     readonly ring_full: number; // frames for which there was no room, each time that it was asked for
     readonly again: number; // frames that the kernel did not take, each time that it was tried
@@ -99,7 +108,10 @@ export function certificateOf(plan: Plan, found: Measurement): Certificate | nul
       drift_ns: drift(generator.firstErrors, generator.lastErrors, 0),
       schedule_error: summarize(generator.lateness),
     },
-    receiver: arrivals === null ? null : receiverView(arrivals, n("moved_ns")),
+    receiver:
+      arrivals === null
+        ? null
+        : receiverView(arrivals, n("moved_ns"), correctedNs(plan, generator, arrivals)),
     receiver_reason: plan.certificate.receiver.reason,
     late: {
       policy: plan.generator.late,
@@ -112,7 +124,13 @@ export function certificateOf(plan: Plan, found: Measurement): Certificate | nul
       link: n("late_link"),
       carom: n("late_carom"),
     },
-    pauses: { count: n("pauses"), paused_ns: n("paused_ns"), clock_back: n("clock_back") },
+    pauses: {
+      count: n("pauses"),
+      paused_ns: n("paused_ns"),
+      clock_back: n("clock_back"),
+      clock_steps: n("clock_steps"),
+      clock_stepped_ns: n("clock_stepped_ns"),
+    },
     refused: {
       ring_full: n("tx_full"),
       again: n("tx_refused"),
@@ -128,6 +146,12 @@ export function certificateOf(plan: Plan, found: Measurement): Certificate | nul
       judge(limit, atReceiver ?? generator.gapErrors, atReceiver === null ? "sender" : "receiver"),
     ),
   };
+}
+
+/** By how much the schedule was made later on the TSC, so that it stays true to its clock. */
+function correctedNs(plan: Plan, { schedule }: GeneratorFindings, { clockDrift }: ArrivalFindings): number {
+  // The program in the kernel goes by the very clock that stamps the arrivals.
+  return plan.generator.io.backend === "xdp_live" ? -clockDrift : schedule.correctedNs;
 }
 
 /** Of a replay: as its captures, and what was asked for, give it; of ticks, where it is they that are counted. */
@@ -148,7 +172,7 @@ export function certificateFaults({ tolerances: limits, pauses }: Certificate): 
         ? `no gap was seen by the ${limit.by}, so ${toleranceText(limit)} is not met`
         : `the gap error as seen by the ${limit.by} is ${formatNs(limit.value_ns)}, over ${toleranceText(limit)}`,
     );
-  if (limits.length > 0 && pauses.count + pauses.clock_back > 0)
+  if (limits.length > 0 && pauses.count + pauses.clock_back + pauses.clock_steps > 0)
     faults.push("the schedule had to be moved, so no tolerance is met");
   return faults;
 }
@@ -163,6 +187,10 @@ export function certificateNotes({ pauses }: Certificate): string[] {
     );
   if (pauses.clock_back > 0)
     notes.push(`the clock went backwards${times(pauses.clock_back)}: the schedule was moved with it`);
+  if (pauses.clock_steps > 0)
+    notes.push(
+      `the schedule's clock was set, by ${formatNs(pauses.clock_stepped_ns)}${times(pauses.clock_steps)}: the schedule was moved along, nothing was caught up`,
+    );
   return notes;
 }
 
@@ -195,13 +223,15 @@ function gapsOf(found: ArrivalFindings): HistogramData {
 /**
  * What an XDP program at the receiving end saw.
  * @param moved_ns how long the schedule stood still meanwhile: a rate is without that
+ * @param corrected_ns by how much it was made later on the TSC, after a clock that is not the TSC
  */
-export function receiverView(found: ArrivalFindings, moved_ns: number): ReceiverView {
+export function receiverView(found: ArrivalFindings, moved_ns: number, corrected_ns: number): ReceiverView {
   return {
     ticks: found.ticks,
     rate_pps: Math.max(0, found.ticks - 1) / Math.max(1e-9, (found.elapsed - moved_ns) / 1e9),
     gap_error: gapError(gapsOf(found)),
-    drift_ns: drift(found.firstErrors, found.lastErrors, found.clockDrift),
+    drift_ns: drift(found.firstErrors, found.lastErrors, found.clockDrift + corrected_ns),
+    raw_drift_ns: drift(found.firstErrors, found.lastErrors, 0),
     clock_drift_ns: found.clockDrift,
   };
 }

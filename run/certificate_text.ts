@@ -2,13 +2,33 @@
 
 import pc from "picocolors";
 import { formatNs } from "../config/values.js";
-import { type Certificate, type PacingView, toleranceText } from "./certificate.js";
+import { type Certificate, type PacingView, type ReceiverView, toleranceText } from "./certificate.js";
+import { overRunText, scheduleClockText } from "./clock.js";
 import { count, rateText, row } from "./lines.js";
+import type { Report } from "./report.js";
 
 /** @param unit what is counted: ticks, or the frames of a replay */
-export function certificateLines(certificate: Certificate | null, unit: string): string[] {
+export function certificateLines(report: Certified, unit: string): string[] {
+  const { certificate } = report;
   if (certificate === null) return [];
-  return [...viewLines(certificate, unit), ...causeLines(certificate), ...toleranceLines(certificate), ""];
+  return [
+    ...viewLines(certificate, unit),
+    ...scheduleLines(report),
+    ...causeLines(certificate),
+    ...toleranceLines(certificate),
+    "",
+  ];
+}
+
+/** What of a report tells how the schedule was held. */
+type Certified = Pick<Report, "certificate" | "clock" | "schedule_clock">;
+
+/** What the schedule went by, and how far the clocks may be believed. */
+function scheduleLines({ clock, schedule_clock }: Certified): string[] {
+  return [
+    ...(schedule_clock === null ? [] : [row("schedule", scheduleClockText(schedule_clock))]),
+    row("clocks", overRunText(clock.over_run)),
+  ];
 }
 
 function viewLines(
@@ -23,6 +43,8 @@ function viewLines(
     return value_ns === null ? "–" : `${formatNs(value_ns)}${few ? "*" : ""}`;
   };
   const rate = (value: number) => (value > 0 ? rateText(value) : "–");
+  const rawDrift = (view: PacingView | ReceiverView) =>
+    "raw_drift_ns" in view && view.raw_drift_ns !== null ? formatNs(view.raw_drift_ns) : "–";
   return [
     pc.dim(
       `  ${"certificate".padEnd(16)}${["sender", "receiver"]
@@ -37,6 +59,7 @@ function viewLines(
     ),
     line("gap error max", ({ gap_error }) => (gap_error.count === 0 ? "–" : formatNs(gap_error.max_ns))),
     line("drift", ({ drift_ns }) => (drift_ns === null ? "–" : formatNs(drift_ns))),
+    ...(receiver === null ? [] : [line("raw drift", rawDrift)]),
     row(receiver === null ? "no receiver" : "receiver", receiver_reason),
   ];
 }

@@ -8,8 +8,10 @@ import {
   type Arrivals,
   arrivalFindings,
   attachArrivals,
+  type ClocksReading,
   type Counters,
   closeArrivals,
+  readClocks,
 } from "../native/index.js";
 import { openResponder, type ResponderFindings, type ResponderThreads } from "../responder/threads.js";
 import type { Plan } from "./plan.js";
@@ -51,6 +53,7 @@ export interface Measurement {
     readonly generator: InterfaceCounters | null;
     readonly responder: InterfaceCounters | null;
   };
+  readonly clocks: readonly [ClocksReading, ClocksReading]; // before the start, and after the end
   readonly arrivals: ArrivalFindings | null; // as stamped at the far end of a lab
   readonly problems: readonly CaromError[]; // what went wrong on the way, without ending the run
 }
@@ -78,6 +81,7 @@ export async function measure(plan: Plan, watcher: Watcher = {}): Promise<Measur
     try {
       if (arrivals !== null) generator.stampedBy(arrivals);
       const before = { generator: count(plan.generator.io.link), responder: farLink && count(farLink) };
+      const clocksBefore = readClocks();
       const started = new Date();
       const begin = performance.now();
       let interrupted = false;
@@ -108,6 +112,7 @@ export async function measure(plan: Plan, watcher: Watcher = {}): Promise<Measur
       });
       clearInterval(timer);
       const elapsed_s = (performance.now() - begin) / 1000;
+      const clocks = [clocksBefore, readClocks()] as const;
       await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
       responder?.stop();
       await untilCounted(generator.counters(), before.generator, () => count(plan.generator.io.link));
@@ -122,6 +127,7 @@ export async function measure(plan: Plan, watcher: Watcher = {}): Promise<Measur
         interrupted,
         generator: generator.result(),
         responder: responder?.result() ?? null,
+        clocks,
         arrivals: arrivals && arrivalFindings(arrivals),
         interfaces: { generator: difference("generator"), responder: difference("responder") },
         problems,

@@ -2,7 +2,7 @@
 
 import { resolveValues } from "../config/file.js";
 import { ioOptions } from "../config/io.js";
-import { optionGroup, type Values } from "../config/option.js";
+import { flagName, optionGroup, type Values } from "../config/option.js";
 import { strategyOptions } from "../config/strategy.js";
 import { flag } from "../config/values.js";
 import { answerOptions, sendOptions } from "../generator/config.js";
@@ -18,7 +18,7 @@ const answers = optionGroup("Answers");
 
 const { fast, ...otherStrategy } = strategyOptions;
 const { responder, responderBackend, responderCpu, queues } = runOptions;
-const { duration, late, lateThreshold, multicast, multicastGroup, targetPort } = sendOptions;
+const { duration, late, lateThreshold, scheduleClock, multicast, multicastGroup, targetPort } = sendOptions;
 const { responsePort, timeout, timestamps } = answerOptions;
 const { vlan: _, ttl: __, dscp: ___, ...otherIo } = ioOptions;
 
@@ -37,6 +37,7 @@ export const replayRunOptions = {
     description: "a late frame goes at once, is left out, or moves the rest (default: catch-up)",
   },
   lateThreshold: { ...lateThreshold, description: "a frame sent later than this counts as late" },
+  scheduleClock,
   expect: answers(
     flag(),
     "the captured ticks are to be answered: orders are timed and judged, as in carom run",
@@ -84,10 +85,12 @@ export function replayRun(
 } {
   refuseReplay(files, values);
   refuseBackend(values);
-  const unplanned = (["late", "tolerance", "arrivals"] as const).find((name) => values[name] !== undefined);
+  const unplanned = (["late", "tolerance", "arrivals", "scheduleClock"] as const).find(
+    (name) => values[name] !== undefined,
+  );
   if (values.fast && unplanned !== undefined) {
     const detail = "without a schedule there is nothing to be held";
-    throw new CaromError("usage", `--${unplanned} with --fast`, detail, "leave one of them out");
+    throw new CaromError("usage", `--${flagName(unplanned)} with --fast`, detail, "leave one of them out");
   }
   if (values.expect && values.fast) {
     const detail = "answers are timed from when their ticks were planned, and nothing is";

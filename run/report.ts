@@ -2,6 +2,7 @@
 
 import { keepsState, type StrategyName } from "../config/strategy.js";
 import { isPlain } from "../generator/frames.js";
+import { tscDoubts } from "../lab/machine.js";
 import type { CaromError } from "../native/error.js";
 import { type Distribution, summarize } from "../native/histogram.js";
 import {
@@ -16,6 +17,7 @@ import {
 import { decodeOrder, decodeTick, type Order, type Tick } from "../wire/codec.js";
 import { type Breakdown, breakdownOf } from "./breakdown.js";
 import { type Certificate, certificateFaults, certificateNotes, certificateOf } from "./certificate.js";
+import { type ClocksOverRun, clocksOverRun, type ScheduleClockReport, scheduleClockReport } from "./clock.js";
 import { type Environment, environment } from "./environment.js";
 import {
   type CoreStalls,
@@ -88,7 +90,9 @@ export interface Report {
     readonly reason: string;
     readonly stamped: number; // round trips whose both ends have this provenance
     readonly unstamped: number; // those that had to be taken from the TSC
+    readonly over_run: ClocksOverRun;
   };
+  readonly schedule_clock: ScheduleClockReport | null; // of an open loop
   readonly rates: { readonly sent_pps: number; readonly answered_pps: number };
   readonly verdicts: {
     readonly correct: number;
@@ -169,7 +173,18 @@ export function makeReport(command: Report["command"], plan: Plan, found: Measur
       reason: plan.timestamps.reason,
       stamped: n("stamped"),
       unstamped: n("unstamped"),
+      over_run: clocksOverRun(found.clocks),
     },
+    schedule_clock:
+      certificate === null
+        ? null
+        : scheduleClockReport(
+            plan.generator.scheduleClock,
+            plan.generator.io.backend === "xdp_live",
+            generator.schedule,
+            n("clock_steps"),
+            n("clock_stepped_ns"),
+          ),
     rates: {
       sent_pps,
       answered_pps: n("sent") === 0 ? 0 : (sent_pps * answered) / n("sent"),
@@ -242,6 +257,7 @@ export function makeReport(command: Report["command"], plan: Plan, found: Measur
     })),
     interfaces: found.interfaces,
     notes: [
+      ...tscDoubts(),
       ...(certificate === null ? [] : certificateNotes(certificate)),
       ...replayNotes(found),
       ...unhandledNotes(plan, found),

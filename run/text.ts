@@ -8,6 +8,7 @@ import type { HistogramData } from "../native/index.js";
 import type { Part } from "./breakdown.js";
 import { certificateLines } from "./certificate_text.js";
 import { changeText } from "./changes.js";
+import { overRunText } from "./clock.js";
 import type { Overlap } from "./interference.js";
 import { count, rateText, row } from "./lines.js";
 import type { Measurement } from "./measure.js";
@@ -33,7 +34,7 @@ export function reportLines(report: Report, plan: Plan, found: Measurement): str
     ...(report.latency === null ? [] : ["", ...pictureLines(found.generator.latencyActual)]),
     "",
     ...breakdownLines(report),
-    ...certificateLines(report.certificate, unitOf(report)),
+    ...certificateLines(report, unitOf(report)),
     ...clockLines(report),
     ...interferenceLines(report),
     ...noteLines(report),
@@ -250,9 +251,10 @@ function breakdownLines({ breakdown }: Report): string[] {
   ];
 }
 
-function clockLines({ clock }: Report): string[] {
+function clockLines({ clock, certificate }: Report): string[] {
   const cost = `resolution ${clock.resolutionNs.toFixed(2)} ns, ${clock.readCostNs.toFixed(0)} ns a reading, ±${clock.errorPpm.toFixed(1)} ppm`;
   const lines = [row("clock", `${clock.provenance} (${clock.reason})`), row("", `TSC: ${cost}`)];
+  if (certificate === null) lines.push(row("", overRunText(clock.over_run)));
   const total = clock.stamped + clock.unstamped;
   if (clock.provenance !== "tsc") {
     const rest = clock.unstamped === 0 ? "" : "; the others are by the TSC";

@@ -40,6 +40,7 @@ const result = (own: Partial<GeneratorResult>): GeneratorResult => ({
   lateness: dataOf([10]),
   warmup: dataOf([]),
   gapErrors: dataOf([]),
+  schedule: { readings: 0, correctedNs: 0, errorNs: 0, errorMaxNs: 0 },
   parts: [],
   firstErrors: new Float64Array(),
   lastErrors: new Float64Array(),

@@ -74,6 +74,7 @@ function measured(
       lateness: dataOf([10, 20, 30, 40]),
       warmup: dataOf([]),
       gapErrors: dataOf([]),
+      schedule: { readings: 0, correctedNs: 0, errorNs: 0, errorMaxNs: 0 },
       changes: [],
       recent: [],
       refreshes: { count: 0, total_ns: 0, max_ns: 0, overlapping: dataOf([]) },
@@ -109,6 +110,10 @@ function measured(
       ...own,
     },
     responder: null,
+    clocks: [
+      { timelineNs: 1e9, rawOffsetNs: 10n, monotonicOffsetNs: 2n ** 60n, widthNs: 40 },
+      { timelineNs: 3e9, rawOffsetNs: -990n, monotonicOffsetNs: 2n ** 60n + 1000n, widthNs: 60 },
+    ],
     arrivals: null,
     interfaces: { generator: frames, responder: null },
     problems: [],

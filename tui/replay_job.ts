@@ -84,10 +84,6 @@ function answerLines({ latency, verdicts }: Report): string[] {
 /** What the report says of the replay, its certificate first. */
 function linesOf(report: Report): string[] {
   const unit = report.latency === null ? "frames" : "ticks";
-  const lines = [
-    ...answerLines(report),
-    ...certificateLines(report.certificate, unit),
-    ...replayLines(report.replay),
-  ];
+  const lines = [...answerLines(report), ...certificateLines(report, unit), ...replayLines(report.replay)];
   return lines.map(stripVTControlCharacters).filter((text) => text.trim() !== "");
 }

@@ -5,6 +5,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <thread>
 
 #include "addon/arrivals.h"
@@ -31,6 +32,23 @@ Napi::Value clock(const Napi::CallbackInfo& info) {
   object.Set("resolutionNs", found.resolution_ns);
   object.Set("readCostNs", found.read_cost_ns);
   object.Set("errorPpm", found.error_ppm);
+  return object;
+}
+
+// Of both ends of a run it says what the clocks did meanwhile.
+Napi::Value read_clocks(const Napi::CallbackInfo& info) {
+  constexpr int TRIES = 64;
+  Napi::Env env = info.Env();
+  ClockReading raw = Clock::get().read(CLOCK_MONOTONIC_RAW, TRIES);
+  ClockReading monotonic = Clock::get().read(CLOCK_MONOTONIC, TRIES);
+  auto offset = [&](const ClockReading& reading) {
+    return Napi::BigInt::New(env, reading.clock_ns - static_cast<int64_t>(reading.timeline_ns));
+  };
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("timelineNs", static_cast<double>(raw.timeline_ns));
+  object.Set("rawOffsetNs", offset(raw));
+  object.Set("monotonicOffsetNs", offset(monotonic));
+  object.Set("widthNs", static_cast<double>(std::max(raw.width_ns, monotonic.width_ns)));
   return object;
 }
 
@@ -259,6 +277,7 @@ Napi::Value try_lock(const Napi::CallbackInfo& info) {
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("layoutHash", CAROM_WIRE_LAYOUT_HASH);
   exports.Set("clock", Napi::Function::New(env, clock));
+  exports.Set("readClocks", Napi::Function::New(env, read_clocks));
   exports.Set("backendNames", Napi::Function::New(env, backend_names));
   exports.Set("strategyNames", Napi::Function::New(env, strategy_names));
   exports.Set("probeBackends", Napi::Function::New(env, probe_backends));

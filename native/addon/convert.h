@@ -29,6 +29,7 @@ Napi::Array write_lines(Napi::Env env, const std::vector<LineCounters>& lines);
 Napi::Value write_passages(Napi::Env env, const PassageLog& log);
 Napi::Array write_trace(Napi::Env env, const std::vector<TraceRecord>& records);
 Napi::Array write_streams(Napi::Env env, const std::vector<StreamLedger>& streams);
+Napi::Object write_schedule(Napi::Env env, const ScheduleRecord& schedule);
 Napi::Array write_changes(Napi::Env env, const RunChanges& changes, uint64_t measured_from_ns);
 Napi::Object write_refreshes(Napi::Env env, const Refreshes& refreshes);
 Napi::Array write_parts(Napi::Env env, const HistogramParts& parts);

@@ -37,6 +37,13 @@ LatePolicy read_late(const std::string& from) {
   refuse("late", "catch-up, skip or slip");
 }
 
+int read_schedule_clock(const std::string& from, bool in_kernel) {
+  for (const KernelClock& clock : KERNEL_CLOCKS) {
+    if (clock.name == from && (clock.in_kernel || !in_kernel)) return clock.id;
+  }
+  refuse("scheduleClock", "a clock that the backend can go by");
+}
+
 uint64_t read_seed(const Napi::Object& object) {
   bool lossless = false;
   Napi::Value seed = object.Get("seed");
@@ -315,6 +322,8 @@ GeneratorConfig read_generator(const Napi::Object& object) {
   config.late_threshold_ns = integer<uint64_t>(object, "lateThresholdNs", 0, 1e12);
   config.late = read_late(text(object, "late"));
   if (config.closed && config.late != LatePolicy::catch_up) refuse("late", "catch-up in a closed loop");
+  bool planned_ahead = text(nested(object, "io"), "backend") == "xdp_live";
+  config.schedule_clock = read_schedule_clock(text(object, "scheduleClock"), planned_ahead);
   config.breakdown_every = read_breakdown(object);
   config.threads = integer<uint32_t>(object, "threads", 1, Siblings::MAX);
   config.thread = integer<uint32_t>(object, "thread", 0, config.threads - 1);
@@ -337,7 +346,6 @@ GeneratorConfig read_generator(const Napi::Object& object) {
   config.feed.arbitrates = boolean(object, "arbitrates");
   if (object.Get("replay").IsObject()) config.replay = read_replay(nested(object, "replay"), config.io);
   config.ledger.in_steps = config.replay || !is_plain(config.streams);
-  bool planned_ahead = text(nested(object, "io"), "backend") == "xdp_live";
   config.ledger.capacity = ledger_capacity(config, config.feed.peak_pps, planned_ahead);
   if (config.late == LatePolicy::skip && !config.replay && !is_plain(config.streams))
     refuse("late", "to skip single ticks");

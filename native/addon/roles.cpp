@@ -38,6 +38,7 @@ struct GeneratorTraits {
     object.Set("latest", write_intervals(env, role.latest.intervals()));
     object.Set("parts", write_parts(env, role.ledger.parts()));
     object.Set("changes", write_changes(env, role.changes, role.measured_from_ns));
+    object.Set("schedule", write_schedule(env, role.schedule));
     object.Set("examples", write_examples(env, role.ledger.examples()));
     object.Set("refreshes", write_refreshes(env, role.ledger.refreshes()));
     object.Set("recent", write_examples(env, role.ledger.recent().take()));

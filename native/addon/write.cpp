@@ -143,6 +143,15 @@ Napi::Object write_refreshes(Napi::Env env, const Refreshes& refreshes) {
   return object;
 }
 
+Napi::Object write_schedule(Napi::Env env, const ScheduleRecord& schedule) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("readings", static_cast<double>(schedule.readings));
+  object.Set("correctedNs", static_cast<double>(schedule.corrected_ns));
+  object.Set("errorNs", schedule.error_ns);
+  object.Set("errorMaxNs", schedule.error_max_ns);
+  return object;
+}
+
 // In ns after the beginning of the measured part; less than 0 in the warm-up.
 Napi::Array write_changes(Napi::Env env, const RunChanges& changes, uint64_t measured_from_ns) {
   Napi::Array array = Napi::Array::New(env);
@@ -302,6 +311,8 @@ Napi::Object write_counters(Napi::Env env, const GeneratorRole& role) {
   put(object, "paused_ns", role.counters.paused_ns);
   object.Set("moved_ns", static_cast<double>(static_cast<int64_t>(role.counters.moved_ns.get())));
   put(object, "clock_back", role.counters.clock_back);
+  put(object, "clock_steps", role.counters.clock_steps);
+  put(object, "clock_stepped_ns", role.counters.stepped_ns);
   put(object, "doorbells", role.counters.doorbells);
   put(object, "bursts", role.counters.bursts);
   object.Set("frames_out", Napi::Number::New(env, static_cast<double>(frames_out(role))));

@@ -35,7 +35,18 @@ Sample narrowest(int kernel_clock, int tries) {
   return best;
 }
 
-const Sample LOADED = narrowest(CLOCK_MONOTONIC_RAW, 64);
+const std::array LOADED_SAMPLES = [] {
+  std::array<Sample, KERNEL_CLOCKS.size()> samples{};
+  for (size_t i = 0; i < samples.size(); i++) samples[i] = narrowest(KERNEL_CLOCKS[i].id, 64);
+  return samples;
+}();
+
+// Of the clock when the addon was loaded.
+const Sample& loaded(int kernel_clock) {
+  size_t at = 0;
+  while (at + 1 < KERNEL_CLOCKS.size() && KERNEL_CLOCKS[at].id != kernel_clock) at++;
+  return LOADED_SAMPLES[at];
+}
 
 double median_read_cost_ticks() {
   std::array<uint64_t, 1001> gaps{};
@@ -57,25 +68,38 @@ const Clock& Clock::get() {
 }
 
 Clock::Clock() {
-  while (read_ns(CLOCK_MONOTONIC_RAW) - LOADED.ns < static_cast<int64_t>(CALIBRATION_NS)) {
+  const Sample& begin = loaded(CLOCK_MONOTONIC_RAW);
+  while (read_ns(CLOCK_MONOTONIC_RAW) - begin.ns < static_cast<int64_t>(CALIBRATION_NS)) {
     timespec pause{0, 1'000'000};
     nanosleep(&pause, nullptr);
   }
   Sample end = narrowest(CLOCK_MONOTONIC_RAW, 64);
-  double elapsed_ns = static_cast<double>(end.ns - LOADED.ns);
-  double ticks = static_cast<double>(end.tsc - LOADED.tsc);
+  double elapsed_ns = static_cast<double>(end.ns - begin.ns);
+  double ticks = static_cast<double>(end.tsc - begin.tsc);
   double ns_per_tick = elapsed_ns / ticks;
-  base_tsc_ = LOADED.tsc;
+  base_tsc_ = begin.tsc;
   multiplier_ = static_cast<uint64_t>(std::llround(ns_per_tick * 4294967296.0));
   info_.frequency_hz = 1e9 / ns_per_tick;
   info_.resolution_ns = ns_per_tick;
   info_.read_cost_ns = median_read_cost_ticks() * ns_per_tick;
-  info_.error_ppm = static_cast<double>(LOADED.width + end.width) / 2 / ticks * 1e6;
+  info_.error_ppm = static_cast<double>(begin.width + end.width) / 2 / ticks * 1e6;
 }
 
 int64_t Clock::offset_to(int kernel_clock) const noexcept {
-  Sample sample = narrowest(kernel_clock, 3);
-  return sample.ns - static_cast<int64_t>(to_ns(sample.tsc));
+  ClockReading reading = read(kernel_clock, 3);
+  return reading.clock_ns - static_cast<int64_t>(reading.timeline_ns);
+}
+
+ClockReading Clock::read(int kernel_clock, int tries) const noexcept {
+  Sample sample = narrowest(kernel_clock, tries);
+  return {to_ns(sample.tsc), sample.ns, to_ns(base_tsc_ + sample.width)};
+}
+
+double Clock::gain_of(int kernel_clock) const noexcept {
+  const Sample& then = loaded(kernel_clock);
+  Sample now = narrowest(kernel_clock, 16);
+  int64_t timeline_ns = static_cast<int64_t>(to_ns(base_tsc_ + (now.tsc - then.tsc)));
+  return static_cast<double>(now.ns - then.ns - timeline_ns) / static_cast<double>(timeline_ns);
 }
 
 }  // namespace carom

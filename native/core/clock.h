@@ -3,9 +3,31 @@
 
 #include <x86intrin.h>
 
+#include <array>
 #include <cstdint>
+#include <ctime>
+#include <string_view>
 
 namespace carom {
+
+// A clock of the kernel by which a schedule can go.
+struct KernelClock {
+  std::string_view name;
+  int id;          // of clock_gettime(2)
+  bool in_kernel;  // eBPF programs can go by it
+};
+
+// MONOTONIC is slewed by whoever disciplines the system's clock; RAW is not; TAI is slewed alike, and set.
+inline constexpr std::array KERNEL_CLOCKS{KernelClock{"monotonic", CLOCK_MONOTONIC, true},
+                                          KernelClock{"raw", CLOCK_MONOTONIC_RAW, false},
+                                          KernelClock{"tai", CLOCK_TAI, true}};
+
+// The TSC's timeline and a clock of the kernel at one moment.
+struct ClockReading {
+  uint64_t timeline_ns;
+  int64_t clock_ns;
+  uint64_t width_ns;  // of the bracket: the two are not further apart than half of this
+};
 
 struct ClockInfo {
   double frequency_hz;
@@ -26,6 +48,12 @@ class Clock {
   uint64_t to_ns(uint64_t tsc) const noexcept {
     return static_cast<uint64_t>((static_cast<unsigned __int128>(tsc - base_tsc_) * multiplier_) >> 32);
   }
+
+  // The narrowest bracket of several tries: an interrupt within one would make it wide, and wrong.
+  ClockReading read(int kernel_clock, int tries) const noexcept;
+
+  // What a clock of KERNEL_CLOCKS has gained on the timeline since the addon was loaded, in ns per ns.
+  double gain_of(int kernel_clock) const noexcept;
 
   // What to add to the timeline to get ns since the epoch, by a clock of the kernel (CLOCK_REALTIME,
   // CLOCK_TAI).

@@ -104,6 +104,12 @@ class Feed {
   // their timestamps.
   void move(uint64_t by_ns) noexcept;
 
+  // The same, but by the clock of which timestamps are nothing moves: they are as without it.
+  void slew(uint64_t by_ns) noexcept {
+    move(by_ns);
+    epoch_offset_ns_ -= static_cast<int64_t>(by_ns);
+  }
+
   // Ticks that are not drawn yet come at another pace (Schedule). Returns from when on.
   uint64_t change_pace(uint64_t now_ns, uint64_t to, uint64_t of) noexcept;
 

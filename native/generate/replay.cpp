@@ -104,7 +104,7 @@ Transmission Replay::take() noexcept {
 uint32_t Replay::write(const Transmission& transmission, uint8_t* frame) const noexcept {
   const Slot& slot = slots_[transmission.datagram];
   memcpy(frame, bytes_.data() + slot.at, slot.length);
-  if (record_.trail) record_.trail->add(frame, slot.length, transmission.planned_ns);
+  if (record_.trail) record_.trail->add(frame, slot.length, transmission.planned_ns - slewed_ns_);
   return slot.length;
 }
 

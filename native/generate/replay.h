@@ -95,6 +95,11 @@ class Replay {
   void count(const Transmission& transmission) noexcept;
   void release(const Transmission& transmission) noexcept;
   void move(uint64_t by_ns) noexcept;
+  // The same, but what the receiving end is told to expect is as without it.
+  void slew(uint64_t by_ns) noexcept {
+    move(by_ns);
+    slewed_ns_ += by_ns;
+  }
   void finish() noexcept;
   bool finishing() const noexcept { return next_ns_ == NONE_NS; }
 
@@ -125,6 +130,7 @@ class Replay {
   Ledger* ledger_;
   uint64_t base_ns_ = 0;  // when the first one is planned
   uint64_t next_ns_ = WAIT_NS;
+  uint64_t slewed_ns_ = 0;
   bool finished_ = false;
   bool starved_ = false;
   uint64_t taken_ = 0;

@@ -10,6 +10,7 @@
 #include "core/clock.h"
 #include "core/probe.h"
 #include "io/packet_io.h"
+#include "loop/discipline.h"
 #include "loop/orders.h"
 
 namespace carom {
@@ -30,9 +31,10 @@ class GenerateCore {
     pauses_.begin(now_ns);
     causes_.ahead(now_ns, 0);
     sender().begin();
+    if (!config_.closed) discipline_.begin();
     role_.stalls.begin(now_ns);
     while (role_.command() == Role::Command::run && !finished_) turn();
-    role_.measured_from_ns = warmup_end_ns_;
+    tell_schedule();
     count_unsent(finished_ ? clock_.now_ns() : pauses_.last_ns());
     sender().end();
     drain();
@@ -57,7 +59,9 @@ class GenerateCore {
         orders_(role),
         siblings_(role.siblings.get()),
         rate_millihertz_(role.config.rate_millihertz),
-        window_(role.config.window) {
+        window_(role.config.window),
+        discipline_(role.config.schedule_clock, siblings_ == nullptr ? nullptr : &siblings_->slew(),
+                    role.config.thread == 0) {
     ledger_.use_own_memory();
   }
 
@@ -71,6 +75,8 @@ class GenerateCore {
     if (role_.changes.due()) [[unlikely]]
       change(now_ns);
     sender().turn_send(now_ns);
+    if (now_ns >= discipline_.due_ns()) [[unlikely]]
+      slew(now_ns);
     if (!config_.io.receives) return;
     if (siblings_ != nullptr) [[unlikely]]
       take_handed(now_ns);
@@ -105,6 +111,7 @@ class GenerateCore {
       ledger_.paused(pauses_.last_ns(), passed_ns);
     }
     sender().move_schedule(passed_ns);
+    discipline_.resume(last_ns + passed_ns, passed_ns);
     if (end_ns_ != UINT64_MAX) end_ns_ += passed_ns;
     if (last_ns < warmup_end_ns_) {
       warmup_end_ns_ += passed_ns;
@@ -112,6 +119,26 @@ class GenerateCore {
     } else {
       counters_.moved_ns.add(passed_ns);
     }
+  }
+
+  // The schedule, and all its ends, follow its clock. The timestamps in ticks are by that clock: they stay.
+  [[gnu::noinline]] void slew(uint64_t now_ns) noexcept {
+    uint64_t by_ns = discipline_.turn(now_ns, sender().next_ns());
+    counters_.clock_steps.set(discipline_.servo().steps());
+    counters_.stepped_ns.set(discipline_.servo().stepped_ns());
+    if (by_ns == 0) return;
+    sender().slew_schedule(by_ns);
+    epoch_offset_ns_ -= static_cast<int64_t>(by_ns);
+    warmup_end_ns_ += by_ns;
+    if (end_ns_ != UINT64_MAX) end_ns_ += by_ns;
+  }
+
+  // What the schedule went by, for the report.
+  void tell_schedule() noexcept {
+    const ClockServo& servo = discipline_.servo();
+    int64_t corrected_ns = first_sent_ns_ == 0 ? 0 : discipline_.applied_ns() - first_applied_ns_;
+    role_.schedule = {servo.readings(), corrected_ns, servo.error_ns(), servo.error_max_ns()};
+    role_.measured_from_ns = warmup_end_ns_ - static_cast<uint64_t>(corrected_ns);
   }
 
   void tell_measured_from() const {
@@ -184,7 +211,10 @@ class GenerateCore {
 
   // From the first of the measured ticks on; pauses left out.
   void note_measured(uint64_t sent_ns) noexcept {
-    if (first_sent_ns_ == 0) first_sent_ns_ = sent_ns - counters_.moved_ns.get();
+    if (first_sent_ns_ == 0) [[unlikely]] {
+      first_sent_ns_ = sent_ns - counters_.moved_ns.get();
+      first_applied_ns_ = discipline_.applied_ns();
+    }
     uint64_t measured_ns = sent_ns - first_sent_ns_ - counters_.moved_ns.get();
     if (measured_ns == 0) [[unlikely]]
       counters_.sent_at_first.set(counters_.sent.get());
@@ -283,12 +313,14 @@ class GenerateCore {
   std::array<Frame, FLAT_OUT_BATCH> tx_;
   uint64_t start_ns_ = 0;
   uint64_t warmup_end_ns_ = 0;
-  uint64_t first_sent_ns_ = 0;  // of the measured ticks, moved as the schedule is
+  uint64_t first_sent_ns_ = 0;    // of the measured ticks, moved as the schedule is
+  int64_t first_applied_ns_ = 0;  // how much the schedule had been slewed by then
   uint64_t end_ns_ = 0;
   int64_t epoch_offset_ns_ = 0;
   uint64_t dropped_ = 0;  // taken from the schedule, and refused by the link to the last
   PauseWatch pauses_;     // and when the schedule was looked at last
   DelayCauses causes_;
+  Discipline discipline_;
   bool finished_ = false;
 };
 

@@ -50,6 +50,8 @@ class FedLoop : public GenerateCore<Io, FedLoop<Io, Source>> {
   void end() noexcept { ledger_.abandon(); }
   bool has_taken() const noexcept { return false; }
   void move_schedule(uint64_t by_ns) noexcept { source_.move(by_ns); }
+  void slew_schedule(uint64_t by_ns) noexcept { source_.slew(by_ns); }
+  uint64_t next_ns() const noexcept { return source_.planned_ns(); }
   void release_window(uint32_t, uint64_t) noexcept {}
   void change_window(int64_t, uint64_t) noexcept {}
 

@@ -108,6 +108,9 @@ class PlainLoop : public GenerateCore<Io, PlainLoop<Io>> {
     allowed_ns_ += by_ns;
   }
 
+  void slew_schedule(uint64_t by_ns) noexcept { move_schedule(by_ns); }
+  uint64_t next_ns() const noexcept { return next_planned_ns_; }
+
   uint64_t change_pace(uint64_t now_ns, uint64_t to, uint64_t of) noexcept {
     uint64_t from_ns = schedule_.change_pace(now_ns, to, of);
     next_planned_ns_ = schedule_.planned_ns();

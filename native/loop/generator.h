@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <ctime>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -15,6 +16,7 @@
 #include "generate/replay.h"
 #include "generate/stream.h"
 #include "loop/changes.h"
+#include "loop/discipline.h"
 #include "loop/role.h"
 #include "loop/run_capture.h"
 #include "loop/siblings.h"
@@ -36,6 +38,7 @@ struct GeneratorConfig {
   LedgerConfig ledger;
   uint64_t late_threshold_ns;
   LatePolicy late = LatePolicy::catch_up;  // open loop: of what is later than the threshold
+  int schedule_clock = CLOCK_MONOTONIC;    // open loop: one of KERNEL_CLOCKS (core/clock.h)
   uint32_t breakdown_every;                // one tick of so many is followed (core/passages.h); 0: none
   uint32_t thread = 0;                     // this one's number
   uint32_t threads = 1;                    // of the run
@@ -60,6 +63,8 @@ struct GeneratorCounters {
   Counter pauses;         // how often the schedule moved because the process did not run
   Counter paused_ns;      // how long in all
   Counter clock_back;     // how often it moved because the clock went backwards
+  Counter clock_steps;    // how often the schedule's clock was set, and the schedule moved along
+  Counter stepped_ns;     // by how much in all
   Counter moved_ns;       // by both since the warm-up, modulo 2^64
   Counter doorbells;      // calls that handed measured frames to the backend
   Counter bursts;         // sends of several ticks at once, because the sender was behind
@@ -103,6 +108,7 @@ struct GeneratorRole : Role {
   // Called before the first tick is sent: the timestamp from which on ticks are measured ones; and again
   // when a pause moves it.
   std::function<void(uint64_t)> on_measured_from;
+  ScheduleRecord schedule;  // once the loop has ended
   LargestIntervals latest{LATEST};
   PassageLog sends;
   PassageLog answers;

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdlib>
 #include <ctime>
+#include <utility>
 
 #include "core/clock.h"
 #include "io/xdp_live.h"
@@ -238,7 +240,21 @@ class LiveRun {
 
   void shift() noexcept {
     shifted_ns_ = monotonic_ns();
-    shift_ns_ = -Clock::get().offset_to(CLOCK_MONOTONIC);
+    int64_t offset_ns = Clock::get().offset_to(CLOCK_MONOTONIC);
+    shift_ns_ = -offset_ns;
+    if (config_.closed || config_.schedule_clock == CLOCK_MONOTONIC) return;
+    look_for_step(Clock::get().offset_to(config_.schedule_clock) - offset_ns);
+  }
+
+  // The sending program reads CLOCK_MONOTONIC, which CLOCK_TAI is slewed with (kernel/time/timekeeping.c):
+  // the two part only when the time is set, and then the schedule is moved along with TAI, which is to stay.
+  void look_for_step(int64_t ahead_ns) noexcept {
+    uint64_t step_ns =
+        static_cast<uint64_t>(std::abs(ahead_ns - std::exchange(ahead_of_monotonic_ns_, ahead_ns)));
+    if (std::exchange(looked_for_step_, true) && step_ns > ClockServo::STEP_NS) {
+      ++role_.counters.clock_steps;
+      role_.counters.stepped_ns.add(step_ns);
+    }
   }
 
   OrderTaker orders_;
@@ -250,7 +266,9 @@ class LiveRun {
   } seen_;               // of the sending program
   uint64_t stalls_ = 0;  // of its log, taken over
   uint64_t shifted_ns_ = 0;
-  int64_t shift_ns_ = 0;  // from CLOCK_MONOTONIC to the timeline
+  int64_t shift_ns_ = 0;               // from CLOCK_MONOTONIC to the timeline
+  int64_t ahead_of_monotonic_ns_ = 0;  // the schedule's clock
+  bool looked_for_step_ = false;
   PauseWatch pauses_;
   struct {
     uint64_t since_ns = 0;

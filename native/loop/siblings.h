@@ -1,6 +1,6 @@
-// What the generator's threads of one run share: when they begin, when all is over, and the orders that one
-// of them received and another one has to judge. Which queue an order comes in by is the network's choice;
-// whose tick it answers is told by its clOrdId (generate/timestamps.h).
+// What the generator's threads of one run share: when they begin, how their schedules are slewed, when all is
+// over, and the orders that one of them received and another one has to judge. Which queue an order comes in
+// by is the network's choice; whose tick it answers is told by its clOrdId (generate/timestamps.h).
 #pragma once
 
 #include <atomic>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/spsc_ring.h"
+#include "loop/discipline.h"
 #include "order/native_order.h"
 
 namespace carom {
@@ -41,6 +42,9 @@ class Siblings {
     return start_ns_.compare_exchange_strong(set, wanted) ? wanted : set;
   }
 
+  // How the schedules of all are slewed: by thread 0.
+  SharedSlew& slew() noexcept { return slew_; }
+
   // Which thread sent the tick that an order answers, if there is one; else, which one is to find out.
   uint32_t owner(const uint8_t* order) const noexcept {
     const char* id = reinterpret_cast<const char*>(order) + offsetof(trading_order, cl_ord_id);
@@ -71,6 +75,7 @@ class Siblings {
  private:
   const uint32_t threads_;
   std::vector<std::unique_ptr<SpscRing<HandedOrder>>> rings_;  // from each to each
+  SharedSlew slew_;
   std::atomic<uint64_t> start_ns_{0};
   std::atomic<uint32_t> settled_{0};
 };
