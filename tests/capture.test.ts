@@ -22,11 +22,10 @@ import { type CaptureConfig, type CaptureResult, openCapture, openFrameSocket } 
 import { encodeTick } from "../wire/codec.js";
 import { buildFrame, type FrameFields } from "../wire/frame.js";
 import { carom, jsonOf, type Running, startCarom } from "./cli_support.js";
-import { labForTests, labTest, MAIN, PREFIX } from "./lab_support.js";
+import { labForTests, labTest, MAIN, PREFIX, until } from "./lab_support.js";
 import { numberOf, readPcapng, textOf } from "./pcapng_support.js";
 
 const NAME = `${PREFIX}-capture`;
-const WAIT_MS = 5000;
 const [COMMENT, RECEIVED, ACCEPTED, DROPPED, DELIVERED, FILTER] = [1, 4, 6, 7, 8, 11] as const; // options of the format
 
 const lab = labForTests({ name: NAME });
@@ -303,8 +302,7 @@ labTest("to standard output, through a pipe, and what the report says", async ()
   child.stdout.on("data", (piece: Buffer) => pieces.push(piece));
   child.stderr.on("data", (text: Buffer) => (words += text));
   const closed = new Promise<number | null>((resolve) => child.on("close", resolve));
-  for (const end = performance.now() + WAIT_MS; !words.includes("capturing") && performance.now() < end; )
-    await sleep(5);
+  await until("it captures", () => words.includes("capturing"));
   send(ticks(30));
   assert.is(await closed, 0, words);
   const { packets } = readPcapng(Buffer.concat(pieces));
@@ -320,8 +318,7 @@ labTest("killed, it leaves a file that can be read up to its last second", async
   const path = join(folder, "killed.pcapng");
   const running = await startCapture("--write", path);
   send(ticks(40));
-  for (const end = performance.now() + WAIT_MS; performance.now() < end; await sleep(20))
-    if (readPcapng(readFileSync(path)).packets.length === 40) break;
+  await until("they are in the file", () => readPcapng(readFileSync(path)).packets.length === 40);
   running.child.kill("SIGKILL");
   await running.end;
   const { packets, statistics } = readPcapng(readFileSync(path));

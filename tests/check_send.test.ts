@@ -10,7 +10,7 @@ import { Sender } from "../check/sender.js";
 import { openFrameSocket } from "../native/index.js";
 import { responderOptions } from "../responder/config.js";
 import { parse, sending, WIRING } from "./check_support.js";
-import { labForTests, labTest, sleep } from "./lab_support.js";
+import { labForTests, labTest, PATIENCE_MS, sleep } from "./lab_support.js";
 
 test("each datagram takes the way that leaves it as it is", () => {
   const ways: Record<string, string> = {
@@ -61,7 +61,7 @@ labTest("everything that the shipped scripts send arrives byte for byte as it wa
       await sender.send(outgoing);
       ways.add(outgoing.way);
       let came: string[] = [];
-      for (const end = performance.now() + 500; came.length === 0 && performance.now() < end; ) {
+      for (const end = performance.now() + PATIENCE_MS; came.length === 0 && performance.now() < end; ) {
         came = far!.receive().map(({ frame }) => frame.toString("hex"));
         if (came.length === 0) await sleep(0);
       }

@@ -275,7 +275,7 @@ const REFUSED: readonly (readonly [string, readonly string[], RegExp])[] = [
 ];
 
 for (const [what, args, message] of REFUSED) {
-  test(`${what} is refused as bad usage`, async () => {
+  labTest(`${what} is refused as bad usage`, async () => {
     const ended = await carom("limit", ...args);
     assert.is(ended.status, 2, ended.stderr);
     assert.match(ended.stderr, message);

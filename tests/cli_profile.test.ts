@@ -97,7 +97,7 @@ test("packing, lines and impairment are told in words", () =>
     );
   }));
 
-test("bad usage of a profile is told with exit status 2", () =>
+labTest("bad usage of a profile is told with exit status 2", () =>
   withProfile(async (path) => {
     writeFileSync(path, "arrival:\n  poisson: { rate: fast }\n");
     const bad = await carom("profile", path);
@@ -115,7 +115,8 @@ test("bad usage of a profile is told with exit status 2", () =>
       assert.is(status, args[0] === "profile" ? 3 : 2, stderr);
       assert.match(stderr, says);
     }
-  }));
+  }),
+);
 
 const TICKS = 400;
 

@@ -12,19 +12,18 @@ import {
 import { createConnection, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { createLab } from "../lab/lab.js";
 import { ask, socketPath } from "../responder/control.js";
 import { type Ended, launch, startCarom } from "./cli_support.js";
 import { carom, run, withResponder } from "./control_support.js";
-import { labTest, MAIN, PREFIX, withLab } from "./lab_support.js";
+import { labTest, MAIN, PATIENCE_MS, PREFIX, withLab } from "./lab_support.js";
 
-test("a hint names the responders that answer, not the sockets of dead ones", async () => {
+labTest("a hint names the responders that answer, not the sockets of dead ones", async () => {
   await withResponder("udp", async ({ name, process: child }) => {
     child.kill("SIGKILL");
-    await sleep(200);
+    await new Promise((resolve) => child.on("exit", resolve));
     const { status, stderr } = carom("status", "--name", name);
     assert.is(status, 3);
     assert.match(stderr, /there is none of that name running/);
@@ -32,7 +31,7 @@ test("a hint names the responders that answer, not the sockets of dead ones", as
   });
 });
 
-test("nonsense on the socket is refused, and the next client served", async () => {
+labTest("nonsense on the socket is refused, and the next client served", async () => {
   await withResponder("af_packet", async ({ name }) => {
     const talk = (bytes: string | Buffer, lines = 1) =>
       new Promise<string>((resolve) => {
@@ -44,7 +43,7 @@ test("nonsense on the socket is refused, and the next client served", async () =
         });
         socket.on("error", () => {});
         socket.on("close", () => resolve(text));
-        setTimeout(() => socket.destroy(), 10_000).unref();
+        setTimeout(() => socket.destroy(), PATIENCE_MS).unref();
       });
     for (const bytes of [
       "{\n",
@@ -67,7 +66,7 @@ test("nonsense on the socket is refused, and the next client served", async () =
   });
 });
 
-test("a long answer in many pieces, and one that is none", async () => {
+labTest("a long answer in many pieces, and one that is none", async () => {
   const name = `t${process.pid}-long`;
   const text = "0123456789".repeat(400_000);
   let answer = `${JSON.stringify({ result: text })}\n`;
@@ -96,7 +95,7 @@ async function withServer(name: string, talk: (socket: Socket) => void, action: 
   }
 }
 
-test("of a killed responder the socket is taken over; a living one keeps its name", async () => {
+labTest("of a killed responder the socket is taken over; a living one keeps its name", async () => {
   await withResponder("af_packet", async ({ lab, name, process: first }) => {
     const args = ["respond", "--namespace", lab.responder.namespace, "--interface", "dut0", "--name", name];
     const second = carom(...args, "--duration", "10ms", "--backend", "af_packet");
@@ -205,7 +204,7 @@ labTest("a standard error that nobody reads any more, or that takes no more, doe
   }),
 );
 
-test("in the background, and stopped", async () => {
+labTest("in the background, and stopped", async () => {
   const name = `t${process.pid}-d`;
   const lab = createLab({ name });
   try {

@@ -2,14 +2,11 @@
 
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { rmSync } from "node:fs";
-import { setTimeout as sleep } from "node:timers/promises";
 import * as assert from "uvu/assert";
 import { createLab, type Lab } from "../lab/lab.js";
 import { isAnswered, socketPath } from "../responder/control.js";
 import { caromHere } from "./cli_support.js";
-import { MAIN } from "./lab_support.js";
-
-const START_MS = 5000;
+import { MAIN, until } from "./lab_support.js";
 
 let number = 0;
 
@@ -43,9 +40,8 @@ export async function withResponder(
   ];
   const child = spawn(process.execPath, [MAIN, ...args, ...extra], { stdio: "ignore" });
   try {
-    for (const end = performance.now() + START_MS; !(await isAnswered(name)); await sleep(10)) {
-      assert.ok(performance.now() < end && child.exitCode === null, "the responder answers on its socket");
-    }
+    await until("the responder answers on its socket", () => child.exitCode !== null || isAnswered(name));
+    assert.is(child.exitCode, null);
     await action({ lab, name, process: child });
   } finally {
     child.kill("SIGKILL");

@@ -3,7 +3,9 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import {
   mkdtempSync,
+  readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -12,13 +14,12 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { suite } from "uvu";
 import * as assert from "uvu/assert";
 import { filterCapture, filterEngines } from "../native/index.js";
 import { encodeTick } from "../wire/codec.js";
 import { carom, jsonOf, startCarom } from "./cli_support.js";
-import { MAIN } from "./lab_support.js";
+import { MAIN, programTest, until } from "./lab_support.js";
 
 const FRAMES = 1000;
 const SYMBOLS = ["AAPL", "MSFT", "BRK.B"];
@@ -79,7 +80,7 @@ test.before(() => {
 
 test.after(() => rmSync(folder, { recursive: true, force: true }));
 
-test("counts and writes what matches, as tcpdump does", async () => {
+programTest("tcpdump", "counts and writes what matches, as tcpdump does", async () => {
   const written = join(folder, "some.pcapng");
   const { status, stdout } = await carom(
     "filter",
@@ -242,7 +243,7 @@ test("a reader that has seen enough ends it, and only what it may have seen is c
   assert.match(String(head.stderr), /when the reader of what is written had seen enough/);
 });
 
-test("what can't be written is an error with a hint, and whole blocks stay", async () => {
+programTest("tcpdump", "what can't be written is an error with a hint, and whole blocks stay", async () => {
   const path = join(folder, "limited.pcapng");
   const limit = spawnSync("bash", [
     "-c",
@@ -254,6 +255,20 @@ test("what can't be written is an error with a hint, and whole blocks stay", asy
   execFileSync("tcpdump", ["-nr", path], { stdio: "ignore" });
 });
 
+/** How far a process has read a file; 0 when it has not opened it. */
+function positionIn(pid: number, path: string): number {
+  const folder = `/proc/${pid}/fd`;
+  const found = readdirSync(folder).find((entry) => {
+    try {
+      return readlinkSync(join(folder, entry)) === path;
+    } catch {
+      return false; // closed meanwhile
+    }
+  });
+  if (found === undefined) return 0;
+  return Number(/^pos:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/fdinfo/${found}`, "utf8"))?.[1] ?? 0);
+}
+
 test("a signal ends it: in the middle of a large file, and where a pipe never begins", async () => {
   // Nothing but holes: records without a byte, far more than can be read meanwhile.
   const large = join(folder, "large.pcap");
@@ -263,7 +278,7 @@ test("a signal ends it: in the middle of a large file, and where a pipe never be
   const pipe = join(folder, "pipe");
   execFileSync("mkfifo", [pipe]);
   const waiting = startCarom("filter", "udp", pipe);
-  await sleep(1000);
+  await until("it reads", () => positionIn(reading.child.pid!, large) > 1e6);
   for (const { child } of [reading, waiting]) child.kill("SIGINT");
   const ended = await reading.end;
   assert.is(ended.status, 1, ended.stderr);

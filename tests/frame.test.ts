@@ -1,6 +1,6 @@
 /** Frames against bytes made by hand, against other programs' reading of them, and against chance. */
 
-import { execFileSync, spawnSync } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,6 +10,7 @@ import { multicastMac, normalAddress, parseIp } from "../wire/address.js";
 import { encodeTick } from "../wire/codec.js";
 import { decodeFrame } from "../wire/decode.js";
 import { buildFrame, checksumOf, type FrameFields, type IpFields } from "../wire/frame.js";
+import { programTest } from "./lab_support.js";
 
 const ETHERNET = { source: "02:ca:40:00:00:01", destination: "02:ca:40:00:00:02" };
 const IP4 = { source: "198.18.0.1", destination: "198.18.0.2", identification: 1 };
@@ -369,55 +370,57 @@ function withCapture(action: (file: string) => void): void {
   }
 }
 
-function programTest(program: string, name: string, action: (file: string) => void): void {
-  const isThere = spawnSync(program, ["--version"]).error === undefined;
-  if (isThere) test(name, () => withCapture(action));
-  else test.skip(`${name} (${program} is not installed)`);
-}
-
-programTest("tcpdump", "tcpdump finds the same checksums right and wrong", (file) => {
-  const text = execFileSync("tcpdump", ["-nvvv", "-t", "-r", file], {
-    encoding: "utf8",
-    stdio: ["ignore", "pipe", "ignore"],
-  });
-  const packets = text.trim().split(/\n(?=\S)/);
-  const found = packets.map((packet) =>
-    /bad udp cksum/.test(packet) ? "bad udp" : /bad cksum/.test(packet) ? "bad ip" : "ok",
-  );
-  assert.equal(
-    found,
-    SHARED.map(([, verdict]) => verdict),
-  );
-});
-
-programTest("tshark", "tshark finds the same fields and checksums", (file) => {
-  const fields = [
-    "ip.src",
-    "ipv6.src",
-    "udp.srcport",
-    "udp.dstport",
-    "udp.length",
-    "vlan.id",
-    "ip.checksum.status",
-    "udp.checksum.status",
-  ];
-  const options = ["-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE"];
-  const args = ["-r", file, ...options, "-T", "fields", ...fields.flatMap((field) => ["-e", field])];
-  const text = execFileSync("tshark", args, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
-  for (const [index, line] of text.trimEnd().split("\n").entries()) {
-    const [source4, source6, sourcePort, destinationPort, length, vlan, ipStatus, udpStatus] =
-      line.split("\t");
-    const [frame, verdict] = SHARED[index]!;
-    const { ip, udp, vlans } = decodeFrame(frame);
-    assert.is(source4 || normalAddress(source6!), ip!.source);
-    assert.equal(
-      [sourcePort, destinationPort, length],
-      [udp!.sourcePort, udp!.destinationPort, udp!.length].map(String),
+programTest("tcpdump", "tcpdump finds the same checksums right and wrong", () =>
+  withCapture((file) => {
+    const text = execFileSync("tcpdump", ["-nvvv", "-t", "-r", file], {
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    const packets = text.trim().split(/\n(?=\S)/);
+    const found = packets.map((packet) =>
+      /bad udp cksum/.test(packet) ? "bad udp" : /bad cksum/.test(packet) ? "bad ip" : "ok",
     );
-    assert.is(vlan, vlans.map(({ id }) => String(id)).join(","));
-    // 0 is bad, 1 good.
-    assert.is(ipStatus === "0" ? "bad ip" : udpStatus === "0" ? "bad udp" : "ok", verdict, `frame ${index}`);
-  }
-});
+    assert.equal(
+      found,
+      SHARED.map(([, verdict]) => verdict),
+    );
+  }),
+);
+
+programTest("tshark", "tshark finds the same fields and checksums", () =>
+  withCapture((file) => {
+    const fields = [
+      "ip.src",
+      "ipv6.src",
+      "udp.srcport",
+      "udp.dstport",
+      "udp.length",
+      "vlan.id",
+      "ip.checksum.status",
+      "udp.checksum.status",
+    ];
+    const options = ["-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE"];
+    const args = ["-r", file, ...options, "-T", "fields", ...fields.flatMap((field) => ["-e", field])];
+    const text = execFileSync("tshark", args, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+    for (const [index, line] of text.trimEnd().split("\n").entries()) {
+      const [source4, source6, sourcePort, destinationPort, length, vlan, ipStatus, udpStatus] =
+        line.split("\t");
+      const [frame, verdict] = SHARED[index]!;
+      const { ip, udp, vlans } = decodeFrame(frame);
+      assert.is(source4 || normalAddress(source6!), ip!.source);
+      assert.equal(
+        [sourcePort, destinationPort, length],
+        [udp!.sourcePort, udp!.destinationPort, udp!.length].map(String),
+      );
+      assert.is(vlan, vlans.map(({ id }) => String(id)).join(","));
+      // 0 is bad, 1 good.
+      assert.is(
+        ipStatus === "0" ? "bad ip" : udpStatus === "0" ? "bad udp" : "ok",
+        verdict,
+        `frame ${index}`,
+      );
+    }
+  }),
+);
 
 test.run();

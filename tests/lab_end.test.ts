@@ -1,7 +1,7 @@
 /** That nothing of a lab stays, however its owner ends. */
 
 import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { createLab, listLabs, openLab, removeLab, resolveLink, sweepLabs } from "../lab/lab.js";
@@ -15,6 +15,7 @@ import {
   sleep,
   start,
   thrown,
+  until,
   withLab,
 } from "./lab_support.js";
 
@@ -23,7 +24,8 @@ labTest("down removes everything, also what a process is still in, and may be ca
   assertThere(lab.name);
   const { child } = launch(["nsenter", `--net=${lab.responder.namespace}`, "sleep", "60"]);
   try {
-    await sleep(200);
+    const inside = statSync(lab.responder.namespace).ino;
+    await until("it is in the namespace", () => statSync(`/proc/${child.pid}/ns/net`).ino === inside);
     lab.down();
     assertGone(lab.name, "after down");
     const held = spawnSync("nsenter", [`--net=/proc/${child.pid}/ns/net`, "ip", "link", "show", "dut0"], {

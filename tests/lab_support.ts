@@ -21,11 +21,27 @@ const TIMEOUT_MS = 180_000; // far beyond what any command takes, also where oth
 
 const lacking = missingCapabilities(["CAP_NET_ADMIN", "CAP_SYS_ADMIN", "CAP_NET_RAW"]);
 
+export const isPrivileged = lacking.length === 0;
+
 /** A test that needs a lab; skipped, with the reason, where there can be none. */
 export function labTest(name: string, action: () => void | Promise<void>): void {
   if (lacking.length === 0) test(name, action);
   else test.skip(`${name} (this process lacks ${lacking.join(" and ")})`);
 }
+
+/** A test that takes another program; skipped where that is not installed. */
+export function programTest(
+  program: string,
+  name: string,
+  action: () => void | Promise<void>,
+  make = test as Make,
+): void {
+  const isThere = spawnSync(program, ["--version"]).error === undefined;
+  if (isThere) make(name, action);
+  else test.skip(`${name} (${program} is not installed)`);
+}
+
+type Make = (name: string, action: () => void | Promise<void>) => void;
 
 const readableByOthers = spawnSync(NOBODY[0]!, [...NOBODY.slice(1), "test", "-r", MAIN]).status === 0;
 

@@ -1,6 +1,6 @@
 /** The samples in pcaps/: made again they are the same, and other programs find in them what they should. */
 
-import { execFile, spawnSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -12,6 +12,7 @@ import { feedAb, profileTicks, START_NS } from "../pcaps/frames.js";
 import { FAULTS } from "../pcaps/malformed.js";
 import { fewFrames, samples } from "../pcaps/samples.js";
 import { decodeFrame } from "../wire/decode.js";
+import { programTest } from "./lab_support.js";
 
 const FOLDER = fileURLToPath(new URL("../../pcaps", import.meta.url));
 const path = (name: string) => join(FOLDER, name);
@@ -80,8 +81,6 @@ function malformedBytes(index: number): Buffer {
   throw new Error(`there is no packet ${index}`);
 }
 
-const hasTshark = spawnSync("tshark", ["--version"]).error === undefined;
-
 interface Shown {
   readonly rows: readonly string[][];
   readonly stderr: string;
@@ -99,10 +98,7 @@ function tshark(name: string, ...fields: string[]): Promise<Shown> {
   });
 }
 
-function tsharkTest(name: string, action: () => Promise<void>): void {
-  if (hasTshark) test(name, action);
-  else test.skip(`${name} (tshark is not installed)`);
-}
+const tsharkTest = (name: string, action: () => Promise<void>) => programTest("tshark", name, action);
 
 tsharkTest("tshark reads every format, with the same times and frames", async () => {
   const frames = fewFrames();

@@ -10,7 +10,7 @@ import { isAnswered, socketPath } from "../responder/control.js";
 import { encodeTick } from "../wire/codec.js";
 import { buildFrame } from "../wire/frame.js";
 import { backendTest, carom, launch, type Running, reportOf, startCarom } from "./cli_support.js";
-import { PREFIX, sleep, withLab } from "./lab_support.js";
+import { PREFIX, until, withLab } from "./lab_support.js";
 
 const ADDON = fileURLToPath(new URL("../../native/build/Release/carom.node", import.meta.url));
 const DOCS = new URL("../../docs/trace.md", import.meta.url);
@@ -82,7 +82,7 @@ tracerTest("bpftrace lists them, and reads what happens", async () => {
     try {
       await tracer.said("ready");
       responder = startCarom("respond", "--lab", name, "--name", name); // now: it spins, and compiling takes a core
-      for (let tries = 0; !(await isAnswered(name)) && tries < 500; tries++) await sleep(10);
+      await until("the responder answers", () => isAnswered(name));
       const options = ["--rate", "1k", "--count", String(TICKS), "--warmup", "0", "--no-responder", "--json"];
       const { verdicts } = reportOf(await carom("run", "--lab", name, ...options));
       const socket = openFrameSocket({ link: lab.generator, holdPort: 0 });
@@ -119,7 +119,7 @@ tracerTest("bpftrace lists them, and reads what happens", async () => {
       assert.is(judged.length, orders.length);
       for (const [verdict, latency_ns, timestamp] of judged) {
         assert.is(verdict, "0", "correct");
-        assert.ok(Number(latency_ns) > 100 && Number(latency_ns) < 2e9, `${latency_ns} ns`);
+        assert.ok(Number(latency_ns) > 100, `${latency_ns} ns`);
         assert.ok(
           orders.some(([order]) => order === timestamp),
           "of a tick that had to be answered",

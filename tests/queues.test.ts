@@ -3,8 +3,9 @@
 import { readFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { ask } from "../responder/control.js";
 import { backendTest, carom, launchIn, reportOf, startCarom } from "./cli_support.js";
-import { carom as caromSync, labTest, PREFIX, sleep, withLab } from "./lab_support.js";
+import { carom as caromSync, labTest, PATIENCE_MS, PREFIX, sleep, until, withLab } from "./lab_support.js";
 
 const QUEUES = 4;
 const SYMBOLS = ["AAPL", "MSFT", "GOOG", "AMZN"];
@@ -39,8 +40,11 @@ for (const queue of [0, 2]) {
   );
 }
 
-/** Sends ticks from 32 sockets, each symbol's from its own ones, and prints the orders that come as hex. */
-const client = (address: string) => `
+/**
+ * Sends ticks from 32 sockets, each symbol's from its own ones, and prints the orders that come as hex: once there
+ * are as many as wanted, or no more come.
+ */
+const client = (address: string, wanted: number) => `
   const dgram = require("node:dgram");
   const receiver = dgram.createSocket("udp4");
   const orders = [];
@@ -58,7 +62,9 @@ const client = (address: string) => `
       }
       socket.close();
     }
-    setTimeout(() => { console.log(JSON.stringify(orders)); process.exit(); }, 300);
+    const end = Date.now() + ${PATIENCE_MS};
+    while (orders.length < ${wanted} && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 10));
+    setTimeout(() => { console.log(JSON.stringify(orders)); process.exit(); }, 100);
   });`;
 
 for (const backend of ["af_xdp", "xdp"]) {
@@ -72,8 +78,10 @@ for (const backend of ["af_xdp", "xdp"]) {
         const where = ["--lab", lab.name, "--name", name, "--backend", backend, "--queues", "0-3"];
         const responder = startCarom("respond", ...where, "--cpu", "none", ...more, "--json");
         await responder.said("answering");
-        const { stdout, stderr } = await launchIn(lab.generator.namespace, client(lab.responder.address4))
-          .end;
+        const { stdout, stderr } = await launchIn(
+          lab.generator.namespace,
+          client(lab.responder.address4, 128),
+        ).end;
         const orders = JSON.parse(stdout || "null") as string[] | null;
         assert.ok(orders, stderr);
         const answered = orders.map((order) => Buffer.from(order, "hex").toString("latin1", 25, 41)).sort();
@@ -103,6 +111,22 @@ for (const backend of ["af_xdp", "xdp"]) {
   );
 }
 
+interface Status {
+  readonly packets: { readonly processed: number };
+  readonly errors: Record<string, number>;
+  readonly last_error: { readonly reason: string } | null;
+}
+
+/** What a responder says once this holds and it has told of an error: what the programs count it reads once a second. */
+async function statusWhen(name: string, holds: (status: Status) => boolean): Promise<Status> {
+  let found!: Status;
+  await until("all ticks are counted", async () => {
+    found = (await ask(name, "status")) as Status;
+    return holds(found) && found.last_error !== null;
+  });
+  return found;
+}
+
 for (const backend of ["af_xdp", "xdp"]) {
   backendTest(`${backend}: ticks of a queue that no thread serves are counted, and told of`, [backend], () =>
     withLab({ queues: QUEUES }, async (lab) => {
@@ -111,19 +135,12 @@ for (const backend of ["af_xdp", "xdp"]) {
       const where = ["--lab", lab.name, "--name", name, "--backend", backend, "--queues", "1", "--vlan", "7"];
       const responder = startCarom("respond", ...where, "--cpu", "none");
       await responder.said("answering");
-      await launchIn(lab.generator.namespace, client(lab.responder.address4)).end;
-      await sleep(2500); // what the programs count is read once a second
-      const { packets, errors, last_error } = JSON.parse(
-        caromSync("status", "--name", name, "--json").stdout,
-      ) as {
-        packets: { processed: number };
-        errors: Record<string, number>;
-        last_error: { reason: string };
-      };
-      assert.is(packets.processed + (errors.unserved_queue ?? 0), 128, JSON.stringify(errors));
+      await launchIn(lab.generator.namespace, client(lab.responder.address4, 0)).end;
+      const all = ({ packets, errors }: Status) => packets.processed + (errors.unserved_queue ?? 0) === 128;
+      const { packets, errors, last_error } = await statusWhen(name, all);
       assert.ok(errors.unserved_queue! > 0, "32 flows do not all come by one queue of four");
       assert.is(errors.wrong_vlan ?? 0, packets.processed);
-      assert.match(last_error.reason, /unserved_queue|wrong_vlan/);
+      assert.match(last_error!.reason, /unserved_queue|wrong_vlan/);
       caromSync("stop", "--name", name);
       assert.is((await responder.end).status, 0);
     }),
@@ -136,15 +153,10 @@ backendTest("xdp: answers that the driver throws away are counted", ["xdp"], () 
     // Without a program at its other end, a veth drops what is sent back.
     const responder = startCarom("respond", "--lab", lab.name, "--name", name, "--backend", "xdp");
     await responder.said("answering");
-    const { stdout } = await launchIn(lab.generator.namespace, client(lab.responder.address4)).end;
+    const { stdout } = await launchIn(lab.generator.namespace, client(lab.responder.address4, 0)).end;
     assert.equal(JSON.parse(stdout), []);
-    await sleep(2500);
-    const { errors, last_error } = JSON.parse(caromSync("status", "--name", name, "--json").stdout) as {
-      errors: Record<string, number>;
-      last_error: { reason: string };
-    };
-    assert.is(errors.xdp_tx_errors, 128);
-    assert.is(last_error.reason, "xdp_tx_errors");
+    const { last_error } = await statusWhen(name, ({ errors }) => errors.xdp_tx_errors === 128);
+    assert.is(last_error!.reason, "xdp_tx_errors");
     caromSync("stop", "--name", name);
     assert.is((await responder.end).status, 0);
   }),
@@ -240,17 +252,19 @@ backendTest("ticks of several flows come from several ports, each symbol's from 
        const socket = require("node:dgram").createSocket("udp4");
        socket.on("message", (tick, from) => (ports[tick.toString("latin1", 0, 8)] ??= new Set()).add(from.port));
        socket.bind(8080, () => console.log("bound"));
-       setTimeout(() => {
+       process.on("SIGTERM", () => {
          const found = Object.entries(ports).map(([symbol, all]) => [symbol.trim(), [...all]]);
          console.log(JSON.stringify(Object.fromEntries(found)));
          process.exit();
-       }, 1500);`,
+       });`,
     );
     await listener.said("bound");
     const to = ["--no-multicast", "--target-ip", lab.responder.address4, "--source-port", "7000"];
     const flows = ["--flows", "3", "--feed-symbols", "A,B,C,D,E", "--rate", "2k", "--count", "500"];
     const ended = await carom("generate", "--lab", lab.name, "--backend", "af_packet", ...to, ...flows);
     assert.is(ended.status, 0, ended.stderr);
+    await sleep(100); // the last of the 500 may be on their way; those before have shown each symbol's port
+    listener.child.kill("SIGTERM");
     const ports = JSON.parse((await listener.end).stdout.split("\n")[1]!) as Record<string, number[]>;
     assert.equal(ports, { A: [7000], B: [7001], C: [7002], D: [7000], E: [7001] });
   }),

@@ -120,6 +120,12 @@ labTest("a replay that ends early tells what it sent, and not what it had planne
   assert.match(line!, text);
   assert.ok(report.certificate!.requested_pps <= 1001, "as planned for what was sent");
 });
+/** Never early, but for what the first frame was late, and what the kernel takes to stamp it. */
+function assertNotEarly(times_ns: readonly bigint[], { replay: found, lateness }: Report): void {
+  const seen_ns = Number(times_ns.at(-1)! - times_ns[0]!);
+  const least_ns = found!.span_ns - lateness.max_ns - 20e6;
+  assert.ok(seen_ns > least_ns, `${seen_ns} ns at the far end, ${found!.span_ns} planned`);
+}
 
 for (const [args, span_ns] of [
   [[], 29_000_000],
@@ -145,21 +151,19 @@ for (const [args, span_ns] of [
     assert.is(frames.length, 16 * passes);
     const wanted = records.map(({ frame }) => frame);
     assert.equal(hexOf(frames), hexOf(Array.from({ length: passes }, () => wanted).flat()));
-    // Never early, but for what the last frame is late less than the first one.
-    const seen_ns = Number(times_ns.at(-1)! - times_ns[0]!);
-    assert.ok(seen_ns > 0.5 * span_ns - 1e6, `${seen_ns} ns at the far end, ${span_ns} planned`);
+    assertNotEarly(times_ns, report);
   });
 }
 
 for (const backend of ["af_xdp", "xdp_live"]) {
   labTest(`${backend}: as fast as it goes`, async () => {
-    const path = write("fast.pcap", pcapOf(captured(3000, 1_000_000n)));
+    const path = write("fast.pcap", pcapOf(captured(3000, 100_000_000n)));
     const { ended, report, frames } = await replay(path, "--fast", "--backend", backend);
     assert.is(ended.status, 0, message(ended));
     assert.is(report.certificate, null);
     assert.is(report.replay!.frames, 3000);
     assert.is(report.ticks.sent, 3000, "none of them before the start");
-    assert.ok(report.elapsed_s < 2, "3 s were captured");
+    assert.ok(report.elapsed_s < 100, "300 s were captured");
     assert.is(frames.length > 0 && isSorted(hexOf(frames.map((frame) => frame.subarray(42)))), true);
   });
 }
@@ -175,7 +179,7 @@ labTest("xdp_live: every byte at its time, whatever the length", async () => {
   const wanted = records.map(({ frame }) => frame);
   assert.equal(hexOf(frames), hexOf([...wanted, ...wanted]));
   assert.is(report.replay!.span_ns, 399 * 20_000 * 2 + 20_000);
-  assert.ok(Number(times_ns.at(-1)! - times_ns[0]!) > 0.5 * report.replay!.span_ns - 1e6);
+  assertNotEarly(times_ns, report);
   assert.is(report.certificate!.receiver!.ticks, 800, "each frame is known again at the far end");
 });
 
@@ -295,7 +299,7 @@ labTest("--expect: the captured ticks are answered and judged", async () => {
     ),
   }));
   const path = write("expect.pcap", pcapOf(records));
-  const { ended, report } = await replay(path, "--expect");
+  const { ended, report } = await replay(path, "--expect", "--timeout", "20s", "--ring-size", "16384");
   assert.is(ended.status, 0, message(ended));
   assertAllRight(report);
   assert.is(report.ticks.sent, 300);

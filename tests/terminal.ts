@@ -5,9 +5,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "uvu";
-import { labTest, MAIN, sleep } from "./lab_support.js";
+import { labTest, MAIN, PATIENCE_MS, sleep } from "./lab_support.js";
 
-const WAIT_MS = 20_000; // far beyond what anything waited for takes
+const WAIT_MS = PATIENCE_MS;
 const POLL_MS = 50;
 
 const hasTmux = spawnSync("tmux", ["-V"]).status === 0;

@@ -11,7 +11,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { listLabs } from "../lab/lab.js";
 import { carom, jsonOf, launchIn, startCarom } from "./cli_support.js";
-import { labForTests, PREFIX, sleep } from "./lab_support.js";
+import { labForTests, PREFIX, sleep, until } from "./lab_support.js";
 import { Terminal, terminalTest } from "./terminal.js";
 
 interface Kept {
@@ -31,8 +31,7 @@ const screens = new Map<string, string>();
 
 /** Whoever closes a window leaves no lab and no process. */
 async function assertNothingLeft(pid: number): Promise<void> {
-  for (let round = 0; round < 100 && existsSync(`/proc/${pid}`); round++) await sleep(50);
-  assert.not.ok(existsSync(`/proc/${pid}`), `process ${pid} has ended`);
+  await until(`process ${pid} has ended`, () => !existsSync(`/proc/${pid}`));
   assert.not.ok(
     listLabs().some((record) => record.pid === pid),
     "its lab is gone",
@@ -69,8 +68,8 @@ terminalTest("80 × 24: a run, its rate changed, orders judged, two runs compare
     terminal.send("Enter", "2k", "Enter");
     terminal.send("Down", "Down", "Down", "Down", "Down", "Down", "Enter");
     terminal.send("BSpace", "BSpace", "BSpace");
-    terminal.send("1500ms", "Enter");
-    await terminal.shows(/rate +2k[\s\S]*duration +1500ms/);
+    terminal.send("10m", "Enter");
+    await terminal.shows(/rate +2k[\s\S]*duration +10m/);
     terminal.send("s");
     await terminal.shows(/● running .* open loop, 2,000 ticks\/s/);
     // Another rate while it runs is in force at once.
@@ -84,7 +83,7 @@ terminalTest("80 × 24: a run, its rate changed, orders judged, two runs compare
     await terminal.shows(/● running .*af_xdp · open loop, 5,000 ticks\/s *\n/);
     terminal.send("2");
     screens.set("Orders, 80 × 24", await terminal.shows(/✓ correct +[1-9]/));
-    terminal.send("1");
+    terminal.send("1", "s");
     await terminal.shows(/■ ended[\s\S]*(✓ all as expected|✗ not as expected)/);
     terminal.send("3");
     screens.set("Replay, 80 × 24", await terminal.shows(/› pcaps.answered[\s\S]*1 +0\.000000000 .*tick/));
@@ -98,13 +97,13 @@ terminalTest("80 × 24: a run, its rate changed, orders judged, two runs compare
       "Right",
       "Down",
       "Enter",
-      "150",
+      "50",
       "Enter",
     );
-    await terminal.shows(/› pcaps.steady[\s\S]*› at +150 frames[\s\S]*200 frames in 0.00199 s/);
+    await terminal.shows(/› pcaps.steady[\s\S]*› at +50 frames[\s\S]*200 frames in 0.00199 s/);
     terminal.send("s");
-    await terminal.shows(/● running +pcaps.steady[\s\S]*█+░+ \d+ % · 1 s left/);
-    const certified = await terminal.shows(/■ ended .*150 frames.s[\s\S]*certificate +sender +receiver/);
+    await terminal.shows(/● running +pcaps.steady[\s\S]*█+░+ \d+ % · \d s left/);
+    const certified = await terminal.shows(/■ ended .*50 frames.s[\s\S]*certificate +sender +receiver/);
     screens.set("The certificate of a replay, 80 × 24", certified);
     terminal.send("6");
     await terminal.shows(/› +3 /);
@@ -121,7 +120,7 @@ terminalTest("80 × 24: a run, its rate changed, orders judged, two runs compare
     );
     const { requested_pps, sender } = certificate;
     assert.ok(requested_pps > 2000 && requested_pps <= 5000, `${requested_pps} were asked for on average`);
-    assert.ok(Math.abs(sender.rate_pps / requested_pps - 1) < 0.1, `${sender.rate_pps} of ${requested_pps}`);
+    assert.ok(Math.abs(sender.rate_pps / requested_pps - 1) < 0.5, `${sender.rate_pps} of ${requested_pps}`);
     const { overlapping, others } = interference.refreshes;
     assert.ok(overlapping.count > 0 && overlapping.count < others.count, "round trips while it was drawn");
     assert.is(overlapping.count + others.count, ticks.answered);

