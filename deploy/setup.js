@@ -14,11 +14,12 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildNative, compileTypeScript, lookAtNative, lookAtTypeScript } from "./setup/build.js";
 import { installDebian, lookAtDebian, needsText } from "./setup/debian.js";
-import { installNpm, lookAtNpm } from "./setup/npm.js";
+import { buildNpm, installNpm, lookAtNpm } from "./setup/npm.js";
 import { SetupError, say } from "./setup/step.js";
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const MADE = ["dist", "native/build", "node_modules"];
+const COMPILERS = ["g++", "make", "python3"]; // what native packages of npm are built with
 const LOCK_WAIT_S = 1800;
 const NODE_MIN = 20;
 
@@ -30,17 +31,43 @@ async function main(args) {
   const began = performance.now();
   const lock = takeLock();
   requireWritable();
-  const { missing, isDebian } = lookAtDebian(purpose);
-  if (!isDebian) say(`carom set-up: no Debian packages here; what they bring must be there: ${needsText()}`);
-  if (missing.length > 0) await installDebian(missing);
-  const packages = lookAtNpm(ROOT);
-  if (packages !== "") await installNpm(ROOT, packages, lock);
-  const native = lookAtNative(ROOT, lookAtDebian(purpose).versions);
-  if (native !== undefined) await buildNative(ROOT, native, lock);
-  const typeScript = lookAtTypeScript(ROOT);
-  if (typeScript !== undefined) await compileTypeScript(ROOT, typeScript, lock);
+  await makeAll(purpose, lock);
   giveToOwner();
   say(`carom set-up: ready after ${((performance.now() - began) / 1000).toFixed(1)} s`);
+}
+
+/** Side by side, each as soon as what it takes is there: most of it is compiled, and one compiler fills one core. */
+async function makeAll(purpose, lock) {
+  const { missing, isDebian } = lookAtDebian(purpose);
+  if (!isDebian) say(`carom set-up: no Debian packages here; what they bring must be there: ${needsText()}`);
+  const debian = missing.length > 0 ? installDebian(missing) : undefined;
+  const packages = lookAtNpm(ROOT);
+  const npm = packages === "install" ? installNpm(ROOT, lock) : undefined;
+  const hasCompiler = !missing.some((name) => COMPILERS.includes(name));
+  await allOf([
+    after([npm, hasCompiler ? undefined : debian], async () => {
+      if (packages !== "") await buildNpm(ROOT, lock);
+    }),
+    after([npm, debian], async () => {
+      const native = lookAtNative(ROOT, lookAtDebian(purpose).versions);
+      if (native !== undefined) await buildNative(ROOT, native, lock);
+    }),
+    after([npm], async () => {
+      const typeScript = lookAtTypeScript(ROOT);
+      if (typeScript !== undefined) await compileTypeScript(ROOT, typeScript, lock);
+    }),
+  ]);
+}
+
+async function after(steps, action) {
+  await Promise.all(steps);
+  await action();
+}
+
+/** As Promise.all, but when one fails, the others are waited for: nothing works on behind an error's back. */
+async function allOf(steps) {
+  const failed = (await Promise.allSettled(steps)).find(({ status }) => status === "rejected");
+  if (failed !== undefined) throw failed.reason;
 }
 
 function isReady(purpose) {

@@ -15,9 +15,11 @@ export function lookAtNpm(root) {
   return isInstalled(root) ? "build" : "install"; // installed, but not by the set-up
 }
 
-/** @throws {SetupError} */
-export async function installNpm(root, what, inherited) {
-  if (what === "install") await install(root, inherited);
+/**
+ * Builds what is native of the packages that are there.
+ * @throws {SetupError}
+ */
+export async function buildNpm(root, inherited) {
   for (const directory of nativePackages(root)) {
     if (isUsable(directory)) continue;
     const name = directory.slice(directory.lastIndexOf("node_modules/") + "node_modules/".length);
@@ -26,7 +28,8 @@ export async function installNpm(root, what, inherited) {
   writeStamp(join(root, STAMP), stampOf(root));
 }
 
-async function install(root, inherited) {
+/** @throws {SetupError} */
+export async function installNpm(root, inherited) {
   const npm = process.env.npm_execpath;
   const program = npm?.endsWith(".js") === true ? [process.execPath, npm] : ["npm"];
   // Without scripts: no package may run one, and what they would build is built here.
@@ -50,9 +53,13 @@ async function install(root, inherited) {
   }
 }
 
+/** Hardly optimised: that takes twice as long for SQLite, and neither package is anywhere near a hot path. */
+const FLAGS = { CFLAGS: process.env.CFLAGS ?? "-O1", CXXFLAGS: process.env.CXXFLAGS ?? "-O1" };
+
 async function build(name, directory, root, inherited) {
+  const command = nodeGyp(root, directory, ["rebuild"]);
   try {
-    await runStep(`native code of ${name}`, nodeGyp(root, directory, ["rebuild"]), { cwd: root, inherited });
+    await runStep(`native code of ${name}`, command, { cwd: root, env: FLAGS, inherited });
   } catch (error) {
     if (!(error instanceof FailedProgram)) throw error;
     showOutput(error.output);

@@ -91,31 +91,40 @@ export function showOutput(output) {
   for (const line of shown) say(`  | ${line}`);
 }
 
-/** The line about a step: rewritten on a terminal, only completed elsewhere. */
+/**
+ * The line about a step: written when it has ended. On a terminal one line below says meanwhile what is at work, for
+ * how long, and the last words of it.
+ */
 class Line {
+  static running = new Set();
+  static isLive = process.stderr.isTTY === true && process.env.CI === undefined;
+  static words = "";
+
   constructor(title) {
-    this.text = `carom set-up: ${title} … `;
-    this.isLive = process.stderr.isTTY === true && process.env.CI === undefined;
+    this.title = title;
     this.began = performance.now();
-    this.words = "";
-    process.stderr.write(this.text);
-    if (this.isLive) this.timer = setInterval(() => this.draw(), LIVE_MS);
+    Line.running.add(this);
+    if (Line.isLive) Line.timer ??= setInterval(Line.draw, LIVE_MS);
   }
 
   show(words) {
-    this.words = words;
-  }
-
-  draw() {
-    const time = `${((performance.now() - this.began) / 1000).toFixed(0)} s  `;
-    const room = (process.stderr.columns ?? 80) - this.text.length - time.length - 1;
-    const words = printable(this.words).slice(0, Math.max(0, room));
-    process.stderr.write(`\r\x1b[K${this.text}${time}\x1b[2m${words}\x1b[0m`);
+    Line.words = words;
   }
 
   end(result) {
-    clearInterval(this.timer);
-    process.stderr.write(this.isLive ? `\r\x1b[K${this.text}${result}\n` : `${result}\n`);
+    Line.running.delete(this);
+    process.stderr.write(`${Line.isLive ? "\r\x1b[K" : ""}carom set-up: ${this.title} … ${result}\n`);
+    if (Line.running.size > 0) return;
+    clearInterval(Line.timer);
+    Line.timer = undefined;
+  }
+
+  static draw() {
+    const at = ({ title, began }) => `${title} … ${((performance.now() - began) / 1000).toFixed(0)} s`;
+    const text = `carom set-up: ${[...Line.running].map(at).join(", ")}  `;
+    const room = (process.stderr.columns ?? 80) - 1;
+    const words = printable(Line.words).slice(0, Math.max(0, room - text.length));
+    process.stderr.write(`\r\x1b[K${text.slice(0, room)}\x1b[2m${words}\x1b[0m`);
   }
 }
 
