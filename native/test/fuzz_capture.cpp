@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <string_view>
 
 #include "capture/ethernet.h"
 #include "capture/player.h"
@@ -25,6 +26,10 @@ void touch(const uint8_t* bytes, uint32_t length) {
   asm volatile("" : : "r"(all));  // read in any case
 }
 
+void require(bool holds) {
+  if (!holds) __builtin_trap();
+}
+
 void read_all(const std::string& bytes) {
   MemoryFile file(bytes);
   try {
@@ -32,13 +37,18 @@ void read_all(const std::string& bytes) {
     ToEthernet to(reader, {{2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 2}});
     CapturedFrame frame{};
     CapturedFrame ethernet{};
+    uint64_t number = 0;
     while (reader.next(frame)) {
       touch(frame.data, frame.captured);
-      if (frame.length < frame.captured) __builtin_trap();
+      require(frame.captured <= frame.length && frame.captured <= CAPTURED_MAX);
+      require(frame.time_ns < uint64_t{1} << 63 && frame.number > number);
+      number = frame.number;
       if (to.convert(frame, ethernet)) touch(ethernet.data, ethernet.captured);
     }
-    if (reader.end().cancelled) __builtin_trap();
-    if (reader.end().bytes == 0) __builtin_trap();
+    const CaptureEnd& end = reader.end();
+    uint64_t left_out = 0;
+    for (const CaptureRemark& remark : reader.remarks()) left_out += remark.is_left_out ? remark.frames : 0;
+    require(!end.cancelled && end.bytes != 0 && end.packets == end.frames + left_out);
   } catch (const Error& error) {
     if (error.code != ErrorCode::usage || error.detail.empty()) __builtin_trap();
   }
@@ -74,13 +84,26 @@ void play(const std::string& bytes) {
   }
 }
 
+// Bytes as blocks of pcapng whose lengths are right: a byte chooses the type, the next one how long it is.
+std::string blocks_of(std::string_view bytes, bool swapped) {
+  constexpr uint32_t TYPES[] = {6, 6, 1, 2, 3, 5, 0x0a0d0d0a, 77};
+  Bytes out(swapped);
+  while (bytes.size() >= 2) {
+    uint32_t type = TYPES[bytes[0] & 7];
+    size_t size = std::min<size_t>(4 * static_cast<uint8_t>(bytes[1]), (bytes.size() - 2) / 4 * 4);
+    block(out, swapped, type, std::string(bytes.substr(2, size)));
+    bytes.remove_prefix(2 + size);
+  }
+  return out.text;
+}
+
 // Input: a byte of settings, a link type, then the capture. Bits of the byte: 1 gzip, 2 zstd, 12 a good
-// beginning in front of it, as no fuzzer gets past libpcap's look at it by itself: of pcap, or pcapng with
-// one or two interfaces.
+// beginning in front of it: of pcap, or pcapng with one or two interfaces; 16 the rest is made blocks.
 void feed(const uint8_t* data, size_t size) {
   if (size < 2) return;
   const uint32_t type = data[1] == 0 ? 1 : data[1] == 1 ? 113 : data[1] == 2 ? 276 : data[1];
   const Interface one{9, 100, static_cast<uint16_t>(type)};
+  const bool swapped = (data[0] & 12) == 12;
   std::string begin;
   switch (data[0] >> 2 & 3) {
     case 1:
@@ -92,7 +115,8 @@ void feed(const uint8_t* data, size_t size) {
     case 3:
       begin = pcapng({{1, "frame", 7}}, {one, {6, 0, one.link_type}}, true);
   }
-  std::string bytes = begin + std::string(reinterpret_cast<const char*>(data + 2), size - 2);
+  std::string rest(reinterpret_cast<const char*>(data + 2), size - 2);
+  std::string bytes = begin + ((data[0] & 16) != 0 ? blocks_of(rest, swapped) : rest);
   if ((data[0] & 1) != 0) bytes = gzip(bytes);
   if ((data[0] & 2) != 0) bytes = zstd(bytes);
   read_all(bytes);
