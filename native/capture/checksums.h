@@ -16,7 +16,7 @@ enum class ChecksumState : uint8_t {
 
 // The bytes that the transport's checksum is of; 0: not all of them are there.
 inline uint32_t summed_size(const uint8_t* frame, const Layers& layers) noexcept {
-  if (layers.transport == 0 || layers.fragment || !layers.whole) return 0;
+  if (layers.transport == 0 || layers.fragment || !layers.whole || layers.unsized) return 0;
   uint32_t size = layers.end - layers.transport;
   if (layers.protocol != PROTOCOL_UDP) return size;
   uint32_t said = load_be16(frame + layers.transport + 4);

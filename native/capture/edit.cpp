@@ -41,6 +41,14 @@ void replace_address(uint8_t* frame, const Layers& layers, uint32_t at, const ui
   patch_transport(frame, layers, removed, added);
 }
 
+// A length of 0 that was left to a NIC; the packet may be longer than the field can say.
+void mend_length(uint8_t* frame, Layers& layers) noexcept {
+  uint32_t size = layers.end - layers.network - (layers.ipv6 ? IPV6_SIZE : 0);
+  if (!layers.unsized || size > UINT16_MAX) return;
+  store_be16(frame + layers.network + (layers.ipv6 ? 4 : 2), static_cast<uint16_t>(size));
+  layers.unsized = false;
+}
+
 }  // namespace
 
 uint32_t FrameEditor::edit(uint8_t* frame, uint32_t length) const noexcept {
@@ -63,7 +71,10 @@ uint32_t FrameEditor::edit(uint8_t* frame, uint32_t length) const noexcept {
     word[0] = static_cast<uint8_t>(config_.ttl);
     patch(frame + layers.network + 10, removed, checksum_add(0, word, 2), false);
   }
-  if (config_.mends) mend_checksums(frame, layers);
+  if (config_.mends) {
+    mend_length(frame, layers);
+    mend_checksums(frame, layers);
+  }
   return length;
 }
 

@@ -20,6 +20,7 @@ struct Layers {
   bool fragment = false;   // one of several
   bool ports = false;      // of UDP or TCP, and they are there: at `payload`
   bool whole = false;      // all of the IP packet is in the frame, and it is no shorter than its headers
+  bool unsized = false;    // its length is 0, as where segmentation was left to a NIC: it is taken to be all
   uint8_t protocol = 0;    // of what follows the last IP header
   uint32_t payload = 0;    // of IP: where it begins, or would
   uint32_t transport = 0;  // the same; 0: not all of its header is there, or it is in another fragment
@@ -52,7 +53,9 @@ inline void find_ipv4(const uint8_t* frame, uint32_t length, Layers& out) noexce
   out.options = header > IPV4_SIZE;
   out.protocol = ip[9];
   out.payload = out.network + header;
-  out.end = out.network + load_be16(ip + 2);
+  uint32_t total = load_be16(ip + 2);
+  out.unsized = total == 0;
+  out.end = out.unsized ? length : out.network + total;
   uint32_t fragment = load_be16(ip + 6);
   out.fragment = (fragment & 0x3fff) != 0;
   if ((fragment & 0x1fff) == 0) find_transport(length, out);
@@ -63,7 +66,9 @@ inline void find_ipv6(const uint8_t* frame, uint32_t length, Layers& out) noexce
   out.ipv6 = true;
   out.protocol = ip[6];
   out.payload = out.network + IPV6_SIZE;
-  out.end = out.payload + load_be16(ip + 4);
+  uint32_t size = load_be16(ip + 4);
+  out.unsized = size == 0 && (out.protocol == PROTOCOL_TCP || out.protocol == PROTOCOL_UDP);
+  out.end = out.unsized ? length : out.payload + size;
   constexpr uint32_t EXTENSIONS_MAX = 8;
   for (uint32_t i = 0; i < EXTENSIONS_MAX; i++) {
     bool is_fragment = out.protocol == 44;  // RFC 8200, 4.5

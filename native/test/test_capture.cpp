@@ -98,6 +98,18 @@ void formats(Chance& chance) {
     expect_as_pcap(pcap(of_one, false, swapped));
     expect_as_pcap(pcap(of_one, true, swapped));
     expect_as_pcap(pcapng(records, {{9}, {6}, {3}}, swapped));
+    // Old versions, of which some have the lengths the other way round.
+    for (uint32_t minor : {2, 3}) {
+      std::string old = pcap({{BEGIN_NS, "abcdefg", 3}}, false, swapped).substr(0, 24 + 16 + 3);
+      old.replace(6, 2, Bytes(swapped).u16(minor).text);
+      expect_as_pcap(old);
+      expect_equal(expect_records(old, {{BEGIN_NS, "abc", 7}}, {1000}).frames, 1u, "one");
+    }
+    Bytes kuznetzov(swapped);
+    kuznetzov.u32(0xa1b2cd34).u16(2).u16(4).u32(0).u32(0).u32(96).u32(1);
+    kuznetzov.u32(1).u32(2).u32(3).u32(4).u32(99).u32(0).raw("abc").u32(3).u32(4).u32(0).u32(0).u32(99).u32(
+        0);
+    expect_as_pcap(kuznetzov.text);
   }
 }
 

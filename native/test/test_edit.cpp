@@ -1,6 +1,7 @@
 // Edits of frames: each against a frame made of the other values from the beginning, byte by byte.
 #include <cstring>
 
+#include "capture/checksums.h"
 #include "capture/edit.h"
 #include "test/loop_support.h"
 
@@ -213,6 +214,28 @@ void hostile(Chance& chance) {
   }
 }
 
+// A length of 0, and a checksum of whatever: as a host leaves both to its NIC.
+void unsized(Chance& chance) {
+  uint8_t payload[256];
+  EditConfig config;
+  config.mends = true;
+  for (int i = 0; i < 2000; i++) {
+    FrameFields fields = any_fields(chance, payload);
+    fields.udp_checksum = true;
+    Made wanted = make(fields);
+    Layers layers = find_layers(wanted.bytes, wanted.length);
+    if (layers.end != wanted.length) continue;  // padding can't be told from the packet
+    Made left = wanted;
+    memset(left.bytes + layers.network + (layers.ipv6 ? 4 : 2), 0, 2);
+    left.bytes[layers.transport + 6] ^= 1;
+    expect(find_layers(left.bytes, left.length).ports, "its ports are known");
+    expect(check_transport(left.bytes, find_layers(left.bytes, left.length)) == ChecksumState::unknown,
+           "nothing is said of its checksum");
+    expect_same(edited(left, {}), left, "as it is");
+    expect_same(edited(left, config), wanted, "mended");
+  }
+}
+
 const Tests TESTS{
     {"edit: as if the frame had been made so", all_fields},
     {"edit: a wrong checksum stays wrong, or is mended", wrong_stays_wrong},
@@ -220,6 +243,7 @@ const Tests TESTS{
     {"edit: groups and their MAC addresses", groups},
     {"edit: ARP", arp},
     {"edit: checksums of TCP, ICMP and ICMPv6", others},
+    {"edit: an IP length that was left to a NIC", unsized},
     {"edit: frames of any kind", hostile},
 };
 
