@@ -29,6 +29,7 @@ export const FILTER_SOURCES = [
 /** And those that run the responder's loop. */
 export const LOOP_SOURCES = [
   "core/clock.cpp",
+  "core/privileges.cpp",
   "core/stall.cpp",
   "core/thread.cpp",
   "loop/respond.cpp",

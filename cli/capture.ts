@@ -17,6 +17,7 @@ import {
   packetFilter,
 } from "../config/values.js";
 import { openLab, resolveLink } from "../lab/lab.js";
+import { dropPrivileges } from "../lab/privileges.js";
 import { asCaromError, CaromError } from "../native/error.js";
 import { type Capture, type CaptureConfig, type Link, openCapture } from "../native/index.js";
 import { RecentRate } from "../run/rate.js";
@@ -80,6 +81,7 @@ export const command = defineCommand({
       : [];
     const capture = openCapture(config);
     try {
+      dropPrivileges([config.timestamps]);
       const { namespace, interfaceName: on } = config.link;
       const started = new Date();
       const begin = performance.now();

@@ -175,6 +175,7 @@ function rows(prefix: string, value: object): string[][] {
       const each = (index: number) => name.replace(/s$/, item.length === 1 ? "" : ` ${index}`);
       return item.flatMap((element: object, index) => rows(`${each(index)}: `, element));
     }
+    if (Array.isArray(item) && item.length === 0) return [[`  ${name}`, "none"]];
     if (Array.isArray(item)) return [[`  ${name}`, item.join(key === "mode" ? "; " : ", ")]];
     if (typeof item === "object" && item !== null) return rows(`${name}: `, item);
     if (typeof item === "number" && key.endsWith("_ns")) return [[`  ${name}`, formatNs(item)]];

@@ -13,6 +13,7 @@ import {
   type Status,
   usableBackends,
 } from "../lab/doctor.js";
+import { tryDropping } from "../run/measuring_process.js";
 import { type Context, defineCommand } from "./command.js";
 
 const WIDTH_MAX = 110; // columns
@@ -43,7 +44,7 @@ export const command = defineCommand({
     process.once("SIGINT", interrupt);
     try {
       const printer = new Printer(context);
-      const options = { queue: values.queue, quick: values.quick };
+      const options = { queue: values.queue, quick: values.quick, tryDropping };
       const named = values.interface === undefined ? {} : { interfaceName: values.interface };
       const diagnosis = await diagnose({ ...options, ...named }, printer);
       printer.summary(diagnosis);

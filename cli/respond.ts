@@ -5,6 +5,7 @@ import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import { optionGroup, type Values } from "../config/option.js";
 import { duration, filePath, flag, interfaceName, name } from "../config/values.js";
 import { openLab, resolveLink } from "../lab/lab.js";
+import { dropPrivileges } from "../lab/privileges.js";
 import { waitForProcess } from "../lab/progress.js";
 import { asCaromError, CaromError } from "../native/error.js";
 import { attachXdpPass, type Counters } from "../native/index.js";
@@ -88,11 +89,12 @@ export const command = defineCommand({
     const { responder, running, endControl } = await withStartLock(values.name, () => open(config, values));
     let detachPass = () => {};
     try {
+      if (values.plainClients) detachPass = attachXdpPass(openLab(values.lab!).generator);
+      const capabilities = dropPrivileges([config.io.timestamps]);
       if (isInBackground && !process.connected) {
         const detail = "who started it has not waited for it";
         throw new CaromError("environment", `start the responder ${values.name}`, detail);
       }
-      if (values.plainClients) detachPass = attachXdpPass(openLab(values.lab!).generator);
       const started = performance.now();
       const group = config.io.groups.map((address) => ` and ${address}`).join("");
       context.say(
@@ -108,6 +110,7 @@ export const command = defineCommand({
         version: 1,
         elapsed_s,
         config,
+        capabilities,
         counters,
         interference,
         notes,

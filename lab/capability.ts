@@ -16,6 +16,21 @@ const BITS = {
 
 export type Capability = keyof typeof BITS;
 
+/** All of Linux 6, in the order of capability.h. */
+const NAMES =
+  "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE " +
+  "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN " +
+  "SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE " +
+  "MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE";
+
+const ALL = NAMES.split(" ").map((name) => `CAP_${name}`);
+
+/** The names of the bits of a mask. */
+export function capabilityNames(mask: bigint): string[] {
+  const bits = Array.from({ length: 64 }, (_, bit) => bit);
+  return bits.filter((bit) => (mask >> BigInt(bit)) & 1n).map((bit) => ALL[bit] ?? `capability ${bit}`);
+}
+
 /** The effective capabilities of this process. */
 export function effectiveCapabilities(): ReadonlySet<Capability> {
   const line = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "utf8"));

@@ -23,6 +23,7 @@ import {
   toolFindings,
 } from "./machine.js";
 import { backendFindings, interfaceFindings, timestampFindings } from "./nic.js";
+import { keptText, type Privileges } from "./privileges.js";
 
 export type { Finding, Section, Status } from "./finding.js";
 
@@ -40,6 +41,8 @@ export interface DoctorOptions {
   readonly queue?: number; // 0 when left out
   /** Looks at each core for 1 s instead of 5 s. */
   readonly quick?: boolean;
+  /** Has a process give up what one that measures gives up, and says what it has left. */
+  readonly tryDropping: () => Promise<Privileges>;
 }
 
 /** How often, and for how long, a loop that spins on a core was stopped. */
@@ -83,7 +86,7 @@ export async function diagnose(options: DoctorOptions, listener: DoctorListener)
   };
   const given = options.interfaceName === undefined ? undefined : resolveLink(options.interfaceName);
   tell("machine", machineFindings());
-  tell("capabilities", capabilityFindings());
+  tell("capabilities", [...capabilityFindings(), await droppedFinding(options.tryDropping)]);
   const clock = attempt("clock", clockInfo);
   tell("clock", clock instanceof CaromError ? [failed("clock", clock)] : clockFindings(clock));
   tell("settings", sysctlFindings());
@@ -102,6 +105,17 @@ export async function diagnose(options: DoctorOptions, listener: DoctorListener)
     clock: clock instanceof CaromError ? null : clock,
     cores,
   };
+}
+
+/** What a run keeps: of that, a backend's own threads aside, there must be nothing. */
+async function droppedFinding(tryDropping: DoctorOptions["tryDropping"]): Promise<Finding> {
+  const name = "left while measuring";
+  try {
+    const left = await tryDropping();
+    return ok(name, `${keptText(left)}, in ${left.threads} threads of a process of its own; no_new_privs`);
+  } catch (error) {
+    return failed(name, asCaromError(error, name));
+  }
 }
 
 /** The names of the backends that can be used. */

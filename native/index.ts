@@ -180,6 +180,14 @@ export interface FeedSample {
   readonly quantities: Uint32Array;
 }
 
+/** What a thread of this process may do, as the kernel says. */
+export interface ThreadPrivileges {
+  readonly id: number; // the kernel's
+  readonly name: string;
+  readonly capabilities: bigint; // effective or permitted: a bit each, as capability.h numbers them
+  readonly noNewPrivileges: boolean;
+}
+
 interface Addon {
   readonly layoutHash: string;
   readonly Generator: new (config: GeneratorConfig, other?: Generator) => Generator;
@@ -217,6 +225,9 @@ interface Addon {
   ): () => void;
   explainFilter(expression: string, engine: string): FilterExplanation;
   filterEngines(): FilterEngine[];
+  confineProcess(setsNicBack: boolean): void;
+  privileges(): ThreadPrivileges[];
+  endWithParent(): void;
   tryLock(descriptor: number): boolean;
   enterNamespace(path: string): void;
   leaveNamespace(): void;
@@ -469,6 +480,26 @@ export function explainFilter(expression: string, engine: string): FilterExplana
 /** The packet filter's engines, from the reference to the fastest. */
 export function filterEngines(): FilterEngine[] {
   return addon().filterEngines();
+}
+
+/**
+ * Everything is open: every thread of this process gives up its capabilities, and can get no others. Threads that
+ * need some (native/core/privileges.h) have said so before. The kernel is asked what is left.
+ * @param setsNicBack the calling thread keeps CAP_NET_ADMIN, to switch a NIC's timestamping back when a role is closed
+ * @throws CaromError (environment) when more is left
+ */
+export function confineProcess(setsNicBack: boolean): void {
+  call("drop capabilities", () => addon().confineProcess(setsNicBack));
+}
+
+/** Of every thread of this process. @throws CaromError (environment) */
+export function privileges(): ThreadPrivileges[] {
+  return call("read what this process may do", () => addon().privileges());
+}
+
+/** This process is killed when the one that started it ends, however that ends. */
+export function endWithParent(): void {
+  call("end with the parent process", () => addon().endWithParent());
 }
 
 /**

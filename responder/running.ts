@@ -3,6 +3,7 @@
 import { parseConfig, resolveValues } from "../config/file.js";
 import { keyName } from "../config/option.js";
 import { keepsState, strategyConfig, strategyOptions } from "../config/strategy.js";
+import { readPrivileges } from "../lab/privileges.js";
 import { CaromError } from "../native/error.js";
 import { subtractHistogram, summarize } from "../native/histogram.js";
 import { type Counters, type HistogramData, refusalReasons } from "../native/index.js";
@@ -196,6 +197,7 @@ export class RunningResponder {
       fill_ring_empty: n("fill_ring_empty"),
       stalls: n("stalls"),
       memory_locked_kib: lockedMemoryKib(),
+      capabilities: readPrivileges(),
       threads: this.threads(),
     };
   }

@@ -2,7 +2,8 @@
 
 import { CaromError } from "../native/error.js";
 import type { RunChange } from "../native/index.js";
-import type { Measurement, RunningRoles } from "./measure.js";
+import type { Measurement } from "./measure.js";
+import type { RunningControls } from "./measuring_process.js";
 import type { Plan } from "./plan.js";
 
 /** The hint of what can only be had by another run. */
@@ -42,16 +43,10 @@ export function windowRefusal({ generator }: Plan, ticks: number): string {
 }
 
 /** @throws CaromError (usage) where the run has to start anew for it */
-export function changeRun(
-  plan: Plan,
-  { generator }: RunningRoles,
-  what: RunChange["what"],
-  to: number,
-): void {
+export function changeRun(plan: Plan, controls: RunningControls, what: RunChange["what"], to: number): void {
   const refusal = what === "rate" ? rateRefusal(plan, to) : windowRefusal(plan, to);
   if (refusal !== "") throw new CaromError("usage", `change the ${what}`, refusal, ANEW);
-  if (what === "rate") generator.setRate(to);
-  else generator.setWindow(to);
+  controls.change(what, to);
 }
 
 /** What was asked for on average, over the time in which ticks were measured. */

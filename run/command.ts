@@ -6,7 +6,8 @@ import { besideReport, flag, integer } from "../config/values.js";
 import { asCaromError, CaromError } from "../native/error.js";
 import { encodeHistograms } from "./histograms.js";
 import { hdrLog } from "./hlog.js";
-import { type Measurement, measure } from "./measure.js";
+import type { Measurement } from "./measure.js";
+import { MeasuringProcess } from "./measuring_process.js";
 import { type Plan, planRun, type ReplayRequest, type RunValues } from "./plan.js";
 import { makeReport, type Report, reportAsJson } from "./report.js";
 
@@ -43,14 +44,16 @@ export async function runAndReport(
   onProgress: ((line: { elapsed_s: number; counters: Readonly<Record<string, number>> }) => void) | undefined,
   { replay, onPlan }: Circumstances = {},
 ): Promise<Outcome> {
-  const plan = await planRun(values, replay?.expect ?? command === "run", undefined, replay);
+  const measuring = new MeasuringProcess();
+  let plan: Plan | undefined;
   const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
   let stop = () => {};
   const onSignal = () => stop();
-  for (const signal of signals) process.on(signal, onSignal);
   try {
+    plan = await planRun(values, replay?.expect ?? command === "run", undefined, replay);
+    for (const signal of signals) process.on(signal, onSignal);
     onPlan?.(plan);
-    const found = await measure(plan, {
+    const found = await measuring.measure(plan, {
       onProgress:
         onProgress && (({ elapsed_s, generator }) => onProgress({ elapsed_s, counters: generator })),
       onStopRequest: (request) => {
@@ -61,7 +64,8 @@ export async function runAndReport(
     return { ...outcome, failure: outcome.failure ?? writeHlog(values.hlog, outcome.report, found) };
   } finally {
     for (const signal of signals) process.off(signal, onSignal);
-    plan.release();
+    await measuring.close();
+    plan?.release();
   }
 }
 

@@ -25,7 +25,7 @@ import {
   type Throughput,
 } from "./limit_report.js";
 import { judge, type LimitTrial } from "./limit_trial.js";
-import { measure } from "./measure.js";
+import { MeasuringProcess } from "./measuring_process.js";
 import { labOf, type Plan, planRun, type RunValues, runOptions } from "./plan.js";
 import { makeReport } from "./report.js";
 import { findLimit } from "./search.js";
@@ -235,9 +235,11 @@ class Suite {
     const progress = this.progress(setup, rate_pps, kind);
     this.watcher.onBegin?.(progress);
     const begin = performance.now();
-    const plan = await this.plan(setup, rate_pps, duration_ns);
+    const measuring = new MeasuringProcess();
+    let plan: Plan | undefined;
     try {
-      const found = await measure(plan, { onStopRequest: (stop) => (this.stopTrial = stop) });
+      plan = await this.plan(setup, rate_pps, duration_ns);
+      const found = await measuring.measure(plan, { onStopRequest: (stop) => (this.stopTrial = stop) });
       this.stopTrial = () => {};
       if (this.stopped) return null;
       if (found.problems.length > 0) throw found.problems[0];
@@ -251,8 +253,12 @@ class Suite {
       else this.left.finals--;
       this.watcher.onEnd?.(progress, trial);
       return trial;
+    } catch (error) {
+      if (this.stopped) return null; // before anything was sent
+      throw error;
     } finally {
-      plan.release();
+      await measuring.close();
+      plan?.release();
     }
   }
 

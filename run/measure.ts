@@ -2,15 +2,19 @@
 
 import type { GeneratorFindings } from "../generator/merge.js";
 import { type GeneratorThreads, openGenerator } from "../generator/threads.js";
+import type { Privileges } from "../lab/privileges.js";
 import { asCaromError, type CaromError } from "../native/error.js";
 import {
   type ArrivalFindings,
   type Arrivals,
   arrivalFindings,
   attachArrivals,
+  type ClockInfo,
   type ClocksReading,
   type Counters,
+  clockInfo,
   closeArrivals,
+  type Link,
   readClocks,
 } from "../native/index.js";
 import { openResponder, type ResponderFindings, type ResponderThreads } from "../responder/threads.js";
@@ -28,6 +32,11 @@ export interface Progress {
   readonly responder: Counters | null;
 }
 
+/** The part of a plan that is carried out here: plain data, so that it can be sent to another process. */
+export type MeasuredPlan = Pick<Plan, "generator" | "sending" | "responder" | "certificate"> & {
+  readonly lab: { readonly responder: Link } | null;
+};
+
 export interface RunningRoles {
   readonly generator: GeneratorThreads;
   readonly responder: ResponderThreads | null;
@@ -38,6 +47,10 @@ export interface Watcher {
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   /** Called when both sides run: what they have counted and measured can be asked for at any time. */
   readonly onRunning?: (roles: RunningRoles) => void;
+  /** Called when everything is open, before anything is sent: gives up what is no longer needed. May throw. */
+  readonly onOpened?: () => Privileges;
+  /** Reads the counters of an interface; here, unless that is left to a process that still may. */
+  readonly readInterface?: (link: Link) => InterfaceCounters | Promise<InterfaceCounters>;
   /** Resolves or is called when the run is to end early. */
   readonly onStopRequest?: (stop: () => void) => void;
 }
@@ -55,6 +68,8 @@ export interface Measurement {
   };
   readonly clocks: readonly [ClocksReading, ClocksReading]; // before the start, and after the end
   readonly arrivals: ArrivalFindings | null; // as stamped at the far end of a lab
+  readonly clock: ClockInfo; // of the process that measured
+  readonly privileges: Privileges | null; // what that process still had while it did; null: nothing was given up
   readonly problems: readonly CaromError[]; // what went wrong on the way, without ending the run
 }
 
@@ -62,11 +77,11 @@ export interface Measurement {
  * Runs a plan to its end.
  * @throws CaromError when a side can't be opened
  */
-export async function measure(plan: Plan, watcher: Watcher = {}): Promise<Measurement> {
+export async function measure(plan: MeasuredPlan, watcher: Watcher = {}): Promise<Measurement> {
   const problems: CaromError[] = [];
-  const count = (link: Parameters<typeof readInterface>[0]) => {
+  const count = async (link: Link) => {
     try {
-      return readInterface(link);
+      return await (watcher.readInterface ?? readInterface)(link);
     } catch (error) {
       problems.push(asCaromError(error, `read the counters of ${link.interfaceName}`));
       return null;
@@ -80,7 +95,12 @@ export async function measure(plan: Plan, watcher: Watcher = {}): Promise<Measur
     const generator = openGenerator(plan.sending);
     try {
       if (arrivals !== null) generator.stampedBy(arrivals);
-      const before = { generator: count(plan.generator.io.link), responder: farLink && count(farLink) };
+      const privileges = watcher.onOpened?.() ?? null;
+      const both = async () => ({
+        generator: await count(plan.generator.io.link),
+        responder: farLink && (await count(farLink)),
+      });
+      const before = await both();
       const clocksBefore = readClocks();
       const started = new Date();
       const begin = performance.now();
@@ -116,7 +136,7 @@ export async function measure(plan: Plan, watcher: Watcher = {}): Promise<Measur
       await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
       responder?.stop();
       await untilCounted(generator.counters(), before.generator, () => count(plan.generator.io.link));
-      const after = { generator: count(plan.generator.io.link), responder: farLink && count(farLink) };
+      const after = await both();
       const difference = (side: "generator" | "responder") => {
         const [first, last] = [before[side], after[side]];
         return first === null || last === null ? null : since(last, first);
@@ -129,6 +149,8 @@ export async function measure(plan: Plan, watcher: Watcher = {}): Promise<Measur
         responder: responder?.result() ?? null,
         clocks,
         arrivals: arrivals && arrivalFindings(arrivals),
+        clock: clockInfo(),
+        privileges,
         interfaces: { generator: difference("generator"), responder: difference("responder") },
         problems,
       };
@@ -142,7 +164,7 @@ export async function measure(plan: Plan, watcher: Watcher = {}): Promise<Measur
 }
 
 /** What stamps the arrivals, as planned: the responder's own program, or one of its own. */
-function openArrivals(plan: Plan, responder: ResponderThreads | null): Arrivals | null {
+function openArrivals(plan: MeasuredPlan, responder: ResponderThreads | null): Arrivals | null {
   const by = plan.certificate?.receiver.by ?? "nobody";
   if (by === "nobody") return null;
   if (by === "responder") return responder!.arrivals();
@@ -155,11 +177,11 @@ function openArrivals(plan: Plan, responder: ResponderThreads | null): Arrivals 
 async function untilCounted(
   counters: Counters,
   before: InterfaceCounters | null,
-  read: () => InterfaceCounters | null,
+  read: () => Promise<InterfaceCounters | null>,
 ): Promise<void> {
   const sent = counters.frames_out ?? 0;
   for (const end = performance.now() + COUNTERS_MS; before !== null && performance.now() < end; ) {
-    const now = read();
+    const now = await read();
     if (now === null || now.tx_packets - before.tx_packets >= sent) return;
     await new Promise((resolve) => setTimeout(resolve, COUNTERS_POLL_MS));
   }

@@ -3,17 +3,10 @@
 import { keepsState, type StrategyName } from "../config/strategy.js";
 import { isPlain } from "../generator/frames.js";
 import { tscDoubts } from "../lab/machine.js";
+import type { Privileges } from "../lab/privileges.js";
 import type { CaromError } from "../native/error.js";
 import { type Distribution, summarize } from "../native/histogram.js";
-import {
-  type ClockInfo,
-  type Counters,
-  clockInfo,
-  type Example,
-  type LineCounts,
-  type Provenance,
-  type RunChange,
-} from "../native/index.js";
+import type { ClockInfo, Counters, Example, LineCounts, Provenance, RunChange } from "../native/index.js";
 import { decodeOrder, decodeTick, type Order, type Tick } from "../wire/codec.js";
 import { type Breakdown, breakdownOf } from "./breakdown.js";
 import { type Certificate, certificateFaults, certificateNotes, certificateOf } from "./certificate.js";
@@ -85,6 +78,7 @@ export interface Report {
   readonly interrupted: boolean;
   readonly plan: object;
   readonly environment: Environment;
+  readonly capabilities: Privileges | null; // what the process that measured still had while it did
   readonly clock: ClockInfo & {
     readonly provenance: Provenance;
     readonly reason: string;
@@ -167,8 +161,9 @@ export function makeReport(command: Report["command"], plan: Plan, found: Measur
     interrupted: found.interrupted,
     plan: plainPlan(plan),
     environment: environment(),
+    capabilities: found.privileges,
     clock: {
-      ...clockInfo(),
+      ...found.clock,
       provenance: plan.timestamps.provenance,
       reason: plan.timestamps.reason,
       stamped: n("stamped"),

@@ -3,6 +3,7 @@
 import pc from "picocolors";
 import { formatNs } from "../config/values.js";
 import type { Feed } from "../generator/feed.js";
+import { keptText } from "../lab/privileges.js";
 import { type Distribution, logarithmicBins, type Percentile } from "../native/histogram.js";
 import type { HistogramData } from "../native/index.js";
 import type { Part } from "./breakdown.js";
@@ -298,8 +299,10 @@ function ns(value: number | null): string {
   return value === null ? "–" : formatNs(value);
 }
 
-function noteLines({ notes, problems }: Report): string[] {
+function noteLines({ notes, problems, capabilities }: Report): string[] {
+  const isAnyKept = capabilities !== null && capabilities.kept.length > 0;
   return [
+    ...(isAnyKept ? [row("capabilities", `${keptText(capabilities)}; all others were given up`)] : []),
     ...notes.map((note, index) => row(index === 0 ? "notes" : "", note)),
     ...problems.map((problem) => row("problem", pc.yellow(problem.message))),
   ];

@@ -211,7 +211,7 @@ coreTest("interrupted, it ends at once and leaves no lab", async () => {
 test("without the native core it still tells the rest", () => {
   const elsewhere = mkdtempSync(join(tmpdir(), "carom-doctor-"));
   try {
-    for (const folder of ["cli", "config", "lab", "native", "wire"]) {
+    for (const folder of ["cli", "config", "generator", "lab", "native", "responder", "run", "wire"]) {
       cpSync(join(ROOT, "dist", folder), join(elsewhere, "dist", folder), { recursive: true });
     }
     cpSync(join(ROOT, "package.json"), join(elsewhere, "package.json"));

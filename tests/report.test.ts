@@ -58,6 +58,8 @@ function measured(
     started: new Date(0),
     elapsed_s: 2,
     interrupted: false,
+    clock: { frequencyHz: 1e9, resolutionNs: 1, readCostNs: 10, errorPpm: 1 },
+    privileges: null,
     generator: {
       counters: {
         sent: 4,

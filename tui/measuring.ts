@@ -3,7 +3,9 @@
 import { resolveValues } from "../config/file.js";
 import { asCaromError } from "../native/error.js";
 import { type Outcome, outcomeOf, outputOptions } from "../run/command.js";
-import { type Measurement, measure, type RunningRoles } from "../run/measure.js";
+import type { Measurement } from "../run/measure.js";
+import type { Live } from "../run/measuring_messages.js";
+import { MeasuringProcess, type RunningControls } from "../run/measuring_process.js";
 import type { Plan } from "../run/plan.js";
 import type { Report } from "../run/report.js";
 import { reportLines } from "../run/text.js";
@@ -20,8 +22,9 @@ export interface Job {
   readonly args: readonly string[];
   readonly given: Readonly<Record<string, string>>; // options, as texts
   plan(): Promise<Plan>;
-  /** @returns timers, which end with it */
-  onRunning(plan: Plan, roles: RunningRoles): readonly NodeJS.Timeout[];
+  readonly refresh_hz: number; // how often a second it is told what goes on
+  /** @returns what is told that */
+  onRunning(plan: Plan, controls: RunningControls): (live: Live) => void;
   onStopping(again: boolean): void;
   /** null: it failed. */
   onEnded(ended: Ended | null): void;
@@ -29,7 +32,7 @@ export interface Job {
 
 export interface Running {
   readonly plan: Plan;
-  readonly roles: RunningRoles;
+  readonly controls: RunningControls;
 }
 
 export class Measuring {
@@ -88,17 +91,21 @@ export class Measuring {
 
   private async run(job: Job): Promise<void> {
     await drawn();
+    const measuring = new MeasuringProcess();
     try {
       const plan = await job.plan();
-      const timers: NodeJS.Timeout[] = [];
+      let onLive: (live: Live) => void = () => {};
       let found: Measurement;
       try {
-        found = await measure(plan, {
-          onRunning: (roles) => {
-            this.current = { plan, roles };
-            this.store.refreshes.follow((isDrawn) => roles.generator.refreshing(isDrawn));
-            timers.push(...job.onRunning(plan, roles));
+        found = await measuring.measure(plan, {
+          onRunning: (controls) => {
+            this.current = { plan, controls };
+            this.store.refreshes.follow((isDrawn) => controls.refreshing(isDrawn));
+            onLive = job.onRunning(plan, controls);
           },
+          live_hz: job.refresh_hz,
+          onLive: (live) => this.store.refreshes.around(() => onLive(live)),
+          onRefused: (error) => this.store.dispatch({ type: "failed", error }),
           onStopRequest: (stop) => {
             this.stopRun = stop;
             if (this.wasStopped) stop();
@@ -107,7 +114,7 @@ export class Measuring {
       } finally {
         this.current = null;
         this.store.refreshes.follow(null);
-        timers.forEach(clearInterval);
+        await measuring.close();
         plan.release();
       }
       const outcome = outcomeOf(job.command, plan, found);
@@ -118,6 +125,7 @@ export class Measuring {
       this.store.dispatch({ type: "failed", error: asCaromError(error, job.command) });
     } finally {
       this.stopRun = () => {};
+      await measuring.close();
     }
   }
 

@@ -44,11 +44,11 @@ export function replayJob(store: Store, refresh_hz: number): Job {
       const { given: run, replay } = replayRun([path], values());
       return planRun(run, replay.expect, undefined, replay);
     },
-    onRunning: (plan, roles) => {
+    refresh_hz,
+    onRunning: (plan, controls) => {
       const passes = plan.generator.replay?.passes ?? 1;
       change({ phase: "running", description: describePlan(plan), replayed: path, passes });
-      return watchLive(plan, roles, refresh_hz, {
-        store,
+      return watchLive(plan, controls, {
         counted: (now) => change({ live: counted(live(), now) }),
         measured: (now) => change({ live: measured(live(), now) }),
       });

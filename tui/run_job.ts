@@ -5,7 +5,8 @@ import { isFlatOut, isOpen, refuseTwoLoops } from "../generator/config.js";
 import { CaromError } from "../native/error.js";
 import { ANEW, changeRun, roomFor } from "../run/changes.js";
 import { outputOptions } from "../run/command.js";
-import type { RunningRoles } from "../run/measure.js";
+import type { Live } from "../run/measuring_messages.js";
+import type { RunningControls } from "../run/measuring_process.js";
 import { fedStreams, type Plan, planRun, runOptions } from "../run/plan.js";
 import { describePlan } from "../run/text.js";
 import { givenFields } from "./fields.js";
@@ -14,7 +15,6 @@ import type { Ended, Job, Running } from "./measuring.js";
 import type { Store } from "./store.js";
 import { ThreadLoads } from "./thread_loads.js";
 
-const SECOND_MS = 1000;
 const options = { ...runOptions, ...outputOptions } as const;
 
 /** @param refresh_hz how often a second counters are asked for */
@@ -30,7 +30,8 @@ export function runJob(store: Store, refresh_hz: number): Job {
       const room = values.rate === undefined ? 1 : roomFor(values.rate);
       return planRun(values, true, undefined, undefined, room);
     },
-    onRunning: (plan, roles) => {
+    refresh_hz,
+    onRunning: (plan, controls) => {
       const { warmupNs, durationNs } = plan.generator;
       store.dispatch({
         type: "run.running",
@@ -38,8 +39,7 @@ export function runJob(store: Store, refresh_hz: number): Job {
         clock: `${plan.timestamps.provenance} (${plan.timestamps.reason})`,
         length_s: durationNs === 0 ? null : (warmupNs + durationNs) / 1e9,
       });
-      return watchLive(plan, roles, refresh_hz, {
-        store,
+      return watchLive(plan, controls, {
         counted: (now) => store.dispatch({ type: "run.counted", now }),
         measured: (now) => store.dispatch({ type: "run.measured", now }),
       });
@@ -65,7 +65,7 @@ export function checkRun(store: Store): void {
  * Changes the run's rate or window to what its field says.
  * @throws CaromError (usage) where it has to start anew for that
  */
-export function changeTo(store: Store, { plan, roles }: Running, what: "rate" | "window"): void {
+export function changeTo(store: Store, { plan, controls }: Running, what: "rate" | "window"): void {
   const values = resolveValues(options, textsOf(givenFields(store.get().run.fields)));
   const to = what === "rate" ? values.rate : (values.window ?? 1);
   const isClosed = !isOpen(values) && !isFlatOut(values);
@@ -75,7 +75,7 @@ export function changeTo(store: Store, { plan, roles }: Running, what: "rate" | 
     const kind = wasClosed ? "with a window" : "by a schedule";
     throw new CaromError("usage", `change the ${what}`, `a run ${kind} stays one`, ANEW);
   }
-  changeRun(plan, roles, what, to);
+  changeRun(plan, controls, what, to);
   const now = `${to.toLocaleString("en-US")}${what === "rate" ? " ticks/s" : " in flight"}`;
   const description = describePlan(plan);
   store.dispatch({
@@ -90,42 +90,21 @@ export function textsOf(given: Readonly<Record<string, string>>): Texts {
 }
 
 interface Listener {
-  readonly store: Store;
   counted(now: Counted): void;
   measured(now: Measured): void;
 }
 
-/** Asks for histograms once a second, and for counters as often as it is to be drawn. @returns the timers */
+/** @returns what is told what goes on: counters, and once a second histograms */
 export function watchLive(
   plan: Plan,
-  { generator, responder }: RunningRoles,
-  refresh_hz: number,
+  { threads }: RunningControls,
   listener: Listener,
-): NodeJS.Timeout[] {
-  const begin = performance.now();
-  const counted = () => ({
-    elapsed_s: (performance.now() - begin) / 1000,
-    generator: generator.counters(),
-    responder: responder?.counters() ?? null,
-  });
-  const loads = new ThreadLoads(plan, { generator, responder });
-  const measured = () => {
-    const snapshots = generator.snapshots();
-    const latency = snapshots.map((snapshot) => snapshot.latency);
-    const lateness = snapshots.map((snapshot) => snapshot.lateness);
-    listener.measured({
-      ...counted(),
-      latency,
-      lateness,
-      threads: loads.read(),
-      recent: generator.takeRecent(),
-    });
+): (live: Live) => void {
+  const loads = new ThreadLoads(plan, threads);
+  return ({ measured, ...counted }) => {
+    if (measured === null) listener.counted(counted);
+    else listener.measured({ ...counted, ...measured, threads: loads.read() });
   };
-  const every = (action: () => void, time_ms: number) =>
-    setInterval(() => listener.store.refreshes.around(action), time_ms);
-  const timers = [every(measured, SECOND_MS)];
-  if (refresh_hz > 1) timers.push(every(() => listener.counted(counted()), SECOND_MS / refresh_hz));
-  return timers;
 }
 
 /** The last word on everything that was shown while it went on. */

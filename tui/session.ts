@@ -199,12 +199,15 @@ export class Session {
     if (store.get().doctor.phase === "running") return;
     if (this.isMeasuring || this.checking !== undefined)
       throw busy("look at this machine", "something else measures");
-    const { diagnose } = await import("../lab/doctor.js");
+    const [{ diagnose }, { tryDropping }] = await Promise.all([
+      import("../lab/doctor.js"),
+      import("../run/measuring_process.js"),
+    ]);
     store.dispatch({ type: "doctor", change: { phase: "running", sections: [], cores: [], from: 0 } });
     await drawn();
     try {
       await diagnose(
-        { quick: true },
+        { quick: true, tryDropping },
         {
           section: (section) => store.dispatch({ type: "doctor.section", section }),
           core: (core) => store.dispatch({ type: "doctor.core", core }),

@@ -1,8 +1,11 @@
 // What the addon exports; native/index.ts is the only one that imports it.
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <napi.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +18,7 @@
 #include "addon/inspect.h"
 #include "addon/roles.h"
 #include "core/clock.h"
+#include "core/privileges.h"
 #include "core/thread.h"
 #include "io/driver_counters.h"
 #include "io/netdev.h"
@@ -274,6 +278,37 @@ Napi::Value try_lock(const Napi::CallbackInfo& info) {
   });
 }
 
+// Whether this thread is still to set a NIC back.
+void confine(const Napi::CallbackInfo& info) {
+  guarded(info.Env(), [&] {
+    if (info[0].ToBoolean()) return confine_process({CAP_NET_ADMIN});
+    confine_process({});
+  });
+}
+
+Napi::Value privileges(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    Napi::Array result = Napi::Array::New(env);
+    for (const ThreadPrivileges& found : read_privileges()) {
+      Napi::Object object = Napi::Object::New(env);
+      object.Set("id", found.thread_id);
+      object.Set("name", found.name);
+      object.Set("capabilities", Napi::BigInt::New(env, found.capabilities));
+      object.Set("noNewPrivileges", found.no_new_privileges);
+      result[result.Length()] = object;
+    }
+    return result;
+  });
+}
+
+// This process is killed when the one that started it ends, however that ends (prctl(2), PR_SET_PDEATHSIG).
+void end_with_parent(const Napi::CallbackInfo& info) {
+  guarded(info.Env(), [&] {
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) throw system_error("end with the parent process", errno);
+  });
+}
+
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("layoutHash", CAROM_WIRE_LAYOUT_HASH);
   exports.Set("clock", Napi::Function::New(env, clock));
@@ -289,6 +324,9 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("attachXdpPass", Napi::Function::New(env, attach_pass));
   exports.Set("measureStalls", Napi::Function::New(env, measure_stalls));
   exports.Set("enterNamespace", Napi::Function::New(env, enter_namespace));
+  exports.Set("confineProcess", Napi::Function::New(env, confine));
+  exports.Set("privileges", Napi::Function::New(env, privileges));
+  exports.Set("endWithParent", Napi::Function::New(env, end_with_parent));
   exports.Set("tryLock", Napi::Function::New(env, try_lock));
   exports.Set("leaveNamespace", Napi::Function::New(env, leave_namespace));
   export_arrivals(env, exports);

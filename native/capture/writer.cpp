@@ -1,14 +1,12 @@
 #include "capture/writer.h"
 
 #include <linux/capability.h>
-#include <pthread.h>
-#include <signal.h>
 
 #include <chrono>
 #include <ctime>
 #include <utility>
 
-#include "core/thread.h"
+#include "core/privileges.h"
 
 namespace carom {
 namespace {
@@ -34,13 +32,9 @@ CaptureWriter::CaptureWriter(const CaptureOutput& output, CaptureSource source)
       file_(output.files, given_up_),
       blocks_(PIECE_BYTES + BLOCK_BYTES_MAX),
       start_ns_(epoch_ns()) {
-  // Signals are the control plane's; and a limit on a file's size is to be an error (EFBIG), not SIGXFSZ.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread([this] { run(); });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  // The next file of a series may be in a folder of somebody else's. As it takes no signals, a limit on a
+  // file's size is an error (EFBIG), not SIGXFSZ.
+  thread_ = start_confined("carom-writer", {CAP_DAC_OVERRIDE}, [this] { run(); });
 }
 
 CaptureWriter::~CaptureWriter() {
@@ -53,7 +47,6 @@ std::string CaptureWriter::last_file() const { return file_.name(); }
 void CaptureWriter::rest() noexcept { std::this_thread::sleep_for(REST); }
 
 void CaptureWriter::run() noexcept {
-  keep_capabilities({CAP_DAC_OVERRIDE});  // the next file of a series may be in a folder of somebody else's
   begin_file();
   flush();
   for (uint32_t taken = 0;;) {

@@ -1,7 +1,6 @@
-// What a role's thread does to itself: enter a namespace, pin to a core, give up its capabilities.
+// What a role's thread does to itself: enter a namespace, pin to a core.
 #pragma once
 
-#include <initializer_list>
 #include <optional>
 #include <string>
 #include <thread>
@@ -35,12 +34,5 @@ void pin_to_cpu(int cpu);
 
 // The calling thread leaves this core (-1: none) to another one, where the process may use more than that.
 void leave_cpu(int cpu) noexcept;
-
-// Everything is open: the thread that reads packets keeps no capability. A failure is not fatal, only
-// reported.
-bool drop_capabilities() noexcept;
-
-// The calling thread keeps these (CAP_BPF, ...) of those that it has, and no others.
-bool keep_capabilities(std::initializer_list<int> kept) noexcept;
 
 }  // namespace carom

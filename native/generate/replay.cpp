@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/clock.h"
+#include "core/privileges.h"
 #include "core/thread.h"
 
 namespace carom {
@@ -30,9 +31,9 @@ Replay::Replay(const ReplayConfig& config, ReplayRecord& record, Ledger* ledger)
     size += file->size;
   }
   record_.size.set(known ? size : 0);
-  thread_ = std::thread([this, cpu = config.sending_cpu] {
+  // What it reads may be anybody's; the files are open.
+  thread_ = start_confined("carom-reader", {}, [this, cpu = config.sending_cpu] {
     leave_cpu(cpu);
-    drop_capabilities();  // what it reads may be anybody's; the files are open
     read_all();
   });
 }

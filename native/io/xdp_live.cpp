@@ -12,6 +12,7 @@
 #include <cerrno>
 
 #include "core/error.h"
+#include "core/privileges.h"
 #include "core/thread.h"
 #include "generate.bpf.h"
 #include "io/netdev.h"
@@ -114,7 +115,8 @@ XdpLiveIo::XdpLiveIo(const IoConfig& config, IoCounters& counters, const LivePro
   struct sigaction nothing {};
   nothing.sa_handler = [](int) {};
   sigaction(wake_signal(), &nothing, nullptr);
-  sender_ = std::thread([this] { send(); });
+  // The kernel asks for these at each run of the program.
+  sender_ = start_confined("carom-sender", {CAP_BPF, CAP_NET_ADMIN}, [this] { send(); });
 }
 
 XdpLiveIo::~XdpLiveIo() { end_sending(); }
@@ -129,7 +131,6 @@ void XdpLiveIo::send() {
   } catch (const Error&) {
     failure_.store(EINVAL);
   }
-  keep_capabilities({CAP_BPF, CAP_NET_ADMIN});  // which the kernel asks for at each run
   {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return stage_.load() != Stage::wait; });

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "core/privileges.h"
 #include "core/thread.h"
 
 namespace carom {

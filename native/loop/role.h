@@ -34,7 +34,7 @@ class Role {
   void open(std::function<void()> body);
 
   // Called by the body once everything is open; gives up the thread's capabilities and waits for start or
-  // close. Returns false when the body is to end without running.
+  // close. Returns false when the body is to end without running. Throws Error when the capabilities stay.
   bool opened(std::vector<std::string> notes);
 
   void start(std::function<void()> on_end);  // on_end is called on the role's thread
