@@ -5,6 +5,7 @@ import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import { optionGroup, type Values } from "../config/option.js";
 import { duration, filePath, flag, interfaceName, name } from "../config/values.js";
 import { openLab, resolveLink } from "../lab/lab.js";
+import { tscDoubts } from "../lab/machine.js";
 import { dropPrivileges } from "../lab/privileges.js";
 import { waitForProcess } from "../lab/progress.js";
 import { asCaromError, CaromError } from "../native/error.js";
@@ -100,6 +101,7 @@ export const command = defineCommand({
       context.say(
         `answering ticks to ${link.address4 || link.address6}${group}, UDP port ${config.io.localPort}, by ${config.io.backend} on ${link.interfaceName}; Ctrl-C stops`,
       );
+      for (const note of tscDoubts()) context.say(note);
       await untilStopped(responder, values.duration, context);
       const { counters, threads, notes } = responder.result();
       const elapsed_s = (performance.now() - started) / 1000;
@@ -113,7 +115,7 @@ export const command = defineCommand({
         capabilities,
         counters,
         interference,
-        notes,
+        notes: [...tscDoubts(), ...notes],
       });
       return 0;
     } finally {

@@ -35,6 +35,7 @@ class Discipline {
       servo_.begin(reading, clock_.gain_of(kernel_clock_));
       publish();
     }
+    read_takes_ns_ = std::max(READ_TAKES_NS, (TRIES + 1) * reading.width_ns);
     applied_at_ns_ = reading.timeline_ns;
     read_due_ns_ = leads_ ? reading.timeline_ns + READ_EVERY_NS : UINT64_MAX;
     due_ns_ = reading.timeline_ns + MOVE_MIN_NS;
@@ -46,7 +47,7 @@ class Discipline {
   // Returns by how much the schedule is to be later from now on, modulo 2^64. `next_ns` is when the next tick
   // is due: a reading of the clock waits until it does not delay one, but not for ever.
   [[gnu::noinline]] uint64_t turn(uint64_t now_ns, uint64_t next_ns) noexcept {
-    bool is_idle = next_ns > now_ns && next_ns - now_ns > READ_TAKES_NS;
+    bool is_idle = next_ns > now_ns && next_ns - now_ns > read_takes_ns_;
     if (now_ns >= read_due_ns_ && (is_idle || now_ns - read_due_ns_ > READ_AT_LEAST_NS)) {
       if (servo_.take(clock_.read(kernel_clock_, TRIES))) {
         publish();
@@ -80,8 +81,8 @@ class Discipline {
   static constexpr uint64_t READ_EVERY_NS = 5'000'000;
   static constexpr uint64_t READ_AGAIN_NS = 500'000;
   static constexpr uint64_t READ_AT_LEAST_NS = 20'000'000;
-  static constexpr uint64_t READ_TAKES_NS = 1'000;
-  static constexpr uint64_t MOVE_MIN_NS = 20'000;  // a move is a few ns, so it comes often at a high slew
+  static constexpr uint64_t READ_TAKES_NS = 1'000;  // at least; more where the kernel's clock is dear to read
+  static constexpr uint64_t MOVE_MIN_NS = 20'000;   // a move is a few ns, so it comes often at a high slew
   static constexpr uint64_t MOVE_MAX_NS = 1'000'000;
 
   void publish() noexcept {
@@ -110,6 +111,7 @@ class Discipline {
   uint64_t version_ = 0;
   int64_t applied_ns_ = 0;  // by how much the schedule is later than it was planned
   uint64_t applied_at_ns_ = 0;
+  uint64_t read_takes_ns_ = READ_TAKES_NS;
   uint64_t read_due_ns_ = UINT64_MAX;
   uint64_t due_ns_ = UINT64_MAX;  // without begin() nothing is ever due
 };
