@@ -3,6 +3,7 @@
 import { cpus, release } from "node:os";
 import { Command, InvalidArgumentError } from "commander";
 import { asCaromError } from "../native/error.js";
+import { attribution } from "./attribution.js";
 import { captured } from "./capture.js";
 import { filterEngines } from "./filter.js";
 import { flood } from "./flood.js";
@@ -47,6 +48,7 @@ const SUITES: Readonly<
     title: "gaps of a Poisson schedule at the far end, beside a bare loop and tcpreplay, interleaved",
     run: (options, say) => pacing(options.rounds, options.seconds, say),
   },
+  attribution: { title: "whose fault a delay is, beside who made it", run: (_, say) => attribution(say) },
   replay: {
     title: "gaps of a capture at the far end, and frames a second, beside tcpreplay, interleaved",
     run: (options, say) => replaying(options.rounds, options.seconds, say),

@@ -167,7 +167,7 @@ async function openingAt8x(lab: Lab, seconds: number, say: (line: string) => voi
   );
   say(
     `  opening × 8: ${n(late.sends)} late by more than ${late.threshold_ns / 1000} µs, because of ` +
-      `stalls of the core ${n(late.machine)}, the link ${n(late.link)}, carom ${n(late.carom)}`,
+      `machine ${n(late.machine)}, link ${n(late.link)}, carom ${n(late.carom)}, unexplained ${n(late.unexplained)}`,
   );
   return certificate!;
 }

@@ -29,14 +29,23 @@ export const FILTER_SOURCES = [
 /** And those that run the responder's loop. */
 export const LOOP_SOURCES = [
   "core/clock.cpp",
+  "core/evidence.cpp",
   "core/privileges.cpp",
-  "core/stall.cpp",
   "core/thread.cpp",
+  "core/turn_watch.cpp",
   "loop/respond.cpp",
   "loop/role.cpp",
 ];
 export const FILTER_LIBRARIES = ["-lpcap", "-lasmjit"];
-const FLAGS = ["-std=c++20", "-O3", "-DNDEBUG", "-Wall", "-Wextra", `-I${ROOT}native`];
+const FLAGS = [
+  "-std=c++20",
+  "-O3",
+  "-DNDEBUG",
+  "-Wall",
+  "-Wextra",
+  "-Wno-missing-field-initializers",
+  `-I${ROOT}native`,
+];
 
 /**
  * Compiles a program of bench/ and links it with what it needs of native/: the very objects that carom's own core was

@@ -16,7 +16,7 @@ import { RunningResponder } from "../responder/running.js";
 import { refuseSecond } from "../responder/second.js";
 import { openResponder, type ResponderThreads } from "../responder/threads.js";
 import { chooseCores } from "../run/cores.js";
-import { responderStalls } from "../run/interference.js";
+import { responderTurns } from "../run/interference.js";
 import { aSecond, RecentRate } from "../run/rate.js";
 import { type Context, defineCommand } from "./command.js";
 import { formatTable } from "./table.js";
@@ -105,7 +105,7 @@ export const command = defineCommand({
       await untilStopped(responder, values.duration, context);
       const { counters, threads, notes } = responder.result();
       const elapsed_s = (performance.now() - started) / 1000;
-      const interference = responderStalls(threads);
+      const interference = responderTurns(threads);
       for (const line of counterLines(counters)) context.say(line);
       context.result({
         schema: "carom.responder",

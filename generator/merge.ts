@@ -7,7 +7,7 @@ import type {
   HistogramPart,
   Intervals,
   LineCounts,
-  StallLog,
+  SlowTurns,
   StreamConfig,
   StreamCounts,
 } from "../native/index.js";
@@ -21,11 +21,11 @@ export interface GeneratorThread {
 
 export interface GeneratorThreadFindings extends GeneratorThread {
   readonly counters: Counters;
-  readonly stalls: StallLog;
+  readonly turns: SlowTurns;
 }
 
 /** Of all threads together, as everything but `threads`; streams and lines in the order of the run. */
-export interface GeneratorFindings extends Omit<GeneratorResult, "stalls"> {
+export interface GeneratorFindings extends Omit<GeneratorResult, "turns"> {
   readonly threads: readonly GeneratorThreadFindings[];
 }
 
@@ -77,7 +77,7 @@ export function mergeResults(
     capture: results[0]!.capture,
     replay: results[0]!.replay, // by one thread
     notes: [...new Set(results.flatMap(({ notes }) => notes))],
-    threads: results.map(({ counters, stalls }, index) => ({ ...threads[index]!, counters, stalls })),
+    threads: results.map(({ counters, turns }, index) => ({ ...threads[index]!, counters, turns })),
   };
 }
 

@@ -7,8 +7,8 @@ import {
   type ClockInfo,
   clockInfo,
   type Link,
-  measureStalls,
   probeBackends,
+  spinOnCore,
   timestampingInfo,
 } from "../native/index.js";
 import { rateText } from "../run/lines.js";
@@ -197,7 +197,7 @@ async function watchCore(cpu: number, time_ns: number): Promise<CoreNoise> {
   const histogram = STALL_RANGES_NS.map(() => 0);
   const noise = { cpu, observed_ns: 0, count: 0, total_ns: 0, max_ns: 0, histogram };
   for (let slice = 0; slice < time_ns / SLICE_NS; slice++) {
-    const log = await measureStalls(cpu, SLICE_NS, STALL_THRESHOLD_NS);
+    const log = await spinOnCore(cpu, SLICE_NS, STALL_THRESHOLD_NS);
     noise.observed_ns += log.observed_ns;
     noise.count += log.count;
     noise.total_ns += log.total_ns;

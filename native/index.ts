@@ -39,12 +39,13 @@ import type {
   GeneratorSnapshot,
   HistogramData,
   ResponderResult,
-  StallLog,
+  SlowTurns,
 } from "./result.js";
 
 export type * from "./capture.js";
 export type * from "./config.js";
 export type * from "./result.js";
+export { CAUSES } from "./result.js";
 
 interface Role<Result> {
   /** Lets the thread run. onEnd is called once, when it has ended, with what ended it early or null. */
@@ -202,11 +203,11 @@ interface Addon {
   timestampingInfo(link: Link): TimestampingInfo;
   launchTime(link: Link): boolean;
   driverDrops(link: Link): number | null;
-  measureStalls(
+  spinOnCore(
     cpu: number,
     durationNs: number,
     thresholdNs: number,
-    onEnd: (error: Error | null, log: StallLog) => void,
+    onEnd: (error: Error | null, turns: SlowTurns) => void,
   ): void;
   refusalReasons(): string[];
   sampleFeed(config: { schedule: ScheduleConfig; ticks: TickConfig }): (count: number) => FeedSample;
@@ -333,16 +334,16 @@ export function launchTime(link: Link): boolean {
   return call("read the launch time ability", () => addon().launchTime(link));
 }
 
-/** Spins on a core and reports how often, and for how long, it was taken away. */
-export function measureStalls(cpu: number, durationNs: number, thresholdNs: number): Promise<StallLog> {
+/** Spins on a core, doing nothing, and reports how often, and for how long, that was interrupted. */
+export function spinOnCore(cpu: number, durationNs: number, thresholdNs: number): Promise<SlowTurns> {
   return new Promise((resolve, reject) => {
     try {
-      addon().measureStalls(cpu, durationNs, thresholdNs, (error, log) => {
-        if (error !== null) reject(asCaromError(error, `measure the stalls of core ${cpu}`));
-        else resolve(log);
+      addon().spinOnCore(cpu, durationNs, thresholdNs, (error, turns) => {
+        if (error !== null) reject(asCaromError(error, `watch core ${cpu}`));
+        else resolve(turns);
       });
     } catch (error) {
-      reject(asCaromError(error, `measure the stalls of core ${cpu}`));
+      reject(asCaromError(error, `watch core ${cpu}`));
     }
   });
 }

@@ -2,15 +2,34 @@
 
 import type { CaptureRemark } from "./capture.js";
 
-/** What happened to one core: times in ns since the addon was loaded, on one timeline for all threads. */
-export interface StallLog {
+/** Who made a turn of a loop slow, in the order of native/core/turn_watch.h. */
+export const CAUSES = ["machine", "link", "carom", "unexplained"] as const;
+export type Cause = (typeof CAUSES)[number];
+
+export interface TurnFigures {
   readonly count: number;
   readonly total_ns: number;
   readonly max_ns: number;
-  readonly observed_ns: number; // how long the loop ran
+}
+
+/** Turns of a loop that took long: times in ns since the addon was loaded, on one timeline for all threads. */
+export interface SlowTurns extends TurnFigures {
+  readonly by_cause: Readonly<Record<Cause, TurnFigures>>;
+  readonly first_ns: number; // when the loop began
+  readonly observed_ns: number; // how long it ran
   readonly threshold_ns: number;
   readonly starts_ns: Float64Array; // of those that were logged: the log is bounded
   readonly ends_ns: Float64Array;
+  readonly causes: Uint8Array; // indices of CAUSES
+  readonly evidence: Evidence;
+}
+
+/** What the system could be asked of a thread that took long. */
+export interface Evidence {
+  readonly cpu_time: boolean; // and context switches
+  readonly run_delay: boolean;
+  readonly interrupts: boolean;
+  readonly why_no_interrupts: string; // "" where they could be seen
 }
 
 /** HDR histogram counts: 1 ns to 60 s, 3 significant digits, in the index order of hdr-histogram-js. */
@@ -57,7 +76,7 @@ export interface RunChange {
   readonly to: number;
 }
 
-/** Pairs of times in ns, on the timeline of StallLog. */
+/** Pairs of times in ns, on the timeline of SlowTurns. */
 export interface Intervals {
   readonly starts_ns: Float64Array;
   readonly ends_ns: Float64Array;
@@ -104,7 +123,7 @@ export interface GeneratorResult {
   readonly parts: readonly HistogramPart[]; // of the measured round trips, in their order
   readonly changes: readonly RunChange[];
   readonly schedule: ScheduleFindings;
-  readonly stalls: StallLog;
+  readonly turns: SlowTurns;
   readonly slowest: Intervals; // planned and received time of the slowest round trips
   readonly latest: Intervals; // planned and actual time of the latest sends
   readonly refreshes: RefreshFindings;
@@ -210,7 +229,7 @@ export interface ResponderResult {
   readonly counters: Counters;
   readonly processing: HistogramData; // ns a frame, from its coming to the sending of its orders
   readonly passages: BigUint64Array; // rows of tick timestamp, taken up, order handed to the backend, returned
-  readonly stalls: StallLog;
+  readonly turns: SlowTurns;
   readonly notes: readonly string[];
 }
 

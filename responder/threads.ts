@@ -13,13 +13,13 @@ import {
   type Responder,
   type ResponderResult,
   type ResponderSettings,
-  type StallLog,
+  type SlowTurns,
 } from "../native/index.js";
 import type { ResponderPlan, ResponderThread } from "./config.js";
 
 export interface ThreadFindings extends ResponderThread {
   readonly counters: Counters;
-  readonly stalls: StallLog;
+  readonly turns: SlowTurns;
 }
 
 export interface ResponderFindings {
@@ -99,7 +99,7 @@ export class ResponderThreads {
       processing: addHistograms(results.map(({ processing }) => processing)),
       passages: results.map(({ passages }) => passages),
       notes: results.flatMap(({ notes }) => notes),
-      threads: results.map(({ counters, stalls }, index) => ({ ...threads[index]!, counters, stalls })),
+      threads: results.map(({ counters, turns }, index) => ({ ...threads[index]!, counters, turns })),
     };
   }
 

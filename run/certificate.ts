@@ -66,6 +66,7 @@ export interface Certificate {
     readonly machine: number;
     readonly link: number;
     readonly carom: number;
+    readonly unexplained: number;
   };
   readonly pauses: {
     readonly count: number;
@@ -123,6 +124,7 @@ export function certificateOf(plan: Plan, found: Measurement): Certificate | nul
       machine: n("late_machine"),
       link: n("late_link"),
       carom: n("late_carom"),
+      unexplained: n("late_unexplained"),
     },
     pauses: {
       count: n("pauses"),

@@ -2,8 +2,10 @@
 
 import pc from "picocolors";
 import { formatNs } from "../config/values.js";
+import { CAUSES } from "../native/index.js";
 import { type Certificate, type PacingView, type ReceiverView, toleranceText } from "./certificate.js";
 import { overRunText, scheduleClockText } from "./clock.js";
+import { causesText } from "./interference.js";
 import { count, rateText, row } from "./lines.js";
 import type { Report } from "./report.js";
 
@@ -83,9 +85,8 @@ function causeLines({ late, refused, doorbells, launch_time, pacing }: Certifica
       `by more than ${formatNs(late.threshold_ns)}: ${parts.join(", ")} (${late.policy}: ${POLICIES[late.policy]})`,
     ),
   );
-  if (late.machine + late.link + late.carom > 0) {
-    const causes = `stalls of the core ${count(late.machine)}, the link ${count(late.link)}, carom ${count(late.carom)}`;
-    lines.push(row("", `where the time before went: ${causes}`));
+  if (CAUSES.some((cause) => late[cause] > 0)) {
+    lines.push(row("", `where the time before went: ${causesText((cause) => count(late[cause]))}`));
   }
   const asked = [
     [refused.ring_full, "no room in the ring"],

@@ -1,24 +1,37 @@
-/** The machine's noise told apart from the path's: which of the slowest samples overlapped a stall of a core. */
+/** Slow turns of the loops, by their cause, and which of the slowest samples overlapped one. */
 
 import type { GeneratorFindings, GeneratorThreadFindings } from "../generator/merge.js";
 import { valueAt } from "../native/histogram.js";
-import type { HistogramData, Intervals, StallLog } from "../native/index.js";
+import {
+  CAUSES,
+  type Cause,
+  type Evidence,
+  type HistogramData,
+  type Intervals,
+  type SlowTurns,
+  type TurnFigures,
+} from "../native/index.js";
 import type { ThreadFindings } from "../responder/threads.js";
 
-export interface CoreStalls {
+export interface CoreTurns extends TurnFigures {
   readonly role: string;
   readonly cpu: number; // -1: the thread was not pinned
-  readonly count: number;
-  readonly total_ns: number;
-  readonly max_ns: number;
   readonly share: number; // of the time observed
   readonly threshold_ns: number;
+  readonly by_cause: Readonly<Record<Cause, TurnFigures & { readonly share: number }>>;
+  readonly evidence: Evidence;
 }
 
-export interface Overlap {
-  readonly examined: number; // the slowest samples that were kept
+/** Of the slowest samples, those that overlapped a slow turn of any core. */
+export interface Overlap extends Overlapping {
+  readonly examined: number; // samples that were kept
   readonly fastest_ns: number; // of them: everything kept is at least this slow
-  readonly overlapping: number; // of them, those that overlapped a stall of any core
+  readonly by_cause: Readonly<Record<Cause, Overlapping>>;
+}
+
+interface Overlapping {
+  readonly overlapping: number;
+  readonly by_chance: number; // as many would, on average, if samples of their lengths lay anywhere in the run
 }
 
 /** Round trips under a user interface: those that overlapped its being drawn, and all others. */
@@ -53,43 +66,121 @@ function roundTrips(data: HistogramData): RoundTrips {
   return { count: data.count, p50_ns: at(50), p99_ns: at(99) };
 }
 
-export function coreStalls(role: string, cpu: number, log: StallLog): CoreStalls {
-  const { count, total_ns, max_ns, threshold_ns } = log;
-  return { role, cpu, count, total_ns, max_ns, threshold_ns, share: total_ns / Math.max(1, log.observed_ns) };
+export function coreTurns(role: string, cpu: number, turns: SlowTurns): CoreTurns {
+  const { count, total_ns, max_ns, threshold_ns, evidence } = turns;
+  const shareOf = (ns: number) => ns / Math.max(1, turns.observed_ns);
+  const by_cause = byCause((cause) => {
+    const of = turns.by_cause[cause];
+    return { ...of, share: shareOf(of.total_ns) };
+  });
+  return { role, cpu, count, total_ns, max_ns, threshold_ns, share: shareOf(total_ns), by_cause, evidence };
 }
 
-export function generatorStalls(threads: readonly GeneratorThreadFindings[]): CoreStalls[] {
+export function generatorTurns(threads: readonly GeneratorThreadFindings[]): CoreTurns[] {
   const name = (thread: number) => (threads.length === 1 ? "generator" : `generator, thread ${thread}`);
-  return threads.map(({ cpu, stalls }, thread) => coreStalls(name(thread), cpu, stalls));
+  return threads.map(({ cpu, turns }, thread) => coreTurns(name(thread), cpu, turns));
 }
 
-/** Of the threads of a responder that spin; one that sleeps can't tell stalls. */
-export function responderStalls(threads: readonly ThreadFindings[]): CoreStalls[] {
+/** Of the threads of a responder that spin; one that sleeps has no turns. */
+export function responderTurns(threads: readonly ThreadFindings[]): CoreTurns[] {
   const name = (queue: number) => (threads.length === 1 ? "responder" : `responder, queue ${queue}`);
   return threads
-    .filter(({ stalls }) => stalls.observed_ns > 0)
-    .map(({ queue, cpu, stalls }) => coreStalls(name(queue), cpu, stalls));
+    .filter(({ turns }) => turns.observed_ns > 0)
+    .map(({ queue, cpu, turns }) => coreTurns(name(queue), cpu, turns));
 }
 
-/** How many of the intervals overlap a stall in one of the logs. */
-export function overlap(samples: Intervals, logs: readonly StallLog[]): Overlap {
-  const stalls = logs
-    .flatMap((log) => Array.from(log.starts_ns, (start, index) => [start, log.ends_ns[index]!] as const))
+function byCause<T>(of: (cause: Cause) => T): Record<Cause, T> {
+  return Object.fromEntries(CAUSES.map((cause) => [cause, of(cause)])) as Record<Cause, T>;
+}
+
+/** "machine 12, link 0, carom 1, unexplained 3", with what is to be said of each. */
+export function causesText(of: (cause: Cause) => string): string {
+  return CAUSES.map((cause) => `${cause} ${of(cause)}`).join(", ");
+}
+
+/** How many of the intervals overlap a slow turn in one of the logs, and how many would by chance. */
+export function overlap(samples: Intervals, logs: readonly SlowTurns[]): Overlap {
+  const lengths = Array.from(samples.starts_ns, (start, index) => samples.ends_ns[index]! - start);
+  const overlapping = (wanted: Cause | null): Overlapping => {
+    const turns = turnsOf(logs, wanted);
+    const found = lengths.filter((length, index) => {
+      const start = samples.starts_ns[index]!;
+      const before = upperBound(turns.starts, start + length) - 1; // the last that began before the sample's end
+      return before >= 0 && turns.ends[before]! > start;
+    });
+    const chance = chanceOf(turns, windowOf(logs));
+    return {
+      overlapping: found.length,
+      by_chance: lengths.reduce((sum, length) => sum + chance(length), 0),
+    };
+  };
+  return {
+    examined: lengths.length,
+    fastest_ns: lengths.reduce((least, length) => Math.min(least, length), lengths[0] ?? 0),
+    ...overlapping(null),
+    by_cause: byCause(overlapping),
+  };
+}
+
+interface Turns {
+  readonly starts: readonly number[]; // growing
+  readonly ends: readonly number[]; // the latest of all turns up to an index: those of two cores may overlap
+}
+
+/** Of all logs, in their order. */
+function turnsOf(logs: readonly SlowTurns[], wanted: Cause | null): Turns {
+  const turns = logs
+    .flatMap(({ starts_ns, ends_ns, causes }) =>
+      Array.from(starts_ns, (start, index) => [start, ends_ns[index]!, CAUSES[causes[index]!]] as const),
+    )
+    .filter(([, , cause]) => wanted === null || cause === wanted)
     .sort((a, b) => a[0] - b[0]);
-  const starts = stalls.map(([start]) => start);
-  // The latest end of all stalls up to an index: overlapping ones of two cores need not end in their order.
   const ends: number[] = [];
-  for (const [, end] of stalls) ends.push(Math.max(end, ends.at(-1) ?? 0));
-  let overlapping = 0;
-  let fastest_ns = Number.POSITIVE_INFINITY;
-  for (const [index, start] of samples.starts_ns.entries()) {
-    const end = samples.ends_ns[index]!;
-    fastest_ns = Math.min(fastest_ns, end - start);
-    const before = upperBound(starts, end) - 1; // the last stall that began before the sample's end
-    if (before >= 0 && ends[before]! > start) overlapping++;
+  for (const [, end] of turns) ends.push(Math.max(end, ends.at(-1) ?? 0));
+  return { starts: turns.map(([start]) => start), ends };
+}
+
+/** When slow turns were logged: until the end, or until the logs were full. */
+function windowOf(logs: readonly SlowTurns[]): readonly [from: number, to: number] {
+  const observed = logs.filter(({ observed_ns }) => observed_ns > 0);
+  const end = ({ first_ns, observed_ns, count, ends_ns }: SlowTurns) =>
+    count > ends_ns.length ? ends_ns.at(-1)! : first_ns + observed_ns;
+  return [
+    observed.reduce((least, { first_ns }) => Math.min(least, first_ns), Number.POSITIVE_INFINITY),
+    observed.reduce((most, log) => Math.max(most, end(log)), 0),
+  ];
+}
+
+/**
+ * The probability that an interval of a length overlaps a turn if it lies anywhere in the window: what is left are
+ * the gaps between turns, each shorter by that length.
+ */
+function chanceOf({ starts, ends }: Turns, [from, to]: readonly [from: number, to: number]) {
+  const edges = [from, ...ends.map((end) => Math.min(Math.max(end, from), to))];
+  const gaps = [...starts, to]
+    .map((start, index) => Math.min(start, to) - edges[index]!)
+    .filter((gap) => gap > 0)
+    .sort((a, b) => b - a);
+  const sums = [0]; // of the longest gaps
+  for (const gap of gaps) sums.push(sums.at(-1)! + gap);
+  return (length: number): number => {
+    if (starts.length === 0) return 0;
+    if (to - from <= length) return 1;
+    const longer = lowerBoundDescending(gaps, length);
+    return 1 - (sums[longer]! - longer * length) / (to - from - length);
+  };
+}
+
+/** How many of the values, which fall, are greater. */
+function lowerBoundDescending(falling: readonly number[], value: number): number {
+  let low = 0;
+  let high = falling.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (falling[middle]! > value) low = middle + 1;
+    else high = middle;
   }
-  const examined = samples.starts_ns.length;
-  return { examined, overlapping, fastest_ns: examined === 0 ? 0 : fastest_ns };
+  return low;
 }
 
 function upperBound(sorted: readonly number[], value: number): number {

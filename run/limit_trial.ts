@@ -80,8 +80,8 @@ export function judge(report: Report, settings: TrialSettings): LimitTrial {
     ...(loss > settings.loss ? [`${count(lost)} of ${count(due)} ticks were not answered`] : []),
   ];
   const { cores } = report.interference;
-  const share = Math.max(0, ...cores.map((core) => core.share));
-  const longest_ns = Math.max(0, ...cores.map(({ max_ns }) => max_ns));
+  const share = Math.max(0, ...cores.map(({ by_cause }) => by_cause.machine.share));
+  const longest_ns = Math.max(0, ...cores.map(({ by_cause }) => by_cause.machine.max_ns));
   const isExplained =
     verdict === "sender"
       ? 1 - reached_pps / rate_pps <= share
@@ -112,7 +112,8 @@ function reached({ ticks, rates, warmup, elapsed_s }: Report): number {
 
 /** Every tick was sent, and the last of them no later than the part that may lack, and one stop of the core, explain. */
 function holds({ ticks, counters, interference }: Report, { rate_pps, duration_ns }: TrialSettings): boolean {
-  const longest_ns = interference.cores.find(({ role }) => role === "generator")?.max_ns ?? 0;
+  const longest_ns =
+    interference.cores.find(({ role }) => role === "generator")?.by_cause.machine.max_ns ?? 0;
   const lag_ns = (counters.generator.measured_ns ?? 0) - ((ticks.sent - 1) * 1e9) / rate_pps;
   return ticks.unsent === 0 && ticks.sent > 0 && lag_ns <= (1 - HELD) * duration_ns + longest_ns;
 }

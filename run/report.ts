@@ -6,20 +6,28 @@ import { tscDoubts } from "../lab/machine.js";
 import type { Privileges } from "../lab/privileges.js";
 import type { CaromError } from "../native/error.js";
 import { type Distribution, summarize } from "../native/histogram.js";
-import type { ClockInfo, Counters, Example, LineCounts, Provenance, RunChange } from "../native/index.js";
+import type {
+  Cause,
+  ClockInfo,
+  Counters,
+  Example,
+  LineCounts,
+  Provenance,
+  RunChange,
+} from "../native/index.js";
 import { decodeOrder, decodeTick, type Order, type Tick } from "../wire/codec.js";
 import { type Breakdown, breakdownOf } from "./breakdown.js";
 import { type Certificate, certificateFaults, certificateNotes, certificateOf } from "./certificate.js";
 import { type ClocksOverRun, clocksOverRun, type ScheduleClockReport, scheduleClockReport } from "./clock.js";
 import { type Environment, environment } from "./environment.js";
 import {
-  type CoreStalls,
-  generatorStalls,
+  type CoreTurns,
+  generatorTurns,
   type Overlap,
   overlap,
   type Refreshes,
   refreshesOf,
-  responderStalls,
+  responderTurns,
 } from "./interference.js";
 import type { Measurement } from "./measure.js";
 import { plainPlan } from "./plain.js";
@@ -112,7 +120,8 @@ export interface Report {
   readonly latency: { readonly planned: Distribution; readonly actual: Distribution } | null;
   readonly lateness: Distribution & {
     readonly late_sends: number;
-    readonly late_in_stall: number;
+    readonly late_in_stall: number; // by_cause.machine
+    readonly by_cause: Readonly<Record<Cause, number>>; // of the late sends
     readonly threshold_ns: number;
   };
   readonly warmup: Distribution & {
@@ -121,7 +130,7 @@ export interface Report {
     readonly faults: number;
   };
   readonly interference: {
-    readonly cores: readonly CoreStalls[];
+    readonly cores: readonly CoreTurns[];
     readonly slowest: Overlap;
     readonly latest: Overlap;
     readonly refreshes: Refreshes | null; // of the UI
@@ -149,7 +158,7 @@ export function makeReport(command: Report["command"], plan: Plan, found: Measur
   const answered = n("correct") + n("wrong") + n("late");
   const expectsAnswers = plan.generator.io.receives;
   const sent_pps = sentRate(c);
-  const logs = [...generator.threads, ...(responder?.threads ?? [])].map(({ stalls }) => stalls);
+  const logs = [...generator.threads, ...(responder?.threads ?? [])].map(({ turns }) => turns);
   const balances = balancesOf(n, answered, plan, found);
   const certificate = certificateOf(plan, found);
   const draft = {
@@ -214,7 +223,13 @@ export function makeReport(command: Report["command"], plan: Plan, found: Measur
     lateness: {
       ...summarize(generator.lateness),
       late_sends: n("late_sends"),
-      late_in_stall: n("late_in_stall"),
+      late_in_stall: n("late_sends_machine"),
+      by_cause: {
+        machine: n("late_sends_machine"),
+        link: n("late_sends_link"),
+        carom: n("late_sends_carom"),
+        unexplained: n("late_sends_unexplained"),
+      },
       threshold_ns: plan.generator.lateThresholdNs,
     },
     warmup: {
@@ -224,7 +239,7 @@ export function makeReport(command: Report["command"], plan: Plan, found: Measur
       faults: n("warmup_faults"),
     },
     interference: {
-      cores: [...generatorStalls(generator.threads), ...responderStalls(responder?.threads ?? [])],
+      cores: [...generatorTurns(generator.threads), ...responderTurns(responder?.threads ?? [])],
       slowest: overlap(generator.slowest, logs),
       latest: overlap(generator.latest, logs),
       refreshes: refreshesOf(generator),

@@ -10,7 +10,7 @@ import type { Part } from "./breakdown.js";
 import { certificateLines } from "./certificate_text.js";
 import { changeText } from "./changes.js";
 import { overRunText } from "./clock.js";
-import type { Overlap } from "./interference.js";
+import { interferenceLines } from "./interference_text.js";
 import { count, rateText, row } from "./lines.js";
 import type { Measurement } from "./measure.js";
 import type { Plan } from "./plan.js";
@@ -267,36 +267,6 @@ function clockLines({ clock, certificate }: Report): string[] {
     );
   }
   return lines;
-}
-
-function interferenceLines(report: Report): string[] {
-  const { cores, slowest, latest, refreshes } = report.interference;
-  const lines = cores.map(({ role, cpu, count: stalls, share, max_ns, threshold_ns }, index) => {
-    const where = cpu < 0 ? "not pinned" : `core ${cpu}`;
-    const text = `${role}, ${where}: ${count(stalls)} stalls over ${formatNs(threshold_ns)}, ${(100 * share).toFixed(2)} % of the time, longest ${formatNs(max_ns)}`;
-    return row(index === 0 ? "interference" : "", text);
-  });
-  const told = ({ examined, overlapping, fastest_ns }: Overlap, what: string) =>
-    `${count(overlapping)} of the ${count(examined)} ${what} (${formatNs(fastest_ns)} and more) overlapped a stall`;
-  if (slowest.examined > 0) lines.push(row("", told(slowest, "slowest round trips")));
-  const { late_sends, late_in_stall, threshold_ns } = report.lateness;
-  if (late_sends > 0) {
-    const text = `${count(late_sends)} sends were more than ${formatNs(threshold_ns)} late, ${count(late_in_stall)} of them because of a stall of the generator's core`;
-    lines.push(row("", text));
-  }
-  if (latest.examined > 0 && late_sends > latest.examined) lines.push(row("", told(latest, "latest sends")));
-  if (refreshes !== null) {
-    const { count: times, total_ns, max_ns, overlapping, others } = refreshes;
-    const figures = ({ count: n, p50_ns, p99_ns }: typeof others) =>
-      `${count(n)} round trips, p50 ${ns(p50_ns)}, p99 ${ns(p99_ns)}`;
-    const drawn = `the UI was drawn ${count(times)} times, ${formatNs(total_ns)} in all, at most ${formatNs(max_ns)}`;
-    lines.push(row("", drawn), row("", `meanwhile ${figures(overlapping)}; else ${figures(others)}`));
-  }
-  return lines;
-}
-
-function ns(value: number | null): string {
-  return value === null ? "–" : formatNs(value);
 }
 
 function noteLines({ notes, problems, capabilities }: Report): string[] {

@@ -1,14 +1,14 @@
-/** What the stalls of a core are to blame for, and what share of its time they took. */
+/** Slow turns by their cause, what overlaps them, and what would by chance. */
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { coreStalls, overlap } from "../run/interference.js";
+import { coreTurns, overlap } from "../run/interference.js";
 import { seeded } from "./random.js";
-import { intervals, stallLog } from "./report_support.js";
+import { intervals, slowTurns } from "./report_support.js";
 
-test("a slow sample is laid to a stall of either core when the two overlap", () => {
-  const generator = stallLog([100, 200], [1000, 1100]);
-  const responder = stallLog([150, 900], [5000, 5001]);
+test("a slow sample overlaps a slow turn of either core", () => {
+  const generator = slowTurns([100, 200], [1000, 1100]);
+  const responder = slowTurns([150, 900], [5000, 5001]);
   for (const [sample, overlaps] of [
     [[0, 99], 0], // before everything
     [[0, 101], 1],
@@ -24,21 +24,18 @@ test("a slow sample is laid to a stall of either core when the two overlap", () 
     [[5002, 5003], 0],
   ] as const) {
     const found = overlap(intervals(sample), [generator, responder]);
-    assert.equal(
-      found,
-      { examined: 1, overlapping: overlaps, fastest_ns: sample[1] - sample[0] },
-      `${sample}`,
-    );
+    const { examined, overlapping, fastest_ns } = found;
+    assert.equal([examined, overlapping, fastest_ns], [1, overlaps, sample[1] - sample[0]], `${sample}`);
   }
 });
 
-test("a long stall is found behind any number of short ones", () => {
+test("a long turn is found behind any number of short ones", () => {
   const shorts = Array.from({ length: 1000 }, (_, index) => [1000 + index * 10, 1001 + index * 10] as const);
   const found = overlap(intervals([10_995, 10_998], [10_985, 10_986]), [
-    stallLog([900, 20_000]),
-    stallLog(...shorts),
+    slowTurns([900, 20_000]),
+    slowTurns(...shorts),
   ]);
-  assert.equal(found, { examined: 2, overlapping: 2, fastest_ns: 1 });
+  assert.equal([found.examined, found.overlapping, found.fastest_ns], [2, 2, 1]);
 });
 
 test("overlaps agree with those found by comparing everything with everything", () => {
@@ -50,29 +47,75 @@ test("overlaps agree with those found by comparing everything with everything", 
     });
   for (let round = 0; round < 200; round++) {
     const [samples, one, two] = [some(next(30)), some(next(30)), some(next(30))];
-    const stalls = [...one, ...two];
+    const turns = [...one, ...two];
     const overlapping = samples.filter(([start, end]) =>
-      stalls.some(([from, to]) => from <= end && to > start),
+      turns.some(([from, to]) => from <= end && to > start),
     ).length;
-    // A stall log is in order of time.
-    const ordered = [one, two].map((log) => stallLog(...log.sort((a, b) => a[0] - b[0])));
+    // A log is in order of time.
+    const ordered = [one, two].map((log) => slowTurns(...log.sort((a, b) => a[0] - b[0])));
     assert.is(overlap(intervals(...samples), ordered).overlapping, overlapping, `round ${round}`);
   }
-  assert.equal(overlap(intervals(), [stallLog([1, 2])]), { examined: 0, overlapping: 0, fastest_ns: 0 });
+  const none = overlap(intervals(), [slowTurns([1, 2])]);
+  assert.equal([none.examined, none.overlapping, none.fastest_ns, none.by_chance], [0, 0, 0, 0]);
 });
 
-test("the share of the time that a core was stopped is of the time it was watched", () => {
-  const log = stallLog([0, 10_000], [50_000, 60_000]);
-  assert.equal(coreStalls("generator", 1, log), {
+test("overlaps are told by the cause of the turn", () => {
+  const logs = [slowTurns([100, 200, "carom"], [300, 400, "link"]), slowTurns([350, 500])];
+  const { by_cause, overlapping } = overlap(intervals([150, 160], [190, 390], [360, 370], [600, 700]), logs);
+  assert.is(overlapping, 3);
+  assert.is(by_cause.carom.overlapping, 2);
+  assert.is(by_cause.link.overlapping, 2);
+  assert.is(by_cause.machine.overlapping, 2);
+  assert.equal(by_cause.unexplained, { overlapping: 0, by_chance: 0 });
+});
+
+test("by chance as many overlap as do when samples of their lengths lie everywhere", () => {
+  const next = seeded(11);
+  const END = 3000;
+  for (let round = 0; round < 100; round++) {
+    const turns = Array.from({ length: next(12) }, () => {
+      const start = next(END - 200);
+      return [start, start + 1 + next(next(4) === 0 ? 200 : 20)] as const;
+    }).sort((a, b) => a[0] - b[0]);
+    const logs = [turns.slice(0, 5), turns.slice(5)].map((log) => ({
+      ...slowTurns(...log),
+      observed_ns: END,
+    }));
+    const length = 1 + next(round % 10 === 0 ? END + 500 : 300);
+    const sample = intervals([0, length], [10, 10 + length]);
+    // Between whole numbers, so that borders do not matter.
+    const places = Array.from({ length: Math.max(0, END - length) }, (_, index) => index + 0.5);
+    const hits = places.filter((place) => turns.some(([from, to]) => from < place + length && to > place));
+    const expected = turns.length === 0 ? 0 : places.length === 0 ? 1 : hits.length / places.length;
+    const found = overlap(sample, logs).by_chance / 2;
+    assert.ok(Math.abs(found - expected) < 1e-9, `round ${round}: ${found}, not ${expected}`);
+  }
+});
+
+test("a log that is full counts until its end", () => {
+  const log = { ...slowTurns([1000, 2000]), count: 2 };
+  assert.is(overlap(intervals([0, 0]), [log]).by_chance, 0.5);
+  const open = overlap(intervals([0, 0]), [slowTurns([1000, 2000])]).by_chance;
+  assert.ok(Math.abs(open - 0.001) < 1e-12, String(open));
+});
+
+test("shares are of the time that a loop was watched", () => {
+  const turns = slowTurns([0, 10_000], [50_000, 60_000], [70_000, 75_000, "carom"]);
+  const { by_cause, evidence, ...core } = coreTurns("generator", 1, turns);
+  assert.equal(core, {
     role: "generator",
     cpu: 1,
-    count: 2,
-    total_ns: 20_000,
+    count: 3,
+    total_ns: 25_000,
     max_ns: 10_000,
     threshold_ns: 5000,
-    share: 0.02,
+    share: 0.025,
   });
-  assert.is(coreStalls("generator", 1, { ...stallLog(), observed_ns: 0 }).share, 0);
+  assert.equal(by_cause.machine, { count: 2, total_ns: 20_000, max_ns: 10_000, share: 0.02 });
+  assert.equal(by_cause.carom, { count: 1, total_ns: 5000, max_ns: 5000, share: 0.005 });
+  assert.equal(by_cause.link, { count: 0, total_ns: 0, max_ns: 0, share: 0 });
+  assert.ok(evidence.interrupts);
+  assert.is(coreTurns("generator", 1, { ...slowTurns(), observed_ns: 0 }).share, 0);
 });
 
 test.run();

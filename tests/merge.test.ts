@@ -4,7 +4,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { mergeResults } from "../generator/merge.js";
 import type { GeneratorResult, LineCounts, StreamConfig, StreamCounts } from "../native/index.js";
-import { dataOf, intervals, stallLog } from "./report_support.js";
+import { dataOf, intervals, slowTurns } from "./report_support.js";
 
 const line = (frames: number): LineCounts => ({
   datagrams: frames,
@@ -47,7 +47,7 @@ const result = (own: Partial<GeneratorResult>): GeneratorResult => ({
   changes: [],
   recent: [],
   refreshes: { count: 0, total_ns: 0, max_ns: 0, overlapping: dataOf([]) },
-  stalls: stallLog([0, 10]),
+  turns: slowTurns([0, 10]),
   slowest: intervals(),
   latest: intervals(),
   examples: [],
@@ -105,7 +105,7 @@ test("counters and histograms are added up, times are not", () => {
   assert.is(merged.latencyActual.count, 2);
   assert.equal(merged.notes, ["a", "b"]);
   assert.equal(
-    merged.threads.map(({ queue, cpu, counters, stalls }) => [queue, cpu, counters.sent, stalls.count]),
+    merged.threads.map(({ queue, cpu, counters, turns }) => [queue, cpu, counters.sent, turns.count]),
     [
       [0, 3, 5, 1],
       [1, 2, 7, 1],

@@ -12,7 +12,7 @@ import { makeReport, reportAsJson } from "../run/report.js";
 import type { InterfaceCounters } from "../run/statistics.js";
 import { reportLines } from "../run/text.js";
 import { encodeOrder, encodeTick } from "../wire/codec.js";
-import { dataOf, intervals, stallLog } from "./report_support.js";
+import { dataOf, intervals, slowTurns } from "./report_support.js";
 
 /** A measurement of 4 ticks: two right, one missing, one that was not to be answered; changed as a test needs it. */
 function measured(
@@ -83,7 +83,7 @@ function measured(
       parts: [],
       firstErrors: new Float64Array(),
       lastErrors: new Float64Array(),
-      threads: [{ queue: 0, cpu: 1, streams: [0], counters: {}, stalls: stallLog() }],
+      threads: [{ queue: 0, cpu: 1, streams: [0], counters: {}, turns: slowTurns() }],
       streams: [
         {
           sent: 4,

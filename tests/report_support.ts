@@ -1,7 +1,14 @@
-/** What a run measured, made by hand: histograms, intervals and stalls as the native core hands them over. */
+/** What a run measured, made by hand: histograms, intervals and slow turns as the native core hands them over. */
 
 import { build } from "hdr-histogram-js";
-import type { HistogramData, Intervals, StallLog } from "../native/index.js";
+import {
+  CAUSES,
+  type Cause,
+  type HistogramData,
+  type Intervals,
+  type SlowTurns,
+  type TurnFigures,
+} from "../native/index.js";
 
 export const HIGHEST_NS = 60e9;
 
@@ -46,11 +53,26 @@ export const intervals = (...pairs: readonly (readonly [start: number, end: numb
   ends_ns: Float64Array.from(pairs, ([, end]) => end),
 });
 
-export const stallLog = (...pairs: readonly (readonly [start: number, end: number])[]): StallLog => ({
-  ...intervals(...pairs),
-  count: pairs.length,
-  total_ns: pairs.reduce((sum, [start, end]) => sum + end - start, 0),
-  max_ns: Math.max(0, ...pairs.map(([start, end]) => end - start)),
-  observed_ns: 1e6,
-  threshold_ns: 5000,
+type Turn = readonly [start: number, end: number, cause?: Cause]; // of the machine, as a rule
+
+/** In a run of 1 ms from 0 on. */
+export const slowTurns = (...turns: readonly Turn[]): SlowTurns => {
+  const of = (wanted: Cause) => turns.filter(([, , cause = "machine"]) => cause === wanted);
+  const [machine, link, carom, unexplained] = CAUSES.map((cause) => figures(of(cause)));
+  return {
+    ...intervals(...turns.map(([start, end]) => [start, end] as const)),
+    ...figures(turns),
+    causes: Uint8Array.from(turns, ([, , cause = "machine"]) => CAUSES.indexOf(cause)),
+    by_cause: { machine: machine!, link: link!, carom: carom!, unexplained: unexplained! },
+    first_ns: 0,
+    observed_ns: 1e6,
+    threshold_ns: 5000,
+    evidence: { cpu_time: true, run_delay: true, interrupts: true, why_no_interrupts: "" },
+  };
+};
+
+const figures = (turns: readonly Turn[]): TurnFigures => ({
+  count: turns.length,
+  total_ns: turns.reduce((sum, [start, end]) => sum + end - start, 0),
+  max_ns: Math.max(0, ...turns.map(([start, end]) => end - start)),
 });

@@ -21,6 +21,7 @@
 #include "core/privileges.h"
 #include "core/thread.h"
 #include "io/driver_counters.h"
+#include "io/interruptions.h"
 #include "io/netdev.h"
 #include "io/timestamping.h"
 #include "io/xdp_pass.h"
@@ -196,10 +197,10 @@ Napi::Value attach_pass(const Napi::CallbackInfo& info) {
 }
 
 // Spins on a core: nothing but what the loops do between two packets.
-class StallWorker : public Napi::AsyncWorker {
+class SpinWorker : public Napi::AsyncWorker {
  public:
-  StallWorker(const Napi::Function& on_end, int cpu, uint64_t duration_ns, uint64_t threshold_ns)
-      : Napi::AsyncWorker(on_end), cpu_(cpu), duration_ns_(duration_ns), stalls_(threshold_ns) {}
+  SpinWorker(const Napi::Function& on_end, int cpu, uint64_t duration_ns, uint64_t threshold_ns)
+      : Napi::AsyncWorker(on_end), cpu_(cpu), duration_ns_(duration_ns), watch_(threshold_ns) {}
 
   void Execute() override {
     // A thread of its own: libuv's would stay pinned.
@@ -210,34 +211,33 @@ class StallWorker : public Napi::AsyncWorker {
         failure_ = error.operation + ": " + error.detail;
         return;
       }
+      gather_evidence(watch_.evidence(), cpu_);
       const Clock& clock = Clock::get();
       uint64_t now_ns = clock.now_ns();
       uint64_t end_ns = now_ns + duration_ns_;
-      stalls_.begin(now_ns);
+      watch_.begin(now_ns);
       while (now_ns < end_ns) {
         now_ns = clock.now_ns();
-        stalls_.turn(now_ns);
+        watch_.turn(now_ns);
       }
     });
     thread.join();
     if (!failure_.empty()) SetError(failure_);
   }
 
-  std::vector<napi_value> GetResult(Napi::Env env) override {
-    return {env.Null(), write_stalls(env, stalls_)};
-  }
+  std::vector<napi_value> GetResult(Napi::Env env) override { return {env.Null(), write_turns(env, watch_)}; }
 
  private:
   int cpu_;
   uint64_t duration_ns_;
-  StallDetector stalls_;
+  TurnWatch watch_;
   std::string failure_;
 };
 
-void measure_stalls(const Napi::CallbackInfo& info) {
-  auto* worker = new StallWorker(info[3].As<Napi::Function>(), info[0].ToNumber().Int32Value(),
-                                 static_cast<uint64_t>(info[1].ToNumber().Int64Value()),
-                                 static_cast<uint64_t>(info[2].ToNumber().Int64Value()));
+void spin_on_core(const Napi::CallbackInfo& info) {
+  auto* worker = new SpinWorker(info[3].As<Napi::Function>(), info[0].ToNumber().Int32Value(),
+                                static_cast<uint64_t>(info[1].ToNumber().Int64Value()),
+                                static_cast<uint64_t>(info[2].ToNumber().Int64Value()));
   worker->Queue();  // deletes itself
 }
 
@@ -322,7 +322,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("refusalReasons", Napi::Function::New(env, refusal_reasons));
   exports.Set("sampleFeed", Napi::Function::New(env, sample_feed));
   exports.Set("attachXdpPass", Napi::Function::New(env, attach_pass));
-  exports.Set("measureStalls", Napi::Function::New(env, measure_stalls));
+  exports.Set("spinOnCore", Napi::Function::New(env, spin_on_core));
   exports.Set("enterNamespace", Napi::Function::New(env, enter_namespace));
   exports.Set("confineProcess", Napi::Function::New(env, confine));
   exports.Set("privileges", Napi::Function::New(env, privileges));

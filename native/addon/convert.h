@@ -19,7 +19,7 @@ GeneratorConfig read_generator(const Napi::Object& object);
 ReplayConfig read_replay(const Napi::Object& object, const IoConfig& io);
 
 Napi::Object write_histogram(Napi::Env env, const Histogram& histogram);
-Napi::Object write_stalls(Napi::Env env, const StallDetector& stalls);
+Napi::Object write_turns(Napi::Env env, const TurnWatch& watch);
 Napi::Object write_intervals(Napi::Env env, const std::vector<Interval>& intervals);
 Napi::Float64Array write_ns(Napi::Env env, const std::vector<uint64_t>& times);
 Napi::Array write_examples(Napi::Env env, std::span<const Example> examples);

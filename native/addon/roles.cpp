@@ -164,7 +164,7 @@ class RoleObject : public Napi::ObjectWrap<RoleObject<Traits>> {
     Napi::Object object = Napi::Object::New(env);
     role_->close();  // what is read now must not change any more
     object.Set("counters", write_counters(env, *role_));
-    object.Set("stalls", write_stalls(env, role_->stalls));
+    object.Set("turns", write_turns(env, role_->watch));
     object.Set("notes", write_strings(env, role_->notes));
     Traits::result(env, object, *role_);
     return object;

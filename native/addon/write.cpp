@@ -34,8 +34,8 @@ void put_io(Napi::Object& object, const Role& role) {
   put(object, "rx_other_host", role.io_counters.rx_other_host);
   put(object, "wakeups", role.io_counters.wakeups);
   put(object, "link_errors", role.io_counters.link_errors);
-  object.Set("stalls", Napi::Number::New(object.Env(), static_cast<double>(role.stalls.count())));
-  object.Set("stalled_ns", Napi::Number::New(object.Env(), static_cast<double>(role.stalls.total_ns())));
+  put(object, "stalls", role.watch.slow(Cause::machine).count);
+  put(object, "stalled_ns", role.watch.slow(Cause::machine).total_ns);
 }
 
 }  // namespace
@@ -84,13 +84,39 @@ Napi::Object write_intervals(Napi::Env env, const std::vector<Interval>& interva
   return object;
 }
 
-Napi::Object write_stalls(Napi::Env env, const StallDetector& stalls) {
-  Napi::Object object = write_intervals(env, stalls.log());
-  object.Set("count", static_cast<double>(stalls.count()));
-  object.Set("total_ns", static_cast<double>(stalls.total_ns()));
-  object.Set("max_ns", static_cast<double>(stalls.max_ns()));
-  object.Set("observed_ns", static_cast<double>(stalls.observed_ns()));
-  object.Set("threshold_ns", static_cast<double>(stalls.threshold_ns()));
+namespace {
+
+void put_slow(Napi::Object& object, const TurnWatch::Slow& slow) {
+  put(object, "count", slow.count);
+  put(object, "total_ns", slow.total_ns);
+  put(object, "max_ns", slow.max_ns);
+}
+
+}  // namespace
+
+Napi::Object write_turns(Napi::Env env, const TurnWatch& watch) {
+  Napi::Object object = write_intervals(env, watch.log());
+  put_slow(object, watch.slow());
+  Napi::Uint8Array causes = Napi::Uint8Array::New(env, watch.causes().size());
+  for (size_t i = 0; i < watch.causes().size(); i++) causes[i] = static_cast<uint8_t>(watch.causes()[i]);
+  object.Set("causes", causes);
+  Napi::Object by_cause = Napi::Object::New(env);
+  for (size_t i = 0; i < CAUSES; i++) {
+    Napi::Object one = Napi::Object::New(env);
+    put_slow(one, watch.slow(static_cast<Cause>(i)));
+    by_cause.Set(CAUSE_NAMES[i], one);
+  }
+  object.Set("by_cause", by_cause);
+  object.Set("first_ns", static_cast<double>(watch.first_ns()));
+  object.Set("observed_ns", static_cast<double>(watch.observed_ns()));
+  object.Set("threshold_ns", static_cast<double>(watch.threshold_ns()));
+  const ThreadEvidence& evidence = watch.evidence();
+  Napi::Object seen = Napi::Object::New(env);
+  seen.Set("cpu_time", evidence.has_cpu_time());
+  seen.Set("run_delay", evidence.has_run_delay());
+  seen.Set("interrupts", evidence.has_interrupts());
+  seen.Set("why_no_interrupts", evidence.why_no_interrupts());
+  object.Set("evidence", seen);
   return object;
 }
 
@@ -300,13 +326,13 @@ Napi::Object write_counters(Napi::Env env, const GeneratorRole& role) {
   put(object, "sent_at_first", role.counters.sent_at_first);
   put(object, "measured_ns", role.counters.measured_ns);
   put(object, "late_sends", role.counters.late_sends);
-  put(object, "late_in_stall", role.counters.late_in_stall);
+  for (size_t i = 0; i < CAUSES; i++)
+    put(object, (std::string("late_sends_") + CAUSE_NAMES[i]).c_str(), role.counters.late_sends_by_cause[i]);
   put(object, "skipped", role.counters.skipped);
   put(object, "slips", role.counters.slips);
   put(object, "slipped_ns", role.counters.slipped_ns);
-  put(object, "late_machine", role.counters.late_machine);
-  put(object, "late_link", role.counters.late_link);
-  put(object, "late_carom", role.counters.late_carom);
+  for (size_t i = 0; i < CAUSES; i++)
+    put(object, (std::string("late_") + CAUSE_NAMES[i]).c_str(), role.counters.late_by_cause[i]);
   put(object, "pauses", role.counters.pauses);
   put(object, "paused_ns", role.counters.paused_ns);
   object.Set("moved_ns", static_cast<double>(static_cast<int64_t>(role.counters.moved_ns.get())));

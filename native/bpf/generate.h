@@ -9,7 +9,7 @@
 #define GENERATE_HISTOGRAM_SIZE 27648   /* counts; the buckets of core/histogram.h */
 #define GENERATE_STALLS 8192            /* of the log, a power of two; user space empties it */
 #define GENERATE_PAUSE_NS 1000000000ull /* as PauseWatch::PAUSE_NS */
-#define GENERATE_WORK_NS 3000           /* a frame, as StallDetector::WORK_NS */
+#define GENERATE_WORK_NS 3000           /* a frame, as TurnWatch::WORK_NS */
 #define GENERATE_HEADER_SPACE 72        /* bytes; the longest headers have 66 */
 
 enum generate_histogram {

@@ -12,7 +12,7 @@
 #include "core/counters.h"
 #include "core/histogram.h"
 #include "core/parts.h"
-#include "core/stall.h"
+#include "core/turn_watch.h"
 #include "generate/ledger_entry.h"
 #include "generate/recent.h"
 #include "generate/refreshes.h"
@@ -221,6 +221,7 @@ class Ledger {
   uint64_t waiting() const noexcept {
     return waiting_;
   }  // ticks whose answer is due and not there, nor missing
+  uint64_t first_open() const noexcept { return first_open_; }  // grows as ticks are settled
   uint64_t stamps_due() const noexcept { return stamps_due_; }
 
   const LedgerCounters& counters() const noexcept { return counters_; }

@@ -1,5 +1,4 @@
-// How a schedule is held: what is done about ticks that are late, what the sender sees of it, and what made
-// it late.
+// How a schedule is held: what is done about ticks that are late, and what the sender sees of it.
 #pragma once
 
 #include <algorithm>
@@ -74,46 +73,6 @@ class PacingRecord {
   size_t at_ = 0;
   std::vector<uint64_t> first_;
   std::vector<uint64_t> last_;  // a ring
-};
-
-// Why a tick is late: where most of the time went since the sender was last ahead of its schedule.
-class DelayCauses {
- public:
-  enum class Cause : uint8_t { machine, link, carom };
-
-  // Nothing is due.
-  void ahead(uint64_t now_ns, uint64_t stalled_ns) noexcept {
-    since_ns_ = now_ns;
-    stalled_before_ns_ = stalled_ns;
-    calls_ns_ = 0;
-    called_ns_ = 0;
-  }
-
-  // The backend, and the driver and the link below it, have it from now on, until `returned`.
-  void call(uint64_t now_ns) noexcept { called_ns_ = now_ns; }
-
-  // A stall that ends at this moment is the machine's, whatever it fell into.
-  void returned(uint64_t now_ns, uint64_t stall_end_ns) noexcept {
-    if (called_ns_ == 0) return;
-    if (stall_end_ns != now_ns) calls_ns_ += now_ns - called_ns_;
-    called_ns_ = 0;
-  }
-
-  Cause cause(uint64_t now_ns, uint64_t stalled_ns) const noexcept {
-    uint64_t stalls_ns = stalled_ns - stalled_before_ns_;
-    uint64_t calls_ns = calls_ns_ + (called_ns_ == 0 ? 0 : now_ns - called_ns_);
-    uint64_t whole_ns = now_ns - since_ns_;
-    uint64_t others_ns = stalls_ns + calls_ns;
-    uint64_t own_ns = whole_ns > others_ns ? whole_ns - others_ns : 0;
-    if (stalls_ns >= calls_ns && stalls_ns >= own_ns) return Cause::machine;
-    return calls_ns >= own_ns ? Cause::link : Cause::carom;
-  }
-
- private:
-  uint64_t since_ns_ = 0;
-  uint64_t stalled_before_ns_ = 0;
-  uint64_t calls_ns_ = 0;
-  uint64_t called_ns_ = 0;  // 0: no call
 };
 
 }  // namespace carom

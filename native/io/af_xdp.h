@@ -42,6 +42,7 @@ class AfXdpIo {
   AfXdpIo(const AfXdpIo&) = delete;
   AfXdpIo& operator=(const AfXdpIo&) = delete;
 
+  bool peeks_by_call() const noexcept { return busy_poll_; }
   uint32_t rx_peek(std::span<Frame> frames) noexcept;
   void rx_release(uint32_t count) noexcept;
   uint32_t tx_reserve(std::span<Frame> frames) noexcept;

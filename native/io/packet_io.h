@@ -100,7 +100,7 @@ concept PacketIo = requires(B b, std::span<Frame> frames, std::span<const Frame>
   { B::NAME } -> std::convertible_to<std::string_view>;
   { b.rx_peek(frames) } noexcept -> std::same_as<uint32_t>;  // views of received frames; never blocks
   { b.rx_release(count) } noexcept -> std::same_as<void>;  // gives the oldest back
-  { b.tx_reserve(frames) } noexcept -> std::same_as<uint32_t>;  // views to write into; 0 = full
+  { b.tx_reserve(frames) } noexcept -> std::same_as<uint32_t>;  // views to write into; 0 = full; with all that was wanted it did not enter the kernel
   { b.tx_submit(filled) } noexcept -> std::same_as<uint32_t>;  // to the wire, as one batch; how many were taken
   { b.tx_stamps(stamps) } noexcept -> std::same_as<uint32_t>;  // when earlier frames left; 0 = none known yet
   { b.settle() } noexcept -> std::same_as<void>;  // reads what the kernel counted; after the loop
@@ -108,6 +108,14 @@ concept PacketIo = requires(B b, std::span<Frame> frames, std::span<const Frame>
   { b.notes() } -> std::convertible_to<const std::vector<std::string>&>;  // what was found out while opening
 };
 // clang-format on
+
+// Whether a look for frames is a system call each time, and so something that may take long; a backend that
+// says nothing looks into memory.
+template <PacketIo B>
+bool peeks_by_call(const B& io) noexcept {
+  if constexpr (requires { io.peeks_by_call(); }) return io.peeks_by_call();
+  return false;
+}
 
 inline constexpr uint32_t MAX_BATCH = 64;
 

@@ -19,6 +19,7 @@ class UdpIo {
   static std::string probe(const IoConfig& config);
   UdpIo(const IoConfig& config, IoCounters& counters);
 
+  static bool peeks_by_call() noexcept { return true; }
   uint32_t rx_peek(std::span<Frame> frames) noexcept;
   void rx_release(uint32_t) noexcept {}  // the buffers are used again by the next peek
   uint32_t tx_reserve(std::span<Frame> frames) noexcept;

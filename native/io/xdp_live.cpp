@@ -117,11 +117,14 @@ XdpLiveIo::XdpLiveIo(const IoConfig& config, IoCounters& counters, const LivePro
   sigaction(wake_signal(), &nothing, nullptr);
   // The kernel asks for these at each run of the program.
   sender_ = start_confined("carom-sender", {CAP_BPF, CAP_NET_ADMIN}, [this] { send(); });
+  sender_id_.wait(0);
 }
 
 XdpLiveIo::~XdpLiveIo() { end_sending(); }
 
 void XdpLiveIo::send() {
+  sender_id_.store(gettid());
+  sender_id_.notify_one();
   sigset_t wake;
   sigemptyset(&wake);
   sigaddset(&wake, wake_signal());

@@ -49,6 +49,7 @@ class XdpLiveIo {
 
   // Whether the sending program has run at all, and whether it ended by itself, which it never should.
   bool sends() const noexcept { return __atomic_load_n(&shared_->sender.alive, __ATOMIC_RELAXED) != 0; }
+  int sender() const noexcept { return sender_id_.load(); }                          // its thread's number
   int failure() const noexcept { return failure_.load(std::memory_order_relaxed); }  // errno, 0 for none
 
   // Orders that were handed up. Their stamps are of CLOCK_MONOTONIC.
@@ -86,6 +87,7 @@ class XdpLiveIo {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::atomic<bool> gone_{false};
+  std::atomic<int> sender_id_{0};
   std::thread sender_;
 };
 

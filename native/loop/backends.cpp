@@ -2,6 +2,7 @@
 
 #include "io/af_packet.h"
 #include "io/af_xdp.h"
+#include "io/interruptions.h"
 #include "io/udp.h"
 #include "io/xdp.h"
 #include "io/xdp_live.h"
@@ -31,6 +32,7 @@ void generate(GeneratorRole& role) {
   if constexpr (SharesProgram<Io>) role.program = io.program();
   role.open_capture();
   auto loop = std::make_unique<GenerateLoop<Io>>(role, io);
+  gather_evidence(role.watch.evidence(), role.io.cpu);
   if (!role.opened(io.notes())) return;
   loop->run();
   io.settle();
@@ -50,6 +52,7 @@ template <PacketIo Io>
 void respond_by_strategy(ResponderRole& role, Io& io) {
   auto run = [&]<StrategyId ID>() {
     auto loop = std::make_unique<RespondLoop<Io, ID>>(role, io);
+    if constexpr (!KernelAssisted<Io>) gather_evidence(role.watch.evidence(), role.io.cpu);
     if (!role.opened(notes_of(role, io))) return;
     loop->run();
     io.settle();

@@ -29,10 +29,9 @@ class GenerateCore {
     if (role_.capture) role_.capture->begin(epoch_offset_ns_);
     tell_measured_from();
     pauses_.begin(now_ns);
-    causes_.ahead(now_ns, 0);
     sender().begin();
     if (!config_.closed) discipline_.begin();
-    role_.stalls.begin(now_ns);
+    watch_.begin(now_ns);
     while (role_.command() == Role::Command::run && !finished_) turn();
     tell_schedule();
     count_unsent(finished_ ? clock_.now_ns() : pauses_.last_ns());
@@ -53,6 +52,7 @@ class GenerateCore {
   GenerateCore(GeneratorRole& role, Io& io)
       : config_(role.config),
         role_(role),
+        watch_(role.watch),
         ledger_(role.ledger),
         counters_(role.counters),
         io_(io),
@@ -70,8 +70,7 @@ class GenerateCore {
     uint64_t last_ns = pauses_.last_ns();
     if (uint64_t passed_ns = pauses_.turn(now_ns); passed_ns != 0) [[unlikely]]
       resume(last_ns, passed_ns);
-    role_.stalls.turn(now_ns);
-    causes_.returned(now_ns, role_.stalls.last_end_ns());
+    watch_.turn(now_ns);
     if (role_.changes.due()) [[unlikely]]
       change(now_ns);
     sender().turn_send(now_ns);
@@ -85,6 +84,7 @@ class GenerateCore {
 
   // What was asked for is in force from here on.
   [[gnu::noinline, gnu::cold]] void change(uint64_t now_ns) noexcept {
+    watch_.place(Place::work);
     auto [rate_millihertz, window] = role_.changes.take();
     if (rate_millihertz != 0 && rate_millihertz != rate_millihertz_ && !config_.closed) {
       uint64_t at_ns = sender().change_pace(now_ns, rate_millihertz, config_.rate_millihertz);
@@ -104,7 +104,7 @@ class GenerateCore {
   // move by that, so that nothing is caught up.
   [[gnu::noinline]] void resume(uint64_t last_ns, uint64_t passed_ns) noexcept {
     bool back = passed_ns > uint64_t{1} << 63;
-    if (back) role_.stalls.forget(last_ns + passed_ns);
+    if (back) watch_.forget(last_ns + passed_ns);
     ++(back ? counters_.clock_back : counters_.pauses);
     if (!back) {
       counters_.paused_ns.add(passed_ns);
@@ -158,12 +158,21 @@ class GenerateCore {
     sender().move_schedule(late_ns);
   }
 
-  DelayCauses::Cause count_cause(uint64_t now_ns) noexcept {
-    DelayCauses::Cause cause = causes_.cause(now_ns, role_.stalls.total_ns());
-    if (cause == DelayCauses::Cause::machine) ++counters_.late_machine;
-    if (cause == DelayCauses::Cause::link) ++counters_.late_link;
-    if (cause == DelayCauses::Cause::carom) ++counters_.late_carom;
+  Cause count_cause(uint64_t now_ns) noexcept {
+    Cause cause = watch_.delay().cause(now_ns);
+    ++counters_.late_by_cause[static_cast<size_t>(cause)];
     return cause;
+  }
+
+  // Asks the backend for room to write frames into.
+  uint32_t reserve(uint32_t wanted) noexcept {
+    uint32_t room = io_.tx_reserve(std::span<Frame>(tx_.data(), wanted));
+    if (room < wanted) {  // it may have asked the kernel for more
+      watch_.place(Place::call);
+      watch_.pass(clock_.now_ns(), Place::work);
+    }
+    watch_.place(Place::work);
+    return room;
   }
 
   // Ticks that have had their fate.
@@ -178,13 +187,17 @@ class GenerateCore {
   template <class Account>
   uint32_t submit(uint32_t used, Account account_one) noexcept {
     uint64_t sent_ns = clock_.now_ns();
-    role_.stalls.turn(sent_ns);
-    role_.stalls.work(used);
-    if (used > 1) ++counters_.bursts;
-    causes_.call(sent_ns);
+    if (used > 1) {
+      ++counters_.bursts;
+      watch_.work(used - 1);  // they have been written
+    }
     uint32_t done = 0;
     while (true) {
+      watch_.pass(sent_ns, Place::call);
+      watch_.work(used - done);
       uint32_t taken = io_.tx_submit(std::span<const Frame>(tx_.data() + done, used - done));
+      watch_.pass(clock_.now_ns(), Place::work);
+      if (taken > 1) watch_.work(taken - 1);
       uint64_t measured = role_.lateness.count();
       for (uint32_t i = done; i < done + taken; i++) account_one(i, sent_ns);
       if (role_.lateness.count() != measured) ++counters_.doorbells;
@@ -193,7 +206,6 @@ class GenerateCore {
       done += taken;
       if (done == used || role_.command() != Role::Command::run || given_up(sent_ns)) return done;
       sent_ns = clock_.now_ns();
-      role_.stalls.forget(sent_ns);
       pauses_.begin(sent_ns);
     }
   }
@@ -227,21 +239,24 @@ class GenerateCore {
     if (!config_.closed) role_.pacing.sent(late_ns);
     if (late_ns > config_.late_threshold_ns) [[unlikely]] {
       ++counters_.late_sends;
-      if (count_cause(sent_ns) == DelayCauses::Cause::machine) ++counters_.late_in_stall;
+      ++counters_.late_sends_by_cause[static_cast<size_t>(count_cause(sent_ns))];
       role_.latest.offer(planned_ns, sent_ns);
     }
   }
 
   void receive(uint64_t now_ns) noexcept {
+    if (watch_.works()) watch_.turn(clock_.now_ns());  // what was sent is accounted for
+    bool calls = peeks_by_call(io_);
+    if (calls) watch_.place(Place::call);
     uint32_t count = io_.rx_peek(rx_);
     if (count == 0) {
+      if (calls) watch_.turn(clock_.now_ns());
       idle(now_ns);
       return;
     }
     now_ns = clock_.now_ns();
-    role_.stalls.turn(now_ns);
-    causes_.returned(now_ns, role_.stalls.last_end_ns());
-    role_.stalls.work(1);  // judging a batch
+    watch_.pass(now_ns, Place::work);
+    watch_.work(1);  // judging a batch
     counters_.frames_in.add(count);
     uint32_t answered = 0;
     for (uint32_t i = 0; i < count; i++) answered += orders_.take(rx_[i], now_ns);
@@ -252,16 +267,21 @@ class GenerateCore {
   void take_handed(uint64_t now_ns) noexcept {
     uint32_t answered = orders_.take_handed();
     if (answered == 0) return;
-    role_.stalls.work(1);
+    watch_.place(Place::work);
+    watch_.work(1);
     sender().release_window(answered, now_ns);
   }
 
   // Nothing came: what can wait is done now.
   void idle(uint64_t now_ns) noexcept {
+    uint64_t open = ledger_.first_open();
     sender().release_window(ledger_.expire(now_ns), now_ns);
+    if (ledger_.first_open() != open) watch_.place(Place::work);
     if (ledger_.stamps_due() == 0) return;
+    watch_.pass(clock_.now_ns(), Place::call);
     std::array<TxStamp, 32> stamps;
     uint32_t count = io_.tx_stamps(stamps);
+    watch_.pass(clock_.now_ns(), count == 0 ? Place::idle : Place::work);
     for (uint32_t i = 0; i < count; i++) ledger_.left(stamps[i]);
   }
 
@@ -285,7 +305,7 @@ class GenerateCore {
     bool told = false;
     while (role_.command() != Role::Command::abort) {
       now_ns = clock_.now_ns();
-      role_.stalls.turn(now_ns);
+      watch_.turn(now_ns);
       if (siblings_ != nullptr) take_handed(now_ns);
       receive(now_ns);
       ledger_.expire(now_ns);  // not only when nothing comes: on a busy network something always does
@@ -302,6 +322,7 @@ class GenerateCore {
   const Clock& clock_ = Clock::get();
   const GeneratorConfig& config_;
   GeneratorRole& role_;
+  TurnWatch& watch_;
   Ledger& ledger_;
   GeneratorCounters& counters_;
   Io& io_;
@@ -319,7 +340,6 @@ class GenerateCore {
   int64_t epoch_offset_ns_ = 0;
   uint64_t dropped_ = 0;  // taken from the schedule, and refused by the link to the last
   PauseWatch pauses_;     // and when the schedule was looked at last
-  DelayCauses causes_;
   Discipline discipline_;
   bool finished_ = false;
 };

@@ -18,7 +18,6 @@ class FedLoop : public GenerateCore<Io, FedLoop<Io, Source>> {
   FedLoop(GeneratorRole& role, Io& io, Of&&... of) : Core(role, io), source_(std::forward<Of>(of)...) {}
 
  private:
-  using Core::causes_;
   using Core::clock_;
   using Core::config_;
   using Core::count_cause;
@@ -29,11 +28,11 @@ class FedLoop : public GenerateCore<Io, FedLoop<Io, Source>> {
   using Core::finished_;
   using Core::FLAT_OUT_BATCH;
   using Core::given_up;
-  using Core::io_;
   using Core::is_measured;
   using Core::ledger_;
   using Core::note_lateness;
   using Core::note_measured;
+  using Core::reserve;
   using Core::role_;
   using Core::SEND_BATCH;
   using Core::SKIP_BATCH;
@@ -41,6 +40,7 @@ class FedLoop : public GenerateCore<Io, FedLoop<Io, Source>> {
   using Core::start_ns_;
   using Core::submit;
   using Core::tx_;
+  using Core::watch_;
 
   bool prepare() noexcept {
     return prepare_source(source_, [this] { return role_.command() != Role::Command::run; });
@@ -79,7 +79,7 @@ class FedLoop : public GenerateCore<Io, FedLoop<Io, Source>> {
       if (config_.late == LatePolicy::slip) slip(now_ns, source_.planned_ns());
       transmit(now_ns);
     } else {
-      causes_.ahead(now_ns, role_.stalls.total_ns());
+      watch_.delay().ahead(now_ns);
     }
   }
 
@@ -101,8 +101,7 @@ class FedLoop : public GenerateCore<Io, FedLoop<Io, Source>> {
   // All that is due, up to a batch, with one doorbell. What is lost on purpose takes no frame.
   void transmit(uint64_t now_ns) noexcept {
     uint32_t wanted = config_.flat_out ? FLAT_OUT_BATCH : SEND_BATCH;
-    uint32_t room = io_.tx_reserve(std::span<Frame>(tx_.data(), wanted));
-    causes_.call(now_ns);
+    uint32_t room = reserve(wanted);
     if (room == 0) return;
     uint32_t used = 0;
     for (uint32_t taken = 0; used < room && taken < MAX_BATCH && now_ns >= source_.planned_ns(); taken++) {

@@ -4,6 +4,7 @@
 
 #include "core/thread.h"
 #include "generate/replay.h"
+#include "io/interruptions.h"
 #include "loop/link_rules.h"
 #include "loop/live_frames.h"
 #include "loop/live_ticks.h"
@@ -112,6 +113,7 @@ void generate_live(GeneratorRole& role) {
   XdpLiveIo io(role.io, role.io_counters, plain ? tick_programs(config) : frame_programs(config));
   auto run = [&](auto& loop) {
     leave_cpu(role.io.cpu);  // the sending thread has it to itself
+    gather_evidence(role.watch.evidence(), role.io.cpu, io.sender());
     if (!role.opened(io.notes())) return;
     loop.run();
     io.settle();

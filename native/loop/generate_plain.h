@@ -37,7 +37,6 @@ class PlainLoop : public GenerateCore<Io, PlainLoop<Io>> {
   }
 
  private:
-  using Core::causes_;
   using Core::check_count;
   using Core::clock_;
   using Core::config_;
@@ -50,11 +49,11 @@ class PlainLoop : public GenerateCore<Io, PlainLoop<Io>> {
   using Core::finished_;
   using Core::FLAT_OUT_BATCH;
   using Core::given_up;
-  using Core::io_;
   using Core::is_measured;
   using Core::ledger_;
   using Core::note_lateness;
   using Core::note_measured;
+  using Core::reserve;
   using Core::role_;
   using Core::SEND_BATCH;
   using Core::SKIP_BATCH;
@@ -63,6 +62,7 @@ class PlainLoop : public GenerateCore<Io, PlainLoop<Io>> {
   using Core::submit;
   using Core::tx_;
   using Core::warmup_end_ns_;
+  using Core::watch_;
 
   struct Planned {
     Tick tick;
@@ -86,7 +86,7 @@ class PlainLoop : public GenerateCore<Io, PlainLoop<Io>> {
       if (config_.late == LatePolicy::catch_up || !is_put_off(now_ns)) send(now_ns);
       return;
     }
-    causes_.ahead(now_ns, role_.stalls.total_ns());
+    watch_.delay().ahead(now_ns);
     if (next_planned_ns_ >= end_ns_ || now_ns >= end_ns_) finished_ = true;
   }
 
@@ -147,8 +147,7 @@ class PlainLoop : public GenerateCore<Io, PlainLoop<Io>> {
   void send(uint64_t now_ns) noexcept {
     bool one_by_one = config_.closed && !config_.flat_out;
     uint32_t wanted = one_by_one ? 1 : due_count(now_ns);
-    uint32_t room = io_.tx_reserve(std::span<Frame>(tx_.data(), wanted));
-    causes_.call(now_ns);
+    uint32_t room = reserve(wanted);
     if (room == 0) return;  // counted by the backend; the tick stays due
     uint32_t used = 0;
     do {

@@ -53,26 +53,24 @@ struct GeneratorCounters {
   Counter sent_at_first;  // ticks of the first measured hand-over
   Counter measured_ns;    // from the first measured send to the last, pauses left out
   Counter late_sends;     // frames, later than the threshold
-  Counter late_in_stall;  // of those, because of stalls of this core
   Counter skipped;        // measured ticks that were not sent because they were late
   Counter slips;          // how often the schedule moved because something measured was late
   Counter slipped_ns;     // by how much in all
-  Counter late_machine;   // late sends, skipped ticks and slips by their cause: stalls of this core,
-  Counter late_link;      // calls that send, and waiting for a link that takes no more,
-  Counter late_carom;     // neither
-  Counter pauses;         // how often the schedule moved because the process did not run
-  Counter paused_ns;      // how long in all
-  Counter clock_back;     // how often it moved because the clock went backwards
-  Counter clock_steps;    // how often the schedule's clock was set, and the schedule moved along
-  Counter stepped_ns;     // by how much in all
-  Counter moved_ns;       // by both since the warm-up, modulo 2^64
-  Counter doorbells;      // calls that handed measured frames to the backend
-  Counter bursts;         // sends of several ticks at once, because the sender was behind
-  Counter frames_in;      // everything that was received
-  Counter foreign;        // datagrams that are not for the order port, or not for this host
-  Counter handed;         // orders received that another thread has to judge
-  Counter handed_lost;    // of those, the ones that found no room on the way
-  Counter handed_in;      // orders that another thread received for this one
+  std::array<Counter, CAUSES> late_sends_by_cause;
+  std::array<Counter, CAUSES> late_by_cause;  // late sends, skipped ticks and slips
+  Counter pauses;                             // how often the schedule moved because the process did not run
+  Counter paused_ns;                          // how long in all
+  Counter clock_back;                         // how often it moved because the clock went backwards
+  Counter clock_steps;  // how often the schedule's clock was set, and the schedule moved along
+  Counter stepped_ns;   // by how much in all
+  Counter moved_ns;     // by both since the warm-up, modulo 2^64
+  Counter doorbells;    // calls that handed measured frames to the backend
+  Counter bursts;       // sends of several ticks at once, because the sender was behind
+  Counter frames_in;    // everything that was received
+  Counter foreign;      // datagrams that are not for the order port, or not for this host
+  Counter handed;       // orders received that another thread has to judge
+  Counter handed_lost;  // of those, the ones that found no room on the way
+  Counter handed_in;    // orders that another thread received for this one
   std::array<Counter, static_cast<size_t>(ParseResult::COUNT)>
       refused;  // received frames, by the parser's reason
 };

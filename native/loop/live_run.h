@@ -65,9 +65,10 @@ class LiveRun {
     int64_t epoch = Clock::get().offset_to(CLOCK_REALTIME) - Clock::get().offset_to(CLOCK_MONOTONIC);
     shared_.plan.epoch_offset_ns = static_cast<uint64_t>(epoch);
     shared_.sender.allowed_ns = start_ns;
-    role_.stalls.begin(to_timeline(start_ns));
+    role_.watch.begin(to_timeline(start_ns));
+    delayed_ns_ = role_.watch.evidence().run_delay_ns();
     pauses_.begin(monotonic_ns());
-    ahead_.since_ns = start_ns;
+    role_.watch.delay().ahead(to_timeline(start_ns));
     if (role_.on_measured_from) role_.on_measured_from(warmup_end_ns_ + static_cast<uint64_t>(epoch));
     plan(start_ns, epoch);
     write_shared(shared_.plan.running, 1);
@@ -124,7 +125,7 @@ class LiveRun {
     if (sent.slipped) count_cause(sent);
     if (late_ns <= config_.late_threshold_ns) return ahead_of(sent);
     ++role_.counters.late_sends;
-    if (count_cause(sent) == DelayCauses::Cause::machine) ++role_.counters.late_in_stall;
+    ++role_.counters.late_sends_by_cause[static_cast<size_t>(count_cause(sent))];
     role_.latest.offer(to_timeline(sent.planned_ns), to_timeline(sent.sent_ns));
   }
 
@@ -195,19 +196,22 @@ class LiveRun {
   static constexpr uint64_t SHIFT_NS = 100'000'000;   // how often the two clocks are tied together anew
   static constexpr uint32_t RECEIVE_BATCH = 16;
 
-  // Takes over the stalls until then. The sender was ahead until the first that is late was due: only a stall
-  // that was not over then is to blame.
+  // Takes over the slow turns until then. The sender was ahead until the first that is late was due: only a
+  // turn that was not over then is to blame.
   void look_back(const Sent& sent) noexcept {
     bool late = sent.sent_ns - sent.planned_ns > config_.late_threshold_ns;
-    if (late && ahead_.holds) {
+    if (late && is_ahead_) {
       take_stalls(sent.planned_ns);
-      ahead_ = {sent.planned_ns, role_.stalls.total_ns(), ahead_.starved_ns, false};
+      role_.watch.delay().ahead(to_timeline(sent.planned_ns));
+      is_ahead_ = false;
     }
     take_stalls(sent.sent_ns);
   }
 
   void ahead_of(const Sent& sent) noexcept {
-    ahead_ = {sent.sent_ns, role_.stalls.total_ns(), sent.starved_ns, true};
+    role_.watch.delay().ahead(to_timeline(sent.sent_ns));
+    starved_ns_ = sent.starved_ns;
+    is_ahead_ = true;
   }
 
   void take_stalls(uint64_t until_ns) noexcept {
@@ -215,27 +219,31 @@ class LiveRun {
     for (; stalls_ < seen_.stalls; stalls_++) {
       generate_interval found = shared_.sender.log[stalls_ % GENERATE_STALLS];
       if (found.end_ns > until_ns) return;
-      role_.stalls.note({to_timeline(found.start_ns), to_timeline(found.end_ns)});
+      role_.watch.note({to_timeline(found.start_ns), to_timeline(found.end_ns)},
+                       TurnWatch::cause_of(evidence_of(found), Place::call));
     }
   }
 
-  // Where most of the time went since the sender fell behind: it was stopped, nothing was ready, or it was
-  // busy with making frames and with the driver below.
-  DelayCauses::Cause count_cause(const Sent& sent) noexcept {
-    uint64_t stalled_ns = role_.stalls.total_ns() - ahead_.stalled_ns;
-    uint64_t starved_ns = sent.starved_ns - ahead_.starved_ns;
-    uint64_t whole_ns = sent.sent_ns - ahead_.since_ns;
-    uint64_t busy_ns = whole_ns - std::min(whole_ns, stalled_ns + starved_ns);
-    if (stalled_ns >= std::max(starved_ns, busy_ns)) {
-      ++role_.counters.late_machine;
-      return DelayCauses::Cause::machine;
-    }
-    if (starved_ns > busy_ns) {
-      ++role_.counters.late_carom;
-      return DelayCauses::Cause::carom;
-    }
-    ++role_.counters.late_link;
-    return DelayCauses::Cause::link;
+  // Of a slow turn of the sending program, in which the kernel and its drivers had all the time that it did
+  // not look at the clock. It can't ask for itself: its thread's run delay is read here, and what has come up
+  // since the last time is the first slow turn's, up to its length.
+  Evidence evidence_of(const generate_interval& found) noexcept {
+    const ThreadEvidence& sender = role_.watch.evidence();
+    Evidence evidence{found.end_ns - found.start_ns, 0, 0,
+                      sender.interruptions(found.start_ns, found.end_ns)};
+    evidence.off_ns = std::min(evidence.length_ns, sender.run_delay_ns() - delayed_ns_);
+    delayed_ns_ += evidence.off_ns;
+    return evidence;
+  }
+
+  // Where most of the time went since the sender fell behind: what slow turns tell, nothing was ready, or
+  // else it was busy with making frames and with the driver below.
+  Cause count_cause(const Sent& sent) noexcept {
+    DelayCauses delay = role_.watch.delay();
+    delay.add(Cause::carom, sent.starved_ns - starved_ns_);
+    Cause cause = delay.cause(to_timeline(sent.sent_ns), Cause::link);
+    ++role_.counters.late_by_cause[static_cast<size_t>(cause)];
+    return cause;
   }
 
   void shift() noexcept {
@@ -270,12 +278,9 @@ class LiveRun {
   int64_t ahead_of_monotonic_ns_ = 0;  // the schedule's clock
   bool looked_for_step_ = false;
   PauseWatch pauses_;
-  struct {
-    uint64_t since_ns = 0;
-    uint64_t stalled_ns = 0;
-    uint64_t starved_ns = 0;
-    bool holds = true;
-  } ahead_;  // when the sender was so last, and what there had been of the others
+  uint64_t starved_ns_ = 0;  // of the sender, when it was ahead of its schedule last
+  uint64_t delayed_ns_ = 0;  // run delay of its thread, told of
+  bool is_ahead_ = true;
 };
 
 }  // namespace carom

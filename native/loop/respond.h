@@ -37,6 +37,7 @@ class RespondLoop {
       : config_(role.config),
         link_(role.config.io.link),
         role_(role),
+        watch_(role.watch),
         counters_(role.counters),
         io_(io),
         filter_(io.filters() ? nullptr : role.config.io.filter.get()),
@@ -50,25 +51,29 @@ class RespondLoop {
     const Clock& clock = Clock::get();
     uint64_t now_ns = clock.now_ns();
     uint64_t next_offset_ns = now_ns + OFFSET_PERIOD_NS;
-    epoch_offset_ns_ = clock.offset_to(CLOCK_REALTIME);             // known before the first order is made
-    if constexpr (!KernelAssisted<Io>) role_.stalls.begin(now_ns);  // a thread that sleeps can't tell stalls
+    epoch_offset_ns_ = clock.offset_to(CLOCK_REALTIME);       // known before the first order is made
+    if constexpr (!KernelAssisted<Io>) watch_.begin(now_ns);  // a thread that sleeps has no turns
     while (role_.command() == Role::Command::run) {
       if (role_.live.wanted() != live_) [[unlikely]]
         adopt(role_.live.wanted());
+      if (peeks_by_call(io_)) watch_.place(Place::call);
       uint32_t count = io_.rx_peek(rx_);
       now_ns = clock.now_ns();
-      if constexpr (!KernelAssisted<Io>) role_.stalls.turn(now_ns);
+      if constexpr (!KernelAssisted<Io>) watch_.pass(now_ns, count == 0 ? Place::idle : Place::work);
       if (count == 0) {
         if constexpr (KernelAssisted<Io>) rest();
         if (now_ns >= next_offset_ns) [[unlikely]]
           next_offset_ns = once_a_second(clock, now_ns);
         continue;
       }
-      if constexpr (!KernelAssisted<Io>) role_.stalls.work(count);
+      if (count > 1) watch_.work(count - 1);
       process(count, now_ns);
       // Where the kernel works, its own samples are the times: what it hands up is the exception.
-      if (!KernelAssisted<Io> && live_->settings.enabled)
-        role_.processing.record((clock.now_ns() - now_ns) / count);
+      if constexpr (!KernelAssisted<Io>) {
+        uint64_t done_ns = clock.now_ns();
+        watch_.turn(done_ns);
+        if (live_->settings.enabled) role_.processing.record((done_ns - now_ns) / count);
+      }
       // Without a moment to spare it has to be done all the same, but later.
       if (now_ns >= next_offset_ns + OFFSET_PERIOD_NS) [[unlikely]]
         next_offset_ns = once_a_second(clock, now_ns);
@@ -82,6 +87,7 @@ class RespondLoop {
 
   // Returns when to do it again.
   [[gnu::noinline]] uint64_t once_a_second(const Clock& clock, uint64_t now_ns) noexcept {
+    watch_.place(Place::call);  // it reads the kernel's counters
     epoch_offset_ns_ = clock.offset_to(CLOCK_REALTIME);
     if constexpr (KernelAssisted<Io>) {
       io_.set_epoch_offset();
@@ -392,22 +398,38 @@ class RespondLoop {
   bool reserve() noexcept {
     flush();
     std::span<Frame> wanted(tx_.data(), batch_hint_);
-    for (uint32_t i = 0; i < TX_TRIES && tx_reserved_ == 0; i++) tx_reserved_ = io_.tx_reserve(wanted);
+    tx_reserved_ = io_.tx_reserve(wanted);
+    if (tx_reserved_ == wanted.size()) [[likely]]
+      return true;
+    for (uint32_t i = 1; i < TX_TRIES && tx_reserved_ == 0; i++) tx_reserved_ = io_.tx_reserve(wanted);
+    watch_.place(Place::call);  // it may have asked the kernel for more
+    pass(Place::work);
     return tx_reserved_ != 0;
+  }
+
+  // Reads the clock between two things that it does, of which `next` is the second.
+  uint64_t pass(Place next) noexcept {
+    uint64_t now_ns = Clock::get().now_ns();
+    if constexpr (!KernelAssisted<Io>) watch_.pass(now_ns, next);
+    return now_ns;
   }
 
   void flush() noexcept {
     if (tx_used_ == 0) return;
     uint32_t done = 0;
+    uint64_t handed_ns = pass(Place::call);
+    watch_.work(tx_used_);
     if (role_.passages.on()) [[unlikely]]
-      role_.passages.handed(Clock::get().now_ns());
+      role_.passages.handed(handed_ns);
     for (uint32_t i = 0; i < TX_TRIES && done < tx_used_; i++) {
       done += io_.tx_submit(std::span<const Frame>(tx_.data() + done, tx_used_ - done));
     }
     counters_.orders.add(done);
     counters_.orders_unsent.add(tx_used_ - done);
+    uint64_t returned_ns = pass(Place::work);
+    if (batch_hint_ > 1) watch_.work(batch_hint_ - 1);
     if (role_.passages.on()) [[unlikely]]
-      role_.passages.returned(Clock::get().now_ns());
+      role_.passages.returned(returned_ns);
     CAROM_PROBE2(orders_sent, done, tx_used_);
     tx_used_ = tx_reserved_ = 0;
   }
@@ -415,6 +437,7 @@ class RespondLoop {
   const ResponderConfig& config_;
   const Link& link_;
   ResponderRole& role_;
+  TurnWatch& watch_;
   ResponderCounters& counters_;
   Io& io_;
   const ResponderRole::Live* live_ = nullptr;

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "core/error.h"
-#include "core/stall.h"
+#include "core/turn_watch.h"
 #include "io/packet_io.h"
 
 namespace carom {
@@ -24,7 +24,7 @@ class Role {
  public:
   enum class Command : int { wait, run, stop, abort };
 
-  explicit Role(const IoConfig& io) : io(io), stalls(io.stall_threshold_ns) {}
+  explicit Role(const IoConfig& io) : io(io), watch(io.stall_threshold_ns) {}
   ~Role() { close(); }
   Role(const Role&) = delete;
   Role& operator=(const Role&) = delete;
@@ -49,7 +49,7 @@ class Role {
 
   const IoConfig io;
   IoCounters io_counters;
-  StallDetector stalls;
+  TurnWatch watch;
   std::vector<std::string> notes;  // complete once opened
   // Of a backend that has one. Set before opening, it is that of another queue, which is served by it, too.
   std::shared_ptr<XdpProgram> program;

@@ -12,8 +12,6 @@
 namespace carom::test {
 namespace {
 
-using Cause = DelayCauses::Cause;
-
 void gap_errors(Chance& chance) {
   for (size_t count : {0u, 1u, 2u, 3u, 999u, 1000u, 1001u, 2000u, 2500u, 5000u}) {
     PacingRecord record;
@@ -50,23 +48,6 @@ void pause_watch(Chance&) {
   expect_equal(watch.turn(7'000'000'101), 0, "and over");
   expect_equal(watch.turn(7'000'000'001), static_cast<uint64_t>(-100), "backwards");
   expect_equal(watch.turn(7'000'000'002), 0, "and on from there");
-}
-
-void causes(Chance&) {
-  DelayCauses causes;
-  causes.ahead(1000, 50);
-  expect(causes.cause(2000, 50) == Cause::carom, "neither stall nor call");
-  expect(causes.cause(2000, 650) == Cause::machine, "mostly a stall");
-  causes.call(1100);
-  expect(causes.cause(2000, 50) == Cause::link, "in a call");
-  causes.returned(1900, 0);
-  expect(causes.cause(2000, 50) == Cause::link, "mostly a call");
-  expect(causes.cause(2000, 850) == Cause::machine, "as much of both");
-  expect(causes.cause(5000, 50) == Cause::carom, "a call long ago");
-  causes.ahead(1000, 50);
-  causes.call(1100);
-  causes.returned(1900, 1900);
-  expect(causes.cause(2000, 850) == Cause::machine, "a call with a stall in it is the machine's");
 }
 
 void moved_schedule(Chance&) {
@@ -157,8 +138,9 @@ Sent run(GeneratorRole& role, const std::function<void(uint64_t number)>& on_tic
   expect(!failed, "the device is content");
   const GeneratorCounters& is = role.counters;
   expect_equal(role.pacing.gap_errors().count(), is.sent.get() - 1, "a gap between any two ticks");
-  expect_equal(is.late_machine.get() + is.late_link.get() + is.late_carom.get(),
-               is.late_sends.get() + is.skipped.get() + is.slips.get(), "each late tick has one cause");
+  expect_equal(total(is.late_by_cause), is.late_sends.get() + is.skipped.get() + is.slips.get(),
+               "each late tick has one cause");
+  expect_equal(total(is.late_sends_by_cause), is.late_sends.get(), "each late send has one cause");
   expect(is.doorbells.get() <= is.sent.get() && is.doorbells.get() > 0, "doorbells");
   return sent;
 }
@@ -253,7 +235,6 @@ void pause_in_warmup(Chance&) {
 const Tests TESTS{
     {"pacing: gap errors, first and last errors against a model", gap_errors},
     {"pacing: what a pause is", pause_watch},
-    {"pacing: why a tick is late", causes},
     {"pacing: a schedule that moves", moved_schedule},
     {"pacing: schedules beyond 64 bits", far_schedule},
     {"pacing: late ticks are caught up with", catch_up},
