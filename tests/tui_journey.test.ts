@@ -190,8 +190,14 @@ terminalTest(
 terminalTest("closing the terminal in the middle of a run leaves nothing behind", async () => {
   const terminal = new Terminal(100, 30);
   await terminal.shows(/○ not running/);
-  terminal.send("s");
+  terminal.send("Down", "Down", "Down", "Down", "Down", "Down", "Enter");
+  terminal.send("BSpace", "BSpace", "BSpace", "1h", "Enter", "s");
   await terminal.shows(/● running/);
+  // One thing at a time: what is on is said, and which keys stop it.
+  terminal.send("4", "s");
+  await terminal.shows(/✗ run the checks: a run is on → press 1, then s, to stop it/);
+  terminal.send("3", "s");
+  await terminal.shows(/✗ start a replay: a run is on → press 1, then s, to stop it/);
   await leaves(terminal, () => terminal.close(), false);
 });
 

@@ -7,7 +7,7 @@ import type { CommandName } from "./keys.js";
 import { drawn, Measuring } from "./measuring.js";
 import { replayJob } from "./replay_job.js";
 import { changeTo, checkRun, runJob } from "./run_job.js";
-import type { CheckedCase } from "./state.js";
+import { type CheckedCase, SCREENS } from "./state.js";
 import type { Store } from "./store.js";
 
 const RESPONDER_MS = 1000;
@@ -112,9 +112,22 @@ export class Session {
   }
 
   private start(measuring: Measuring): void {
-    if (this.checking !== undefined) throw busy("start", "the checks are running");
-    if (this.run.isRunning || this.replay.isRunning) throw busy("start", "something else is measured");
+    this.refuseWhileBusy(measuring === this.run ? "start a run" : "start a replay");
     measuring.start();
+  }
+
+  /** One thing at a time is measured. @throws CaromError (usage) that says what is on, and which keys stop it */
+  private refuseWhileBusy(operation: string): void {
+    const on = (
+      [
+        ["a run is on", "Run", this.run.isRunning],
+        ["a replay is on", "Replay", this.replay.isRunning],
+        ["the checks are on", "Checks", this.checking !== undefined],
+      ] as const
+    ).find(([, , isOn]) => isOn);
+    if (on === undefined) return;
+    const [what, screen] = on;
+    throw new CaromError("usage", operation, what, `press ${SCREENS.indexOf(screen) + 1}, then s, to stop it`);
   }
 
   private onScreen(screen: string, action: () => unknown): void {
@@ -130,7 +143,7 @@ export class Session {
       this.store.dispatch({ type: "checks", change: { phase: "stopping" } });
       return;
     }
-    if (this.isMeasuring) throw busy("run the checks", "a run or a replay is on, and measures");
+    this.refuseWhileBusy("run the checks");
     this.isStopWanted = false;
     this.checking = this.check().finally(() => {
       this.checking = undefined;
@@ -197,8 +210,7 @@ export class Session {
   private async diagnose(): Promise<void> {
     const { store } = this;
     if (store.get().doctor.phase === "running") return;
-    if (this.isMeasuring || this.checking !== undefined)
-      throw busy("look at this machine", "something else measures");
+    this.refuseWhileBusy("look at this machine");
     const [{ diagnose }, { tryDropping }] = await Promise.all([
       import("../lab/doctor.js"),
       import("../run/measuring_process.js"),
@@ -372,8 +384,4 @@ export class Session {
       throw error;
     }
   }
-}
-
-function busy(operation: string, detail: string): CaromError {
-  return new CaromError("usage", operation, detail, "stop that first");
 }
