@@ -106,7 +106,8 @@ export const command = defineCommand({
       const { counters, threads, notes } = responder.result();
       const elapsed_s = (performance.now() - started) / 1000;
       const interference = responderTurns(threads);
-      for (const line of counterLines(counters)) context.say(line);
+      const faults = running.linkFaults();
+      for (const line of [...counterLines(counters), ...faults]) context.say(line);
       context.result({
         schema: "carom.responder",
         version: 1,
@@ -116,8 +117,9 @@ export const command = defineCommand({
         counters,
         interference,
         notes: [...tscDoubts(), ...notes],
+        faults,
       });
-      return 0;
+      return faults.length === 0 ? 0 : 1;
     } finally {
       endControl();
       detachPass();

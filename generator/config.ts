@@ -31,6 +31,7 @@ import type {
 import { isIp6 } from "../wire/address.js";
 import { type Feed, namedProfile, profileOptions } from "./feed.js";
 import { FCS_SIZE, holdNs, packingOf, SIZE_MAX } from "./frames.js";
+import { ledgerRoom, ledgerTicks, refuseToForget } from "./ledger.js";
 import { lineConfigs, refuseShapes } from "./lines.js";
 
 /** The kernel's clocks that a schedule can go by. */
@@ -165,6 +166,7 @@ export interface Circumstances {
   readonly breakdownEvery: number;
   readonly room: number; // for a rate that many times as high, while it runs
   readonly capture: CaptureOutputConfig | null;
+  readonly isRateKnown: boolean; // not so of a capture, or a trial of more than can be sent
 }
 
 export const DEFAULT_DURATION_NS = 5e9;
@@ -203,6 +205,28 @@ export function generatorConfig(
 ): GeneratorConfig {
   const isStamped = found.timestamps !== "tsc" && found.expectAnswers;
   const configs = streams.map((stream) => streamConfig(link, stream));
+  const mode = isFlatOut(values) ? "max" : isOpen(values) ? "open" : "closed";
+  const peakRate = found.room * sumOf(streams, "peak_pps");
+  const span = {
+    count: values.count ?? 0,
+    durationNs: values.duration ?? (values.count === undefined ? DEFAULT_DURATION_NS : 0),
+    warmupNs: values.warmup,
+    timeoutNs: values.timeout,
+    holdNs: Math.max(...streams.map(({ feed }) => holdNs(feed.shape, feed.rate_pps))),
+  };
+  const window = values.window ?? 1;
+  const need = {
+    ...span,
+    durationNs: found.isRateKnown ? span.durationNs : (values.duration ?? 0), // a capture is as long as it is
+    mode,
+    window,
+    receives: found.expectAnswers,
+    isPlannedAhead: values.backend === "xdp_live",
+    mean_pps: sumOf(streams, "rate_pps"),
+    peak_pps: peakRate,
+  } as const;
+  const room = ledgerRoom();
+  if (found.isRateKnown) refuseToForget(need, room);
   return {
     io: ioConfig(link, values, -1, {
       localPort: values.responsePort,
@@ -214,16 +238,13 @@ export function generatorConfig(
       txStamps: isStamped,
     }),
     streams: configs,
-    mode: isFlatOut(values) ? "max" : isOpen(values) ? "open" : "closed",
-    window: values.window ?? 1,
+    mode,
+    window,
     rateMilliHz: rateMilliHz(streams),
-    peakRate: found.room * streams.reduce((sum, { feed }) => sum + feed.peak_pps, 0),
-    holdNs: Math.max(...streams.map(({ feed }) => holdNs(feed.shape, feed.rate_pps))),
+    peakRate,
+    ...span,
+    ledgerTicks: ledgerTicks(need, room),
     arbitrates: values.dutLines === "both",
-    count: values.count ?? 0,
-    durationNs: values.duration ?? (values.count === undefined ? DEFAULT_DURATION_NS : 0),
-    warmupNs: values.warmup,
-    timeoutNs: values.timeout,
     quietNs: values.quiet,
     match: values.match,
     strategy: strategyConfig(values),
@@ -240,8 +261,12 @@ export function generatorConfig(
   };
 }
 
+function sumOf(streams: readonly PlannedStream[], key: "rate_pps" | "peak_pps"): number {
+  return streams.reduce((sum, { feed }) => sum + feed[key], 0);
+}
+
 function rateMilliHz(streams: readonly PlannedStream[]): number {
-  const rate_pps = streams.reduce((sum, { feed }) => sum + feed.rate_pps, 0);
+  const rate_pps = sumOf(streams, "rate_pps");
   return Number.isFinite(rate_pps) ? Math.max(1, Math.round(1000 * rate_pps)) : 1;
 }
 

@@ -17,6 +17,7 @@ import {
 } from "../native/index.js";
 import { type GeneratorValues, ownPort, type PlannedStream } from "./config.js";
 import { holdNs } from "./frames.js";
+import { ledgerRoom, ledgerTicks } from "./ledger.js";
 import { type GeneratorFindings, type GeneratorThread, mergeResults, sumCounters } from "./merge.js";
 
 /** The configuration of each thread, made from that of all streams together. */
@@ -42,9 +43,12 @@ export function generatorPlan(
     cpu,
     streams: planned.flatMap((stream, index) => (stream.thread === thread ? [index] : [])),
   }));
+  const room = ledgerRoom(threads.length);
   const configs = threads.map(({ queue, cpu, streams: numbers }, thread) => {
     const feeds = numbers.map((number) => planned[number]!.feed);
     const streams = numbers.map((number) => all.streams[number]!);
+    const peak_pps = (all.peakRate * sumOf(feeds)) / Math.max(1, sumOf(planned.map(({ feed }) => feed)));
+    const hold_ns = Math.max(...feeds.map(({ shape, rate_pps }) => holdNs(shape, rate_pps)));
     return {
       ...all,
       io: {
@@ -55,8 +59,22 @@ export function generatorPlan(
         sendPort: streams[0]!.sourcePort,
       },
       streams,
-      peakRate: (all.peakRate * sumOf(feeds)) / Math.max(1, sumOf(planned.map(({ feed }) => feed))),
-      holdNs: Math.max(...feeds.map(({ shape, rate_pps }) => holdNs(shape, rate_pps))),
+      peakRate: peak_pps,
+      holdNs: hold_ns,
+      ledgerTicks:
+        threads.length === 1
+          ? all.ledgerTicks
+          : ledgerTicks(
+              {
+                ...all,
+                receives: all.io.receives,
+                isPlannedAhead: false,
+                mean_pps: feeds.reduce((sum, { rate_pps }) => sum + rate_pps, 0),
+                peak_pps,
+                holdNs: hold_ns,
+              },
+              room,
+            ),
       thread,
       threads: threads.length,
       vlans: [...new Set(all.streams.flatMap(({ lines }) => lines.map(({ vlan }) => vlan)))],

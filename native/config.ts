@@ -221,7 +221,8 @@ export interface GeneratorConfig {
   readonly mode: "closed" | "open" | "max"; // max: as fast as it goes, whatever comes back
   readonly window: number; // closed loop: ticks in flight
   readonly rateMilliHz: number; // open loop: ticks a second on average, times 1000, of all streams of the run
-  readonly peakRate: number; // open loop: ticks a second, of all streams, that the ledger has to remember
+  readonly peakRate: number; // open loop: ticks a second, of all streams
+  readonly ledgerTicks: number; // that it remembers until their answers come, a power of two (generator/ledger.ts)
   readonly holdNs: number; // how long a tick may be held back: by packing, skew, delay, jitter and reordering
   readonly arbitrates: boolean; // the device takes the first copy of a tick and ignores the others
   readonly count: number; // ticks to send after the warm-up, 0 for no limit

@@ -38,6 +38,7 @@ import type {
   GeneratorResult,
   GeneratorSnapshot,
   HistogramData,
+  LinkFindings,
   ResponderResult,
   SlowTurns,
 } from "./result.js";
@@ -203,6 +204,7 @@ interface Addon {
   timestampingInfo(link: Link): TimestampingInfo;
   launchTime(link: Link): boolean;
   driverDrops(link: Link): number | null;
+  watchLink(link: Link, onGone: () => void): (isLast: boolean) => LinkFindings;
   spinOnCore(
     cpu: number,
     durationNs: number,
@@ -359,6 +361,27 @@ export function sampleFeed(schedule: ScheduleConfig, ticks: TickConfig): (count:
 /** Frames that the driver of a veth received and dropped, since it was made; null for other drivers. @throws CaromError */
 export function driverDrops(link: Link): number | null {
   return call(`read the driver's counters of ${link.interfaceName}`, () => addon().driverDrops(link));
+}
+
+export interface LinkWatch {
+  found(): LinkFindings;
+  close(): void;
+}
+
+/**
+ * Follows an interface until it is closed.
+ * @param onGone is called once when it is removed, or goes to another namespace
+ * @throws CaromError
+ */
+export function watchLink(link: Link, onGone: () => void): LinkWatch {
+  const look = call(`follow the link of ${link.interfaceName}`, () => addon().watchLink(link, onGone));
+  let last: LinkFindings | null = null;
+  return {
+    found: () => last ?? look(false),
+    close: () => {
+      last ??= look(true);
+    },
+  };
 }
 
 /** The names of the counters of frames that the parser refused. */

@@ -86,7 +86,7 @@ export type Counters = Readonly<Record<string, number>>;
 
 /** An order that was wrong or unexpected, or a tick whose order is missing. */
 export interface Example {
-  readonly verdict: "wrong" | "missing" | "duplicate" | "unexpected" | "late";
+  readonly verdict: "wrong" | "missing" | "duplicate" | "unexpected" | "late" | "unjudged";
   readonly tick: Uint8Array | null; // the 24 bytes, when the order could be tied to one
   readonly expected: Uint8Array | null; // the 41 bytes that should have come (timestamp 0)
   readonly received: Uint8Array | null; // the 41 bytes that came
@@ -184,6 +184,15 @@ export interface ReplayFindings {
   readonly refusal: { readonly detail: string; readonly hint: string } | null; // why it ended early
 }
 
+/** What became of an interface while it was watched. */
+export interface LinkFindings {
+  readonly outages: number; // how often its link went down
+  readonly down_ns: number; // in all; not of outages that were over before the kernel told of them
+  readonly first_ns: number; // when the first one began, after the watch
+  readonly gone: boolean; // removed, or in another namespace
+  readonly gone_ns: number; // when, after the watch began
+}
+
 /** What an XDP program at the receiving end saw of the measured ticks. */
 export interface ArrivalFindings {
   readonly ticks: number;
@@ -227,7 +236,7 @@ export interface LineCounts {
 
 export interface ResponderResult {
   readonly counters: Counters;
-  readonly processing: HistogramData; // ns a frame, from its coming to the sending of its orders
+  readonly processing: HistogramData; // ns of each tick, from when its batch was taken up until the orders of that were handed over
   readonly passages: BigUint64Array; // rows of tick timestamp, taken up, order handed to the backend, returned
   readonly turns: SlowTurns;
   readonly notes: readonly string[];

@@ -6,12 +6,20 @@ import { keepsState, strategyConfig, strategyOptions } from "../config/strategy.
 import { readPrivileges } from "../lab/privileges.js";
 import { CaromError } from "../native/error.js";
 import { subtractHistogram, summarize } from "../native/histogram.js";
-import { type Counters, type HistogramData, refusalReasons } from "../native/index.js";
+import {
+  type Counters,
+  type HistogramData,
+  type LinkWatch,
+  refusalReasons,
+  watchLink,
+} from "../native/index.js";
+import { linkFaults, linkReport } from "../run/links.js";
+import { type InterfaceCounters, readInterface, since } from "../run/statistics.js";
 import { type ResponderPlan, type ResponderValues, responderOptions } from "./config.js";
 import type { Command } from "./control.js";
 import type { ResponderThreads } from "./threads.js";
 import { TraceLog } from "./trace.js";
-import { hasInterface, lockedMemoryKib, namespaceOfThread, threadUsage } from "./usage.js";
+import { lockedMemoryKib, namespaceOfThread, threadUsage } from "./usage.js";
 
 const WATCH_MS = 1000;
 
@@ -52,6 +60,9 @@ export class RunningResponder {
   private readonly reasons: readonly string[] = [...refusalReasons(), ...OWN_REASONS];
   private readonly watch: NodeJS.Timeout;
   private readonly trace: TraceLog;
+  private readonly link: LinkWatch;
+  private readonly before: InterfaceCounters;
+  private outages = 0; // that were told
 
   constructor(
     private readonly name: string,
@@ -61,12 +72,25 @@ export class RunningResponder {
   ) {
     this.network = namespaceOfThread(responder.threads[0]!.threadId());
     this.trace = new TraceLog(responder.threads);
+    this.link = watchLink(config.io.link, () => this.responder.stop());
+    this.before = readInterface(config.io.link);
     this.watch = setInterval(() => this.noteErrors(), WATCH_MS).unref();
   }
 
   close(): void {
     clearInterval(this.watch);
+    this.link.close();
     this.trace.close();
+  }
+
+  /** What became of its interface, each as a sentence; none when it was up all the time. */
+  linkFaults(): string[] {
+    const { link } = this.config.io;
+    const found = this.link.found();
+    const { orders = 0 } = this.responder.counters();
+    const after = found.gone ? null : readInterface(link);
+    const report = linkReport(found, orders, after && since(after, this.before));
+    return linkFaults(link.interfaceName, report, "order");
   }
 
   /** Carries out a command. @throws CaromError */
@@ -214,9 +238,12 @@ export class RunningResponder {
   }
 
   private noteErrors(): void {
-    const { interfaceName } = this.config.io.link;
-    if (!hasInterface(this.responder.threads[0]!.threadId(), interfaceName))
-      this.lastError = { reason: `the interface ${interfaceName} is gone`, time: new Date().toISOString() };
+    const { outages } = this.link.found();
+    if (outages > this.outages) {
+      const reason = `the link of ${this.config.io.link.interfaceName} went down`;
+      this.lastError = { reason, time: new Date().toISOString() };
+      this.outages = outages;
+    }
     const now = this.responder.counters();
     const reason = this.reasons.find((name) => (now[name] ?? 0) > (this.seen[name] ?? 0));
     if (reason !== undefined) this.lastError = { reason, time: new Date().toISOString() };

@@ -61,12 +61,6 @@ export function namespaceAt(path: string): number | null {
   return inode(path === "" ? "/proc/self/ns/net" : path);
 }
 
-/** Whether there is such an interface in the network namespace that a thread of this process is in. */
-export function hasInterface(id: number, name: string): boolean {
-  const text = read(`/proc/self/task/${id}/net/dev`);
-  return text === "" || text.split("\n").some((line) => line.trimStart().startsWith(`${name}:`));
-}
-
 function inode(path: string): number | null {
   return statSync(path, { throwIfNoEntry: false })?.ino ?? null;
 }

@@ -28,7 +28,9 @@ export function rateRefusal({ generator, feed, sending }: Plan, rate_pps: number
     return "xdp_live plans ahead of the program in the kernel that sends";
   if (sending.threads.length > 1) return "several threads would not change it at the same time";
   const room_pps = (feed.rate_pps * generator.peakRate) / Math.max(1, feed.peak_pps);
-  if (rate_pps > Math.min(room_pps, feed.carried_pps)) return "there is no room for so many ticks";
+  const remembered_pps = (generator.ledgerTicks * 1e9) / (generator.timeoutNs + generator.holdNs);
+  if (rate_pps > Math.min(room_pps, feed.carried_pps, remembered_pps))
+    return "there is no room for so many ticks";
   return "";
 }
 

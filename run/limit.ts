@@ -275,7 +275,7 @@ class Suite {
       duration,
       triggerRatio: 1,
     };
-    return planRun(values, true, this.lab ?? undefined);
+    return planRun(values, true, this.lab ?? undefined, undefined, 1, true);
   }
 
   private progress(

@@ -127,6 +127,7 @@ function faultsOf({ verdicts, balances, ticks }: Report): string[] {
     ...balances
       .filter(({ name, holds }) => !holds && !/ (drops|received)$/.test(name))
       .map(({ name, equation }) => `the balance of ${name} does not hold (${equation})`),
+    ...(ticks.forgotten > 0 ? [`${count(ticks.forgotten)} were forgotten before their time was over`] : []),
     ...(ticks.sent > 0 && ticks.sent === ticks.quiet ? ["no tick had to be answered"] : []),
   ];
 }

@@ -15,7 +15,10 @@ import {
   clockInfo,
   closeArrivals,
   type Link,
+  type LinkFindings,
+  type LinkWatch,
   readClocks,
+  watchLink,
 } from "../native/index.js";
 import { openResponder, type ResponderFindings, type ResponderThreads } from "../responder/threads.js";
 import type { Plan } from "./plan.js";
@@ -67,6 +70,8 @@ export interface Measurement {
     readonly responder: InterfaceCounters | null;
   };
   readonly clocks: readonly [ClocksReading, ClocksReading]; // before the start, and after the end
+  /** What became of the interfaces. */
+  readonly links: { readonly generator: LinkFindings; readonly responder: LinkFindings | null };
   readonly arrivals: ArrivalFindings | null; // as stamped at the far end of a lab
   readonly clock: ClockInfo; // of the process that measured
   readonly privileges: Privileges | null; // what that process still had while it did; null: nothing was given up
@@ -79,7 +84,8 @@ export interface Measurement {
  */
 export async function measure(plan: MeasuredPlan, watcher: Watcher = {}): Promise<Measurement> {
   const problems: CaromError[] = [];
-  const count = async (link: Link) => {
+  const count = async (link: Link, watch?: LinkWatch | null) => {
+    if (watch?.found().gone) return null;
     try {
       return await (watcher.readInterface ?? readInterface)(link);
     } catch (error) {
@@ -87,18 +93,31 @@ export async function measure(plan: MeasuredPlan, watcher: Watcher = {}): Promis
       return null;
     }
   };
+  const nearLink = plan.generator.io.link;
   const farLink = plan.lab?.responder ?? null;
   const responder = plan.responder === null ? null : openResponder(plan.responder);
   let arrivals: Arrivals | null = null;
   try {
     arrivals = openArrivals(plan, responder);
     const generator = openGenerator(plan.sending);
+    // Nothing more can leave, or come back.
+    let isStarted = false;
+    const onGone = () => {
+      if (isStarted) generator.close();
+    };
+    const watches: LinkWatch[] = [];
     try {
+      const [near, far] = [nearLink, farLink].map((link) => {
+        if (link === null) return null;
+        const watch = watchLink(link, onGone);
+        watches.push(watch);
+        return watch;
+      }) as [LinkWatch, LinkWatch | null];
       if (arrivals !== null) generator.stampedBy(arrivals);
       const privileges = watcher.onOpened?.() ?? null;
       const both = async () => ({
-        generator: await count(plan.generator.io.link),
-        responder: farLink && (await count(farLink)),
+        generator: await count(nearLink, near),
+        responder: farLink && (await count(farLink, far)),
       });
       const before = await both();
       const clocksBefore = readClocks();
@@ -122,6 +141,8 @@ export async function measure(plan: MeasuredPlan, watcher: Watcher = {}): Promis
           if (error !== null) problems.push(asCaromError(error, "the generator"));
           resolve();
         });
+        isStarted = true;
+        if (near.found().gone) generator.close();
         watcher.onRunning?.({ generator, responder });
         watcher.onStopRequest?.(() => {
           // Asked once it waits for what is in flight; asked again it does not.
@@ -135,7 +156,9 @@ export async function measure(plan: MeasuredPlan, watcher: Watcher = {}): Promis
       const clocks = [clocksBefore, readClocks()] as const;
       await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
       responder?.stop();
-      await untilCounted(generator.counters(), before.generator, () => count(plan.generator.io.link));
+      // What did not leave is never counted.
+      if (near.found().outages === 0)
+        await untilCounted(generator.counters(), before.generator, () => count(nearLink, near));
       const after = await both();
       const difference = (side: "generator" | "responder") => {
         const [first, last] = [before[side], after[side]];
@@ -151,10 +174,12 @@ export async function measure(plan: MeasuredPlan, watcher: Watcher = {}): Promis
         arrivals: arrivals && arrivalFindings(arrivals),
         clock: clockInfo(),
         privileges,
+        links: { generator: near.found(), responder: far && far.found() },
         interfaces: { generator: difference("generator"), responder: difference("responder") },
         problems,
       };
     } finally {
+      for (const watch of watches) watch.close();
       generator.close();
     }
   } finally {

@@ -126,6 +126,7 @@ interface FedStream extends StreamEntry<RunValues> {
  * @param shared a lab for many runs: it stays when the plan is released
  * @param replay captures to be sent, for carom replay
  * @param room for a rate that many times as high, while it runs (run/changes.ts)
+ * @param isTrial of a search: the rate may be far beyond what can be sent
  * @throws CaromError
  */
 export async function planRun(
@@ -134,12 +135,13 @@ export async function planRun(
   shared?: Lab,
   replay?: ReplayRequest,
   room = 1,
+  isTrial = false,
 ): Promise<Plan> {
   const streams = fedStreams(values);
   const threads = 1 + Math.max(...streams.map(({ thread }) => thread));
   const lab = shared === undefined ? labOf(values, threads) : { ...shared, down: () => {} };
   try {
-    return await complete(values, streams, threads, lab, { expectAnswers, replay, room });
+    return await complete(values, streams, threads, lab, { expectAnswers, replay, room, isTrial });
   } catch (error) {
     lab?.down();
     throw error;
@@ -176,6 +178,7 @@ interface Wanted {
   readonly expectAnswers: boolean;
   readonly replay: ReplayRequest | undefined;
   readonly room: number;
+  readonly isTrial: boolean;
 }
 
 async function complete(
@@ -183,7 +186,7 @@ async function complete(
   fed: readonly FedStream[],
   threads: number,
   lab: Lab | null,
-  { expectAnswers, replay, room }: Wanted,
+  { expectAnswers, replay, room, isTrial }: Wanted,
 ): Promise<Plan> {
   const feed = totalFeed(fed.map((stream) => stream.feed));
   const ring =
@@ -220,6 +223,7 @@ async function complete(
     breakdownEvery: breakdownEvery(values, feed),
     capture: captureOf(values),
     room,
+    isRateKnown: !isTrial && replay === undefined,
   };
   const plain = generatorConfig(link, values, streams, circumstances);
   const generator = replay === undefined ? plain : withReplay(plain, values, replay, lab);

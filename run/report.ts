@@ -2,6 +2,7 @@
 
 import { keepsState, type StrategyName } from "../config/strategy.js";
 import { isPlain } from "../generator/frames.js";
+import { memoryText } from "../generator/ledger.js";
 import { tscDoubts } from "../lab/machine.js";
 import type { Privileges } from "../lab/privileges.js";
 import type { CaromError } from "../native/error.js";
@@ -29,6 +30,7 @@ import {
   refreshesOf,
   responderTurns,
 } from "./interference.js";
+import { type LinkReport, linkFaults, linkReport } from "./links.js";
 import type { Measurement } from "./measure.js";
 import { plainPlan } from "./plain.js";
 import type { Plan } from "./plan.js";
@@ -106,12 +108,15 @@ export interface Report {
   };
   readonly ticks: {
     readonly sent: number;
+    readonly not_left: number; // handed over, and the interface did not send them, as its link was down
     readonly unsent: number;
     readonly skipped: number; // by --late skip
     readonly answered: number;
     readonly quiet: number; // must not be answered
+    readonly forgotten: number; // the ledger had no room for them until their time was over
     readonly withheld: number; // lost or spoilt on purpose on every line that the device listens to
     readonly reordered: number;
+    readonly unjudged: number; // orders that may be the answers to those forgotten
     readonly answered_copies: number; // right answers to copies that were sent on purpose
   };
   readonly impairment: ImpairmentReport | null; // null: nothing is done to any tick on purpose, and there is one line
@@ -143,6 +148,7 @@ export interface Report {
   readonly counters: { readonly generator: Counters; readonly responder: Counters | null };
   readonly threads: readonly ThreadCounters[]; // of the responder
   readonly interfaces: Measurement["interfaces"];
+  readonly links: Links;
   readonly notes: readonly string[];
   readonly examples: readonly ReportExample[];
   readonly problems: readonly CaromError[];
@@ -150,6 +156,7 @@ export interface Report {
 }
 
 const EXAMPLES = 4; // of each kind
+const LEDGER_LARGE = 2 ** 22; // ticks
 
 export function makeReport(command: Report["command"], plan: Plan, found: Measurement): Report {
   const { generator, responder } = found;
@@ -157,9 +164,12 @@ export function makeReport(command: Report["command"], plan: Plan, found: Measur
   const n = (name: string) => c[name] ?? 0;
   const answered = n("correct") + n("wrong") + n("late");
   const expectsAnswers = plan.generator.io.receives;
-  const sent_pps = sentRate(c);
+  const links = linksOf(plan, found);
+  const not_left = notLeft(n, links.generator, found);
+  const sent = n("sent") - not_left;
+  const sent_pps = (sentRate(c) * sent) / Math.max(1, n("sent"));
   const logs = [...generator.threads, ...(responder?.threads ?? [])].map(({ turns }) => turns);
-  const balances = balancesOf(n, answered, plan, found);
+  const balances = balancesOf(n, answered, plan, found, links);
   const certificate = certificateOf(plan, found);
   const draft = {
     schema: "carom.report",
@@ -191,7 +201,7 @@ export function makeReport(command: Report["command"], plan: Plan, found: Measur
           ),
     rates: {
       sent_pps,
-      answered_pps: n("sent") === 0 ? 0 : (sent_pps * answered) / n("sent"),
+      answered_pps: sent === 0 ? 0 : (sent_pps * answered) / sent,
     },
     verdicts: {
       correct: n("correct"),
@@ -202,12 +212,15 @@ export function makeReport(command: Report["command"], plan: Plan, found: Measur
       late: n("late"),
     },
     ticks: {
-      sent: n("sent"),
+      sent,
+      not_left,
       unsent: n("unsent"),
       skipped: n("skipped"),
       answered,
       quiet: n("quiet"),
       withheld: n("withheld"),
+      forgotten: n("forgotten"),
+      unjudged: n("unjudged"),
       reordered: n("reordered"),
       answered_copies: n("answered_copies"),
     },
@@ -266,11 +279,13 @@ export function makeReport(command: Report["command"], plan: Plan, found: Measur
       orders: orders ?? 0,
     })),
     interfaces: found.interfaces,
+    links,
     notes: [
       ...tscDoubts(),
       ...(certificate === null ? [] : certificateNotes(certificate)),
       ...replayNotes(found),
       ...unhandledNotes(plan, found),
+      ...ledgerNotes(plan, n("forgotten") > 0),
       ...generator.notes.map((note) => `generator: ${note}`),
       ...(responder?.notes ?? []).map((note) => `responder: ${note}`),
       ...(expectsAnswers ? memoryNotes(plan.generator.strategy.name as StrategyName, n) : []),
@@ -286,6 +301,7 @@ export function makeReport(command: Report["command"], plan: Plan, found: Measur
   return {
     ...draft,
     faults: [
+      ...lostLinks(plan, links),
       ...faultsOf(draft.verdicts, draft.ticks, draft.warmup, balances, expectsAnswers, found.problems),
       ...(certificate === null ? [] : certificateFaults(certificate)),
       ...(draft.capture !== null && draft.capture.dropped > 0
@@ -295,6 +311,45 @@ export function makeReport(command: Report["command"], plan: Plan, found: Measur
       ...(n("handed_lost") > 0 ? [`${n("handed_lost")} orders found no room between threads`] : []),
     ],
   };
+}
+
+export interface Links {
+  readonly generator: LinkReport;
+  readonly responder: LinkReport | null; // of a lab
+}
+
+function linksOf(plan: Plan, { links, interfaces, generator, responder }: Measurement): Links {
+  const orders = responder?.counters.orders ?? 0;
+  return {
+    generator: linkReport(links.generator, generator.counters.frames_out ?? 0, interfaces.generator),
+    responder: links.responder && linkReport(links.responder, orders, interfaces.responder),
+  };
+}
+
+/**
+ * Measured ticks that did not leave. Known by what was stamped at the far end; or, each in a frame of its own, as many
+ * as frames; or by what the responder took, where the interface is gone with its counters.
+ */
+function notLeft(n: (name: string) => number, link: LinkReport, found: Measurement): number {
+  const { arrivals, responder } = found;
+  const { outages, gone, not_left } = link;
+  if (outages === 0 && !gone) return 0;
+  if (arrivals !== null) return Math.max(0, n("sent") - arrivals.ticks);
+  if (not_left === null && responder !== null) {
+    const missed = n("sent") + n("warmup_sent") - (responder.counters.ticks ?? 0);
+    return Math.min(n("sent"), Math.max(0, missed));
+  }
+  const isOneEach = n("frames_out") === n("sent") + n("warmup_sent");
+  return isOneEach ? Math.min(n("sent"), not_left ?? 0) : 0;
+}
+
+function lostLinks(plan: Plan, { generator, responder }: Links): string[] {
+  const near = linkFaults(plan.generator.io.link.interfaceName, generator, "frame");
+  if (responder === null) return near;
+  // Both ends of a lab go down together: of the far one only the orders are told.
+  const { not_left } = responder;
+  const only = near.length === 0 ? responder : { ...responder, outages: 0, gone_ns: null, not_left };
+  return [...near, ...linkFaults(plan.lab!.responder.interfaceName, only, "order")];
 }
 
 function captureReport({ generator: { capture } }: Measurement): CaptureReport | null {
@@ -319,6 +374,14 @@ function impairmentOf(plan: Plan, found: Measurement): ImpairmentReport | null {
       ...found.generator.lines[index]!,
     })),
   };
+}
+
+/** What the ledger's memory is, where it is much, or was too little. */
+function ledgerNotes({ sending: { configs } }: Plan, isTooSmall: boolean): string[] {
+  const ticks = configs.reduce((sum, config) => sum + config.ledgerTicks, 0);
+  if (!isTooSmall && ticks <= LEDGER_LARGE) return [];
+  const hint = isTooSmall ? "; a shorter --timeout, or a lower rate, needs fewer" : "";
+  return [`the ledger remembers ${ticks.toLocaleString("en-US")} ticks, in ${memoryText(ticks)}${hint}`];
 }
 
 /** Frames that arrived, and that the kernel behind the driver had no use for: LLDP where no such daemon is, say. */
@@ -369,16 +432,20 @@ function balancesOf(
   answered: number,
   plan: Plan,
   found: Measurement,
+  links: Links,
 ): Balance[] {
+  const not_left = notLeft(n, links.generator, found);
+  const sent = n("sent") - not_left;
   const ledger = [
     equation(
       "ticks",
-      [["sent", n("sent")]],
+      [["sent", sent], ...some("not left", not_left)],
       [
         ["answered", answered],
         ["missing", n("missing")],
         ["not to be answered", n("quiet")],
         ...some("withheld", n("withheld")),
+        ...some("forgotten", n("forgotten")),
       ],
     ),
     equation(
@@ -391,10 +458,11 @@ function balancesOf(
         ["duplicate", n("duplicate")],
         ["unexpected", n("unexpected")],
         ...some("to copies", n("answered_copies")),
+        ...some("not judged", n("unjudged")),
       ],
     ),
   ];
-  const frames = n("frames_out");
+  const frames = n("frames_out") - (links.generator.not_left ?? 0);
   const isReplay = found.generator.replay !== null;
   const what = isReplay
     ? "frames of the replay"
@@ -418,7 +486,7 @@ function balancesOf(
       : [
           equation(
             "arrivals",
-            [["sent", isReplay ? frames : n("sent")]],
+            [["sent", isReplay ? frames : sent]],
             [[`stamped at ${farName}`, found.arrivals.ticks]],
           ),
         ]),
@@ -492,6 +560,8 @@ function faultsOf(
     add(verdicts.duplicate, "duplicate");
     add(verdicts.unexpected, "unexpected");
     add(warmup.faults, "at fault in the warm-up");
+    add(ticks.forgotten, "forgotten, as the ledger had no room for them until the timeout");
+    add(ticks.unjudged, "orders not judged, as their ticks were forgotten");
   }
   add(ticks.unsent, "not sent");
   if (ticks.sent === 0) faults.push("nothing was sent");

@@ -107,6 +107,10 @@ function trafficLines(report: Report): string[] {
   const { ticks, verdicts, rates } = report;
   const what = unitOf(report);
   const lines = [row("sent", `${count(ticks.sent)} ${what}, ${aSecond(rates.sent_pps)}`)];
+  if (ticks.not_left > 0)
+    lines.push(
+      row("not left", pc.red(`${count(ticks.not_left)} ${what}, handed over while the link was down`)),
+    );
   if (ticks.unsent > 0)
     lines.push(row("not sent", pc.red(`${count(ticks.unsent)} ${what}, although their time had come`)));
   if (ticks.skipped > 0)

@@ -4,7 +4,7 @@ import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { PLAIN } from "../generator/frames.js";
 import type { GeneratorFindings } from "../generator/merge.js";
-import type { GeneratorResult } from "../native/index.js";
+import type { GeneratorResult, LinkFindings } from "../native/index.js";
 import type { Measurement } from "../run/measure.js";
 import type { Plan } from "../run/plan.js";
 import { RecentRate, recentRate } from "../run/rate.js";
@@ -14,14 +14,17 @@ import { reportLines } from "../run/text.js";
 import { encodeOrder, encodeTick } from "../wire/codec.js";
 import { dataOf, intervals, slowTurns } from "./report_support.js";
 
+const UP = { outages: 0, down_ns: 0, first_ns: 0, gone: false, gone_ns: 0 };
+
 /** A measurement of 4 ticks: two right, one missing, one that was not to be answered; changed as a test needs it. */
 function measured(
   counters: Record<string, number> = {},
   examples: GeneratorResult["examples"] = [],
-  interfaceCounters: Partial<InterfaceCounters> = {},
+  interfaceCounters: Partial<InterfaceCounters> | null = {},
   strategy = "threshold",
   own: Partial<GeneratorFindings> = {},
   lab = "",
+  link_found: Partial<LinkFindings> = {},
 ) {
   const link = { namespace: "", interfaceName: "gen0", mac: "", address4: "", address6: "", mtu: 1500 };
   const io = { backend: "udp", link, cpu: 1, receives: true };
@@ -44,7 +47,7 @@ function measured(
       ],
     },
     feed,
-    sending: { threads: [{ queue: 0, cpu: 1, streams: [0] }] },
+    sending: { configs: [{ ledgerTicks: 4096 }], threads: [{ queue: 0, cpu: 1, streams: [0] }] },
     streams: [{ name: "", thread: 0, feed }],
     responder: null,
     certificate: null,
@@ -117,7 +120,8 @@ function measured(
       { timelineNs: 3e9, rawOffsetNs: -990n, monotonicOffsetNs: 2n ** 60n + 1000n, widthNs: 60 },
     ],
     arrivals: null,
-    interfaces: { generator: frames, responder: null },
+    links: { generator: { ...UP, ...link_found }, responder: null },
+    interfaces: { generator: interfaceCounters && frames, responder: null },
     problems: [],
   };
   const report = makeReport("run", plan, found);
@@ -243,6 +247,33 @@ test("what the driver dropped is lost, what the kernel behind it did not take di
   assert.equal(names({ rx_dropped: 10, rx_driver_dropped: 3 }), [["gen0 drops"], 1]);
   assert.equal(names({ rx_dropped: 3, rx_driver_dropped: 3 }), [["gen0 drops"], 0]);
   assert.equal(names({ rx_dropped: 10 }), [["gen0 drops"], 0], "a driver that does not tell them apart");
+});
+
+test("what a link that was down swallowed is not sent, and the outage is told", () => {
+  const down = { outages: 1, down_ns: 5e8, first_ns: 1e9 };
+  const found = (over: Partial<LinkFindings>, tx_packets: number | null = 3) =>
+    measured({ missing: 1 }, [], tx_packets === null ? null : { tx_packets }, "threshold", {}, "", over);
+  const { report, text } = found(down);
+  assert.equal([report.ticks.sent, report.ticks.not_left], [3, 1]);
+  assert.is(
+    report.balances.find(({ holds }) => !holds),
+    undefined,
+  );
+  assert.match(text, "sent 3 + not left 1 = answered 2 + missing 1 + not to be answered 1 ✓");
+  assert.match(text, "1 ticks, handed over while the link was down");
+  const told = [
+    "the link of gen0 went down once, 500 ms in all",
+    "1 frame handed over at gen0 did not leave",
+  ];
+  assert.equal(report.faults, [...told, "1 missing"]);
+  const gone = found({ gone: true, gone_ns: 15e8 }, null).report;
+  assert.match(
+    gone.faults[0]!,
+    /^gen0 was removed, or went to another namespace, after 1\.50? s: that ended it$/,
+  );
+  assert.is(gone.ticks.not_left, 0, "without counters nobody knows");
+  assert.is(found({}).report.ticks.not_left, 0, "a counter that is behind is no outage");
+  assert.match(found({ outages: 3 }, 4).report.faults[0]!, "went down 3 times, too short to be measured");
 });
 
 test("two orders in one frame are no fault", () => {

@@ -127,7 +127,12 @@ export class Session {
     ).find(([, , isOn]) => isOn);
     if (on === undefined) return;
     const [what, screen] = on;
-    throw new CaromError("usage", operation, what, `press ${SCREENS.indexOf(screen) + 1}, then s, to stop it`);
+    throw new CaromError(
+      "usage",
+      operation,
+      what,
+      `press ${SCREENS.indexOf(screen) + 1}, then s, to stop it`,
+    );
   }
 
   private onScreen(screen: string, action: () => unknown): void {

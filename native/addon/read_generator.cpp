@@ -15,21 +15,6 @@ Match read_match(const std::string& from) {
   refuse("match", "clordid, price or fifo");
 }
 
-// How many ticks the ledger remembers: those of the time in which an answer may come, and as long again.
-uint32_t ledger_capacity(const GeneratorConfig& config, double peak_pps, bool planned_ahead) {
-  // Where ticks are planned ahead of a program in the kernel, some ms of them at the highest rate.
-  const uint64_t smallest = planned_ahead ? 1 << 17 : 1 << 12;
-  constexpr uint64_t LARGEST = 1 << 22;
-  if (!config.io.receives) return static_cast<uint32_t>(smallest);  // nothing is remembered for an answer
-  // A closed loop of one sends nothing while it waits; a wider one may send some 1 M ticks a second.
-  if (config.closed && config.window == 1) return static_cast<uint32_t>(smallest);
-  double ticks_per_s = config.closed && !config.flat_out ? 1e6 : peak_pps;
-  double held_ns = static_cast<double>(config.ledger.timeout_ns + config.feed.hold_ns);
-  double wanted = 2 * ticks_per_s * (held_ns / 1e9 + 0.1);
-  uint64_t capped = wanted < static_cast<double>(LARGEST) ? static_cast<uint64_t>(wanted) : LARGEST;
-  return static_cast<uint32_t>(std::bit_ceil(std::max(capped, smallest)));
-}
-
 LatePolicy read_late(const std::string& from) {
   if (from == "catch-up") return LatePolicy::catch_up;
   if (from == "skip") return LatePolicy::skip;
@@ -346,7 +331,8 @@ GeneratorConfig read_generator(const Napi::Object& object) {
   config.feed.arbitrates = boolean(object, "arbitrates");
   if (object.Get("replay").IsObject()) config.replay = read_replay(nested(object, "replay"), config.io);
   config.ledger.in_steps = config.replay || !is_plain(config.streams);
-  config.ledger.capacity = ledger_capacity(config, config.feed.peak_pps, planned_ahead);
+  config.ledger.capacity = integer<uint32_t>(object, "ledgerTicks", 64, 1 << 26);
+  if (!std::has_single_bit(config.ledger.capacity)) refuse("ledgerTicks", "a power of two");
   if (config.late == LatePolicy::skip && !config.replay && !is_plain(config.streams))
     refuse("late", "to skip single ticks");
   if (!config.ledger.in_steps) return config;

@@ -223,8 +223,8 @@ Napi::Array write_strings(Napi::Env env, const std::vector<std::string>& strings
 }
 
 Napi::Array write_examples(Napi::Env env, std::span<const Example> examples) {
-  static constexpr const char* VERDICTS[] = {"correct",   "wrong",      "missing",
-                                             "duplicate", "unexpected", "late"};
+  static constexpr const char* VERDICTS[] = {"correct",    "wrong", "missing", "duplicate",
+                                             "unexpected", "late",  "unjudged"};
   Napi::Array array = Napi::Array::New(env, examples.size());
   for (uint32_t i = 0; i < examples.size(); i++) {
     const Example& example = examples[i];
@@ -312,9 +312,11 @@ Napi::Object write_counters(Napi::Env env, const GeneratorRole& role) {
   put(object, "late", ledger.late);
   put(object, "missing", ledger.missing);
   put(object, "withheld", ledger.withheld);
+  put(object, "forgotten", ledger.forgotten);
   put(object, "received", ledger.received);
   put(object, "duplicate", ledger.duplicate);
   put(object, "unexpected", ledger.unexpected);
+  put(object, "unjudged", ledger.unjudged);
   put(object, "answered_copies", ledger.answered_copies);
   put(object, "partial_orders", ledger.partial_orders);
   put(object, "reordered", ledger.reordered);

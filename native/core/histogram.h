@@ -21,13 +21,17 @@ class Histogram {
   Histogram() : counts_(new Counter[SIZE]) {}
 
   // Values above 60 s are recorded as 60 s; the exact ones stay in sum and max.
-  void record(uint64_t value) noexcept {
-    ++counts_[index_of(value < HIGHEST ? value : HIGHEST)];
-    ++count_;
-    sum_.add(value);
+  void record(uint64_t value) noexcept { record(value, 1); }
+
+  // The same value so many times, at least once.
+  void record(uint64_t value, uint64_t times) noexcept {
+    counts_[index_of(value < HIGHEST ? value : HIGHEST)].add(times);
+    count_.add(times);
+    sum_.add(value * times);
     // In double, as the sum of squares of 2^32 values of a second each would not fit into 64 bits.
     double as_double = static_cast<double>(value);
-    sum_of_squares_.store(sum_of_squares_.load(std::memory_order_relaxed) + as_double * as_double,
+    double squares = as_double * as_double * static_cast<double>(times);
+    sum_of_squares_.store(sum_of_squares_.load(std::memory_order_relaxed) + squares,
                           std::memory_order_relaxed);
     if (value < min_.get()) min_.set(value);
     if (value > max_.get()) max_.set(value);

@@ -20,7 +20,7 @@ Ledger::Ledger(const LedgerConfig& config)
       frames_(config.in_steps && config.stamped ? config.capacity : 0),
       parts_(config.parts),
       streams_(config.streams > 1 ? config.streams : 0) {
-  examples_.reserve(EXAMPLES * 6);
+  examples_.reserve(EXAMPLES * std::size(examples_by_verdict_));
 }
 
 void Ledger::use(ledger_entry* entries, ledger_due* dues) noexcept {
@@ -42,6 +42,7 @@ Ledger::Entry& Ledger::claim() noexcept {
 }
 
 bool Ledger::sent(const Tick& tick, uint64_t planned_ns, uint64_t sent_ns, bool measured) noexcept {
+  seen_ns_ = sent_ns;
   Entry& slot = claim();
   slot = {planned_ns, sent_ns, 0, 0, tick, 0, {{LEDGER_PLANNED, measured, 0, 0}}};
   if (config_.stamped) stamps_due_++;
@@ -75,9 +76,13 @@ uint32_t Ledger::plan(const Tick& tick, uint32_t stream) noexcept {
 
 void Ledger::depart(uint32_t low, uint32_t stream, uint64_t planned_ns, uint64_t sent_ns, bool measured,
                     uint8_t answers) noexcept {
+  seen_ns_ = sent_ns;
   uint64_t number = extend(low);
   // Held back for so long that the ring came round: it can't be judged any more.
-  if (number < oldest()) return sent_only(measured, stream, true);
+  if (number < oldest()) {
+    sent_only(measured, stream);
+    return count(measured ? &LedgerCounters::forgotten : &LedgerCounters::warmup_faults, stream);
+  }
   Entry& slot = entry(number);
   slot.planned_ns = planned_ns;
   slot.sent_ns = sent_ns;
@@ -191,6 +196,7 @@ void Ledger::record(Entry& entry, uint64_t rx_stamp_ns, uint64_t tx_stamp_ns) no
 }
 
 uint32_t Ledger::expire(uint64_t now_ns) noexcept {
+  seen_ns_ = now_ns;
   uint32_t expired = std::exchange(lapped_, 0);
   while (first_open_ < next_) {
     Entry& slot = entry(first_open_);
@@ -205,13 +211,25 @@ uint32_t Ledger::expire(uint64_t now_ns) noexcept {
 }
 
 bool Ledger::expire_one(Entry& slot) noexcept {
-  if (!settle(slot, LEDGER_WAITING, LEDGER_MISSING)) return false;
+  if (!miss(slot, &LedgerCounters::missing)) return false;
   CAROM_PROBE1(tick_missing, slot.tick.timestamp);
-  count(slot.status.measured ? &LedgerCounters::missing : &LedgerCounters::warmup_faults, slot.status.stream);
   recent_.add([&](Example& example) { fill(example, Verdict::missing, &slot, nullptr); });
+  return true;
+}
+
+// Its answer is not waited for any more. False if it has come.
+bool Ledger::miss(Entry& slot, Counter LedgerCounters::*counter) noexcept {
+  if (!settle(slot, LEDGER_WAITING, LEDGER_MISSING)) return false;
+  count(slot.status.measured ? counter : &LedgerCounters::warmup_faults, slot.status.stream);
   waiting_--;
   if (config_.match != Match::clordid) waiting_head_ = slot.next;  // the oldest is the first of the list
   return true;
+}
+
+// From here on an order that finds no tick may be the answer to this one.
+void Ledger::forget(uint64_t timestamp) noexcept {
+  if (forgotten_++ == 0) forgotten_from_ = timestamp;
+  forgotten_to_ = std::max(forgotten_to_, timestamp);
 }
 
 // Nothing more will happen to it: what a program below has settled is looked at now.
@@ -226,8 +244,18 @@ void Ledger::offer(const Entry& slot) noexcept {
 
 // The ring comes round: the entry is about to be another tick's.
 void Ledger::lap(Entry& slot) noexcept {
-  lapped_ += expire_one(slot);  // the next expire() reports it: its place in the window is free
-  if (slot.status.state == LEDGER_MISSING) keep(Verdict::missing, &slot, nullptr);
+  // The next expire() reports it: its place in the window is free.
+  if (slot.status.state == LEDGER_PLANNED) {
+    forget(slot.tick.timestamp);
+  } else if (slot.status.state == LEDGER_WAITING && seen_ns_ <= deadline_ns(slot)) {
+    if (miss(slot, &LedgerCounters::forgotten)) {
+      lapped_++;
+      forget(slot.tick.timestamp);
+    }
+  } else {
+    lapped_ += expire_one(slot);
+    if (slot.status.state == LEDGER_MISSING) keep(Verdict::missing, &slot, nullptr);
+  }
   if (slot.status.state == LEDGER_AWAITING_STAMP) record(slot, 0, 0);
   if (first_open_ <= next_ - mask_ - 1) {
     leave(slot);

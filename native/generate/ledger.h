@@ -23,7 +23,7 @@
 namespace carom {
 
 enum class Match : uint8_t { clordid, price, fifo };
-enum class Verdict : uint8_t { correct, wrong, missing, duplicate, unexpected, late };
+enum class Verdict : uint8_t { correct, wrong, missing, duplicate, unexpected, late, unjudged };
 
 // A tick on its way, and its number in the ledger.
 struct FedTick {
@@ -45,16 +45,18 @@ struct LedgerConfig {
 // Each tick of the measured part is counted once in sent, and once in one of those behind it.
 struct LedgerCounters {
   Counter sent;
-  Counter quiet;     // must not be answered
-  Counter correct;   // answered, in time and right
-  Counter wrong;     // answered by an order that is not the one that had to come
-  Counter late;      // answered right, after the timeout
-  Counter missing;   // had to be answered and was not, so far
-  Counter withheld;  // lost or spoilt on purpose: the device can't know it
+  Counter quiet;      // must not be answered
+  Counter correct;    // answered, in time and right
+  Counter wrong;      // answered by an order that is not the one that had to come
+  Counter late;       // answered right, after the timeout
+  Counter missing;    // had to be answered and was not, so far
+  Counter withheld;   // lost or spoilt on purpose: the device can't know it
+  Counter forgotten;  // the ring came round before its time was over: nobody knows what became of it
   // Each order is counted once in received, and once in correct, wrong, late or one of these.
   Counter received;
   Counter duplicate;        // the tick had its answer already
   Counter unexpected;       // no tick, or one that must not be answered
+  Counter unjudged;         // it may be the answer to a tick that was forgotten
   Counter answered_copies;  // right answers to the copies of a tick that was sent several times on purpose
   // About them.
   Counter partial_orders;  // datagrams with bytes behind the last whole order
@@ -144,8 +146,9 @@ class Ledger {
 
   uint32_t capacity() const noexcept { return config_.capacity; }
 
-  // A tick has been handed to the wire; `measured` is false in the warm-up. Returns whether an order must
-  // come back.
+  // A tick that must be answered and is overtaken by the ring before its time is over is forgotten, and
+  // counted. A tick has been handed to the wire; `measured` is false in the warm-up. Returns whether an order
+  // must come back.
   bool sent(const Tick& tick, uint64_t planned_ns, uint64_t sent_ns, bool measured) noexcept;  // of stream 0
 
   // The same where nobody waits for answers: it is counted, and forgotten.
@@ -280,6 +283,8 @@ class Ledger {
                                        __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
   }
   Entry& claim() noexcept;
+  bool miss(Entry& entry, Counter LedgerCounters::*counter) noexcept;
+  bool may_be_forgotten(const Order& order) const noexcept;
   void count(Counter LedgerCounters::*counter, uint32_t stream) noexcept {
     ++(counters_.*counter);
     if (!streams_.empty()) ++(streams_[stream].counters.*counter);
@@ -289,6 +294,7 @@ class Ledger {
   void answered(Entry& entry, uint64_t now_ns, uint64_t stamp_ns) noexcept;
   void record(Entry& entry, uint64_t rx_stamp_ns, uint64_t tx_stamp_ns) noexcept;
   bool expire_one(Entry& entry) noexcept;
+  void forget(uint64_t timestamp) noexcept;
   void leave(const Entry& entry) noexcept;
   void offer(const Entry& entry) noexcept;
   void forgive(const Entry& entry) noexcept;
@@ -315,7 +321,11 @@ class Ledger {
   uint64_t first_open_ = 0;  // all before it are settled or timed out
   uint64_t waiting_ = 0;
   uint64_t stamps_due_ = 0;
-  uint32_t lapped_ = 0;           // became missing when the ring came round, since the last expire()
+  uint64_t seen_ns_ = 0;         // what time it was when it was told last
+  uint64_t forgotten_ = 0;       // ticks, warm-up included
+  uint64_t forgotten_from_ = 0;  // timestamps of the first and the last of them
+  uint64_t forgotten_to_ = 0;
+  uint32_t lapped_ = 0;  // became missing, or forgotten, when the ring came round, since the last expire()
   uint64_t newest_answered_ = 0;  // timestamp of the newest tick that was answered
   uint32_t waiting_head_ = 0;     // the list of those waiting, oldest first; only when not matched by clOrdId
   uint32_t waiting_tail_ = 0;
@@ -327,7 +337,7 @@ class Ledger {
   LargestIntervals slowest_{SLOWEST};
   std::vector<StreamLedger> streams_;
   std::vector<Example> examples_;
-  size_t examples_by_verdict_[6] = {};
+  size_t examples_by_verdict_[7] = {};
   Recent<Example> recent_;
   Refreshes refreshes_;
   Judgements* judgements_ = nullptr;

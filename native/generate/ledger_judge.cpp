@@ -1,6 +1,8 @@
 // The ledger's other half: an order that comes in is tied to its tick, and judged.
 #include "generate/ledger.h"
 
+#include <optional>
+
 #include "core/probe.h"
 
 namespace carom {
@@ -19,13 +21,21 @@ struct Ledger::Order {
     memcpy(&quantity, bytes + offsetof(trading_order, quantity), 4);
   }
 
-  const char* cl_ord_id() const noexcept {
-    return reinterpret_cast<const char*>(bytes) + offsetof(trading_order, cl_ord_id);
+  // That of the tick it answers, by its clOrdId.
+  std::optional<uint64_t> timestamp() const noexcept {
+    const char* id = reinterpret_cast<const char*>(bytes) + offsetof(trading_order, cl_ord_id);
+    uint64_t value = read_hex(id);
+    char canonical[16];
+    write_hex(canonical, value);
+    // "00AB" and "00ab" have one value: only the lower-case text that formats.md asks for is the tick's.
+    if (memcmp(canonical, id, sizeof canonical) != 0) return std::nullopt;
+    return value;
   }
 };
 
 uint32_t Ledger::received(const uint8_t* payload, uint32_t length, uint64_t now_ns,
                           uint64_t stamp_ns) noexcept {
+  seen_ns_ = now_ns;
   uint32_t settled = 0;
   uint32_t whole = length / TRADING_ORDER_SIZE;
   if (whole * TRADING_ORDER_SIZE != length) ++counters_.partial_orders;
@@ -56,6 +66,8 @@ bool Ledger::judge(const Order& order, uint64_t now_ns, uint64_t stamp_ns) noexc
                  found != nullptr ? found->tick.timestamp : 0);
     return false;
   };
+  if (found == nullptr && forgotten_ != 0 && may_be_forgotten(order)) [[unlikely]]
+    return fault(Verdict::unjudged, &LedgerCounters::unjudged);
   if (found == nullptr || found->status.state == LEDGER_QUIET || found->status.state == LEDGER_PLANNED ||
       found->status.state == LEDGER_WITHHELD) {
     return fault(Verdict::unexpected, &LedgerCounters::unexpected);
@@ -97,14 +109,17 @@ bool Ledger::judge(const Order& order, uint64_t now_ns, uint64_t stamp_ns) noexc
   return !was_missing;
 }
 
+// By its clOrdId; where none is echoed, any order may be, as long as there are no more of them.
+bool Ledger::may_be_forgotten(const Order& order) const noexcept {
+  if (config_.match != Match::clordid) return counters_.unjudged.get() < forgotten_;
+  std::optional<uint64_t> timestamp = order.timestamp();
+  return timestamp && *timestamp >= forgotten_from_ && *timestamp <= forgotten_to_;
+}
+
 Ledger::Entry* Ledger::find(const Order& order) noexcept {
   if (config_.match != Match::clordid) return take_waiting(order);
-  uint64_t timestamp = read_hex(order.cl_ord_id());
-  char canonical[16];
-  write_hex(canonical, timestamp);
-  // "00AB" and "00ab" have one value: only the lower-case text that formats.md asks for is the tick's.
-  if (memcmp(canonical, order.cl_ord_id(), sizeof canonical) != 0) return nullptr;
-  return find_timestamp(timestamp);
+  std::optional<uint64_t> timestamp = order.timestamp();
+  return timestamp ? find_timestamp(*timestamp) : nullptr;
 }
 
 // From the newest backwards in steps that double, then by halves: timestamps grow from entry to entry, and

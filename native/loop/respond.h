@@ -67,12 +67,15 @@ class RespondLoop {
         continue;
       }
       if (count > 1) watch_.work(count - 1);
+      uint64_t ticks = counters_.ticks.get();
       process(count, now_ns);
+      ticks = counters_.ticks.get() - ticks;
+      // Orders leave together at the end of their batch, so each of its ticks has taken as long as all of it.
       // Where the kernel works, its own samples are the times: what it hands up is the exception.
       if constexpr (!KernelAssisted<Io>) {
         uint64_t done_ns = clock.now_ns();
         watch_.turn(done_ns);
-        if (live_->settings.enabled) role_.processing.record((done_ns - now_ns) / count);
+        if (ticks != 0) role_.processing.record(done_ns - now_ns, ticks);
       }
       // Without a moment to spare it has to be done all the same, but later.
       if (now_ns >= next_offset_ns + OFFSET_PERIOD_NS) [[unlikely]]

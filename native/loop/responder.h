@@ -74,8 +74,8 @@ struct ResponderRole : Role {
 
   const ResponderConfig config;
   ResponderCounters counters;
-  // ns a frame, from its coming to the sending of its orders, once a batch; where the kernel works, what its
-  // program takes, of one packet in so many.
+  // ns of each tick, from when its batch was taken up until the orders of that were handed over; where the
+  // kernel works, what its program takes, of one packet in so many.
   Histogram processing;
   Handover<Live> live;
   Trace trace;

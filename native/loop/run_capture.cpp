@@ -72,6 +72,7 @@ std::string differences(const Judgement& judgement) {
 }
 
 std::string verdict_text(const Judgement& judgement) {
+  if (judgement.verdict == Verdict::unjudged) return "carom: not judged: its tick is not remembered any more";
   if (!judgement.has_tick) return "carom: unexpected: it answers no tick";
   std::string tick = tick_text(judgement.number);
   std::string after = ", " + time_text(judgement.latency_ns) + " after " + tick;

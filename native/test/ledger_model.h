@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "generate/ledger.h"
 #include "test/strategy_model.h"
@@ -15,7 +16,8 @@ namespace carom::test {
 
 struct Counts {
   uint64_t sent, quiet, correct, wrong, late, missing, received, duplicate, unexpected, partial_orders,
-      reordered, stamped, unstamped, warmup_sent, warmup_answered, warmup_faults, withheld, answered_copies;
+      reordered, stamped, unstamped, warmup_sent, warmup_answered, warmup_faults, withheld, answered_copies,
+      forgotten, unjudged;
 };
 
 constexpr uint32_t MODEL_STREAMS = 3;
@@ -49,6 +51,7 @@ class LedgerModel {
   };
 
   void sent(const Tick& tick, uint64_t planned_ns, uint64_t sent_ns, bool measured) {
+    seen_ns_ = sent_ns;
     if (ticks.size() == config_.capacity) forget_oldest();
     Decision due = strategy_.decide(tick);
     ticks[next] = {tick, planned_ns, sent_ns, measured, due};
@@ -67,11 +70,9 @@ class LedgerModel {
 
   void depart(uint64_t number, uint32_t stream, uint64_t planned_ns, uint64_t sent_ns, bool measured,
               uint32_t answers) {
+    seen_ns_ = sent_ns;
     add(measured ? &Counts::sent : &Counts::warmup_sent, stream);
-    if (!ticks.contains(number)) {
-      if (measured) add(&Counts::withheld, stream);
-      return;
-    }
+    if (!ticks.contains(number)) return add(measured ? &Counts::forgotten : &Counts::warmup_faults, stream);
     Sent& sent = ticks[number];
     sent = {sent.tick,  planned_ns,  sent_ns, measured, strategy_.decide(sent.tick),
             Sent::OPEN, answers - 1, stream};
@@ -87,6 +88,7 @@ class LedgerModel {
   }
 
   uint32_t received(const uint8_t* payload, uint32_t length, uint64_t now_ns, uint64_t stamp_ns) {
+    seen_ns_ = now_ns;
     uint32_t settled = 0;
     for (; length >= 41; payload += 41, length -= 41) settled += judge(payload, now_ns, stamp_ns);
     if (length != 0) counts.partial_orders++;
@@ -104,6 +106,7 @@ class LedgerModel {
   }
 
   uint32_t expire(uint64_t now_ns) {
+    seen_ns_ = now_ns;
     uint32_t expired = lapped;
     lapped = 0;
     for (auto& [number, sent] : ticks) {
@@ -182,7 +185,7 @@ class LedgerModel {
     bool measured = sent != nullptr && sent->measured;
     if (sent == nullptr) {  // of no stream
       counts.received++;
-      counts.unexpected++;
+      (may_be_forgotten(order) ? counts.unjudged : counts.unexpected)++;
       return false;
     }
     if (measured) add(&Counts::received, sent->stream);
@@ -243,15 +246,27 @@ class LedgerModel {
     planned_by_stream[sent.stream].record(actual_ns + late_ns);
   }
 
-  void miss(Sent& sent) {
+  void miss(Sent& sent, uint64_t Counts::*counter = &Counts::missing) {
     sent.state = Sent::MISSING;
-    add(sent.measured ? &Counts::missing : &Counts::warmup_faults, sent.stream);
+    add(sent.measured ? counter : &Counts::warmup_faults, sent.stream);
+  }
+
+  // Its clOrdId lies among those of the forgotten; or, where none is echoed, not all of them have come yet.
+  bool may_be_forgotten(const uint8_t* order) const {
+    if (forgotten_.empty()) return false;
+    if (config_.match != Match::clordid) return counts.unjudged < forgotten_.size();
+    std::string id(reinterpret_cast<const char*>(order) + 25, 16);
+    if (id.find_first_not_of("0123456789abcdef") != id.npos) return false;
+    uint64_t timestamp = strtoull(id.c_str(), nullptr, 16);
+    return timestamp >= forgotten_.front() && timestamp <= forgotten_.back();
   }
 
   void forget_oldest() {
     Sent& sent = ticks.begin()->second;
+    bool in_time = seen_ns_ <= sent.sent_ns + config_.timeout_ns;
+    if (sent.state == Sent::PLANNED || (waits(sent) && in_time)) forgotten_.push_back(sent.tick.timestamp);
     if (waits(sent)) {
-      miss(sent);
+      miss(sent, in_time ? &Counts::forgotten : &Counts::missing);
       lapped++;
     }
     if (sent.state == Sent::ANSWERED && !sent.recorded) record_unstamped(sent);
@@ -261,6 +276,8 @@ class LedgerModel {
   LedgerConfig config_;
   StrategyModel strategy_;
   uint64_t newest_answered_ = 0;
+  uint64_t seen_ns_ = 0;
+  std::vector<uint64_t> forgotten_;  // their timestamps
 };
 
 }  // namespace carom::test

@@ -66,8 +66,9 @@ void check_identities(const GeneratorRole& role, const Outcome& outcome) {
   expect_equal(role.counters.frames_in.get(), outcome.delivered, "frames received, as the device counts");
   if (!role.config.io.receives) return;
   uint64_t answered = is.correct.get() + is.wrong.get() + is.late.get();
-  expect_equal(is.sent.get(), is.quiet.get() + answered + is.missing.get(), "each tick has one verdict");
-  expect_equal(is.received.get(), answered + is.duplicate.get() + is.unexpected.get(),
+  expect_equal(is.sent.get(), is.quiet.get() + answered + is.missing.get() + is.forgotten.get(),
+               "each tick has one verdict");
+  expect_equal(is.received.get(), answered + is.duplicate.get() + is.unexpected.get() + is.unjudged.get(),
                "each order has one verdict");
   expect_equal(role.ledger.latency_actual().count(), answered, "the latency of each answer");
   expect_equal(role.ledger.latency_planned().count(), answered, "from the planned time as well");
@@ -209,11 +210,15 @@ void small_ledger(Chance&) {
   auto answer = options.on_tick;
   uint64_t ticks = 0;
   options.on_tick = [&](MemoryIo& memory, const Tick& tick) {
+    if (tick.price >= 10000) return;
     if (++ticks % 500 != 0) answer(memory, tick);
   };
   Outcome outcome = run(role, options);
   check_identities(role, outcome);
   expect(role.counters.measured_ns.get() < 250'000'000, "no tick's timeout was waited for");
+  const LedgerCounters& is = role.ledger.counters();
+  expect(is.forgotten.get() > 0, "ticks whose time was not over when the ring came round");
+  expect_equal(is.forgotten.get() + is.missing.get() + is.warmup_faults.get(), ticks / 500, "all of them");
 }
 
 void link_gone(Chance&) {

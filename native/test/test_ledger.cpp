@@ -41,6 +41,8 @@ void agree(const Ledger& ledger, const LedgerModel& model) {
   expect_equal(is.warmup_answered.get(), must.warmup_answered, "warmup_answered");
   expect_equal(is.warmup_faults.get(), must.warmup_faults, "warmup_faults");
   expect_equal(is.withheld.get(), must.withheld, "withheld");
+  expect_equal(is.forgotten.get(), must.forgotten, "forgotten");
+  expect_equal(is.unjudged.get(), must.unjudged, "unjudged");
   expect_equal(is.answered_copies.get(), must.answered_copies, "answered_copies");
   expect_equal(ledger.waiting(), model.waiting(false), "waiting");
   expect_equal(ledger.stamps_due(), model.stamps_due, "stamps_due");
@@ -50,11 +52,11 @@ void agree(const Ledger& ledger, const LedgerModel& model) {
   // The two identities that the report is built on.
   expect_equal(is.sent.get(),
                is.quiet.get() + is.correct.get() + is.wrong.get() + is.late.get() + is.missing.get() +
-                   is.withheld.get() + model.waiting(true),
+                   is.withheld.get() + is.forgotten.get() + model.waiting(true),
                "each tick is counted once");
   expect_equal(is.received.get(),
                is.correct.get() + is.wrong.get() + is.late.get() + is.duplicate.get() + is.unexpected.get() +
-                   is.answered_copies.get(),
+                   is.answered_copies.get() + is.unjudged.get(),
                "each order is counted once");
 }
 
@@ -269,19 +271,20 @@ class Story {
 };
 
 void check_examples(const Ledger& ledger) {
-  size_t by_verdict[6] = {};
+  size_t by_verdict[7] = {};
   for (const Example& example : ledger.examples()) {
     by_verdict[static_cast<size_t>(example.verdict)]++;
     bool is_missing = example.verdict == Verdict::missing;
     expect(example.verdict != Verdict::correct, "no example of what is right");
     expect(example.has_received != is_missing, "what came, unless nothing did");
-    if (example.verdict != Verdict::unexpected) expect(example.has_tick, "the tick");
+    bool is_free = example.verdict == Verdict::unexpected || example.verdict == Verdict::unjudged;
+    if (!is_free) expect(example.has_tick, "the tick");
     if (example.has_tick && example.verdict != Verdict::unexpected) {
       expect(example.has_expected, "what should have come");
       expect(memcmp(example.expected, example.tick, 8) == 0, "for the tick's symbol");
     }
   }
-  for (size_t i = 1; i < 6; i++) expect(by_verdict[i] <= Ledger::EXAMPLES, "a bounded number of each");
+  for (size_t i = 1; i < 7; i++) expect(by_verdict[i] <= Ledger::EXAMPLES, "a bounded number of each");
 }
 
 // What went wrong is there as soon as it has, missing ticks at their deadline; of a flood only the first
@@ -434,6 +437,46 @@ void pause(Chance&) {
   expect_equal(ledger.counters().late.get(), 1, "late, as ever");
 }
 
+// The ring comes round before the time of what is in it is over: that is neither missing, nor are its orders
+// unexpected.
+void forgotten(Chance&) {
+  for (bool steps : {false, true}) {
+    LedgerConfig config{CAPACITY, TIMEOUT_NS, Match::clordid, false, DEFAULT};
+    config.in_steps = steps;
+    Ledger ledger(config);
+    ledger.use_own_memory();
+    constexpr uint64_t COUNT = CAPACITY + 10;
+    for (uint64_t n = 1; n <= COUNT; n++) {
+      Tick tick{{symbol_word("AAPL"), 9000, 100, 1000 + n}};
+      if (steps) {
+        ledger.depart(ledger.plan(tick, 0), 0, n, n, true, 1);
+      } else {
+        ledger.sent(tick, n, n, true);
+      }
+    }
+    const LedgerCounters& is = ledger.counters();
+    expect_equal(is.forgotten.get(), 10, "ticks that the ring has no room for");
+    expect_equal(ledger.expire(COUNT), 10, "their places in the window are free");
+    auto answer = [&](uint64_t timestamp, uint64_t now_ns) {
+      uint8_t order[TRADING_ORDER_SIZE];
+      write_order(order, symbol_word("AAPL"), 9001, 100, 0, 0, timestamp);
+      ledger.received(order, sizeof order, now_ns, 0);
+    };
+    for (uint64_t n = 0; n <= COUNT + 1; n++) answer(1000 + n, COUNT);
+    expect_equal(is.unjudged.get(), 10, "their orders");
+    expect_equal(is.correct.get(), CAPACITY, "the others");
+    expect_equal(is.unexpected.get(), 2, "before the first, and behind the last");
+    expect_equal(is.missing.get(), 0, "missing");
+    // Once their time is over, those without an answer are missing when the ring comes round.
+    for (uint64_t n = 1; n <= 2 * CAPACITY; n++) {
+      Tick tick{{symbol_word("AAPL"), 9000, 100, 5000 + n}};
+      ledger.sent(tick, n * 2 * TIMEOUT_NS, n * 2 * TIMEOUT_NS, true);
+    }
+    expect_equal(is.forgotten.get(), 10, "no others");
+    expect_equal(is.missing.get(), CAPACITY, "missing in time");
+  }
+}
+
 // A closed loop counts on it: each tick that must be answered gives its place in the window back exactly
 // once.
 void window(Chance& chance) {
@@ -464,6 +507,7 @@ const Tests TESTS{
     {"ledger: as a naive one, first in first out", fifo},
     {"ledger: as a naive one, every strategy", strategies},
     {"ledger: as a naive one, ticks that depart out of order, or never", in_steps},
+    {"ledger: ticks that the ring overtakes are forgotten, not missing", forgotten},
     {"ledger: every tick that waited gives its place in the window back", window},
 };
 

@@ -1,0 +1,62 @@
+#include "addon/link_watch.h"
+
+#include <memory>
+
+#include "addon/convert.h"
+#include "core/thread.h"
+#include "io/link_watch.h"
+
+namespace carom {
+namespace {
+
+// A watch, and what tells JavaScript.
+struct Watched {
+  Watched(Napi::Env env, const Napi::Function& on_gone)
+      : tell(Napi::ThreadSafeFunction::New(env, on_gone, "link", 0, 1)) {
+    tell.Unref(env);
+  }
+  // Where nobody has ended it the whole process ends, and JavaScript is not to be told of anything.
+  ~Watched() { watch.reset(); }
+
+  void end() {
+    watch.reset();  // its thread first
+    tell.Release();
+  }
+
+  Napi::ThreadSafeFunction tell;
+  std::unique_ptr<LinkWatch> watch;
+};
+
+// Returns a function that tells what was found; called with true it ends the watch, too.
+Napi::Value watch_link(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    Link link = read_link(info[0].ToObject());
+    auto watched = std::make_shared<Watched>(env, info[1].As<Napi::Function>());
+    in_network_namespace(link.network_namespace, [&] {
+      watched->watch =
+          std::make_unique<LinkWatch>(link, [tell = watched->tell]() mutable { tell.NonBlockingCall(); });
+    });
+    return Napi::Function::New(env, [watched](const Napi::CallbackInfo& call) -> Napi::Value {
+      Napi::Env env = call.Env();
+      if (!watched->watch) return env.Null();
+      LinkFindings found = watched->watch->findings();
+      if (call[0].ToBoolean()) watched->end();
+      Napi::Object object = Napi::Object::New(env);
+      object.Set("outages", static_cast<double>(found.outages));
+      object.Set("down_ns", static_cast<double>(found.down_ns));
+      object.Set("first_ns", static_cast<double>(found.first_ns));
+      object.Set("gone", found.gone);
+      object.Set("gone_ns", static_cast<double>(found.gone_ns));
+      return object;
+    });
+  });
+}
+
+}  // namespace
+
+void export_link_watch(Napi::Env env, Napi::Object exports) {
+  exports.Set("watchLink", Napi::Function::New(env, watch_link));
+}
+
+}  // namespace carom
