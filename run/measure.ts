@@ -174,7 +174,7 @@ export async function measure(plan: MeasuredPlan, watcher: Watcher = {}): Promis
         arrivals: arrivals && arrivalFindings(arrivals),
         clock: clockInfo(),
         privileges,
-        links: { generator: near.found(), responder: far && far.found() },
+        links: { generator: near.found(), responder: far?.found() ?? null },
         interfaces: { generator: difference("generator"), responder: difference("responder") },
         problems,
       };

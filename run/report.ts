@@ -164,7 +164,7 @@ export function makeReport(command: Report["command"], plan: Plan, found: Measur
   const n = (name: string) => c[name] ?? 0;
   const answered = n("correct") + n("wrong") + n("late");
   const expectsAnswers = plan.generator.io.receives;
-  const links = linksOf(plan, found);
+  const links = linksOf(found);
   const not_left = notLeft(n, links.generator, found);
   const sent = n("sent") - not_left;
   const sent_pps = (sentRate(c) * sent) / Math.max(1, n("sent"));
@@ -318,7 +318,7 @@ export interface Links {
   readonly responder: LinkReport | null; // of a lab
 }
 
-function linksOf(plan: Plan, { links, interfaces, generator, responder }: Measurement): Links {
+function linksOf({ links, interfaces, generator, responder }: Measurement): Links {
   const orders = responder?.counters.orders ?? 0;
   return {
     generator: linkReport(links.generator, generator.counters.frames_out ?? 0, interfaces.generator),

@@ -59,7 +59,10 @@ for (const backend of ["af_xdp", "af_packet", "udp", "xdp_live"]) {
         await untilSent(roles, 50);
         ip(namespace, "link", "del", "gen0");
       });
-      assert.match(gone.faults[0]!, /^gen0 was removed, or went to another namespace, after [\d.]+ m?s: that ended it$/);
+      assert.match(
+        gone.faults[0]!,
+        /^gen0 was removed, or went to another namespace, after [\d.]+ m?s: that ended it$/,
+      );
       assert.is(gone.ticks.sent, arrived(gone));
       assert.equal(gone.problems, []);
       assert.ok(gone.balances.every(({ holds }) => holds));
