@@ -1,8 +1,9 @@
 /** Whose fault a delay is said to be, held against those who made it (bench/attribution.cpp). */
 
+import { readdirSync } from "node:fs";
 import { CaromError } from "../native/error.js";
 import { CAUSES, type Cause } from "../native/index.js";
-import { compile, execute, FILTER_LIBRARIES, FILTER_SOURCES, LOOP_SOURCES } from "./program.js";
+import { compile, execute, FILTER_LIBRARIES, FILTER_SOURCES, LOOP_SOURCES, ROOT } from "./program.js";
 import { atLeast, atMost, type Goal, type SuiteResult } from "./spread.js";
 
 const DELAYS = 1000; // of each kind
@@ -18,19 +19,9 @@ interface Found extends Readonly<Record<(typeof KINDS)[number], Names>> {
 const SOURCES = [
   ...LOOP_SOURCES,
   ...FILTER_SOURCES,
-  ...[
-    "bursts",
-    "bytes",
-    "edit",
-    "ethernet",
-    "file",
-    "fingerprint",
-    "pcapng",
-    "player",
-    "reader",
-    "ring",
-    "writer",
-  ].map((name) => `capture/${name}.cpp`),
+  ...readdirSync(`${ROOT}native/capture`)
+    .filter((name) => name.endsWith(".cpp"))
+    .map((name) => `capture/${name}`),
   "loop/run_capture.cpp",
   "generate/arrival.cpp",
   "generate/feed.cpp",

@@ -18,6 +18,7 @@ export const FILTER_SOURCES = [
   "interpret",
   "jit",
   "language",
+  "lower",
   "machine_code",
   "market_terms",
   "packet_filter",
