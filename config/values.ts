@@ -260,9 +260,10 @@ export function macAddress() {
   );
 }
 
+/** Or an alternative one (ip link property add … altname), which may be longer. */
 export function interfaceName() {
-  return fromText("an interface name (1 to 15 characters, no / and no space)", (text) =>
-    /^[^/\s]{1,15}$/.test(text) && text !== "." && text !== ".." ? text : undefined,
+  return fromText("an interface name (1 to 127 characters, no / and no space)", (text) =>
+    /^[^/\s]{1,127}$/.test(text) && text !== "." && text !== ".." ? text : undefined,
   );
 }
 

@@ -13,7 +13,7 @@ import {
   openSync,
   statSync,
 } from "node:fs";
-import { homedir } from "node:os";
+import { homedir, userInfo } from "node:os";
 import { isAbsolute, join } from "node:path";
 import { deflateSync, inflateSync } from "node:zlib";
 import Database from "better-sqlite3";
@@ -77,11 +77,16 @@ const row = listed.extend({
   text: z.instanceof(Buffer),
 });
 
+/** $HOME, or what the system has for the user where that is empty or no folder's whole path. */
+function home(): string {
+  return isAbsolute(homedir()) ? homedir() : userInfo().homedir;
+}
+
 /** Where the history is: $XDG_STATE_HOME/carom, or ~/.local/state/carom. */
 export function historyPath(): string {
   const given = process.env.XDG_STATE_HOME;
   // XDG Base Directory Specification: a relative path is to be ignored.
-  const base = given !== undefined && isAbsolute(given) ? given : join(homedir(), ".local/state");
+  const base = given !== undefined && isAbsolute(given) ? given : join(home(), ".local/state");
   return join(base, "carom", FILE);
 }
 

@@ -209,9 +209,10 @@ export const KINDS: Readonly<Record<string, Kind>> = {
       ["eth0", "eth0"],
       ["a23456789012345", "a23456789012345"],
       ["enp1s0.100", "enp1s0.100"],
+      ["a".repeat(127), "a".repeat(127)],
     ],
-    bad: ["", ".", "..", "a/b", "a b", "a234567890123456"],
-    allowed: /an interface name \(1 to 15 characters/,
+    bad: ["", ".", "..", "a/b", "a b", "a".repeat(128)],
+    allowed: /an interface name \(1 to 127 characters/,
   },
   filePath: {
     type: filePath(),

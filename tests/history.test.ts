@@ -13,12 +13,12 @@ import {
   utimesSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
+import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import Database from "better-sqlite3";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { type NewEntry, openHistory } from "../history/store.js";
+import { historyPath, type NewEntry, openHistory } from "../history/store.js";
 import { CaromError } from "../native/error.js";
 import { caromHere, jsonOf, launch, reportOf } from "./cli_support.js";
 import { labTest } from "./lab_support.js";
@@ -264,6 +264,19 @@ labTest("a history that can't be used costs a run nothing; --no-history leaves n
   assert.is(ended.status, 0);
   assert.match(ended.stdout, "all as expected");
   assert.match(ended.stderr, /^carom: use the history .*: it is damaged \(SQLITE_NOTADB\); move it away/m);
+});
+
+test("an empty HOME puts nothing into the folder that one is in", () => {
+  const { HOME, XDG_STATE_HOME } = process.env;
+  try {
+    delete process.env.XDG_STATE_HOME;
+    for (const home of ["", "relative"]) {
+      process.env.HOME = home;
+      assert.is(historyPath(), join(userInfo().homedir, ".local/state/carom/history.sqlite"));
+    }
+  } finally {
+    Object.assign(process.env, { HOME, XDG_STATE_HOME });
+  }
 });
 
 test.run();

@@ -234,4 +234,12 @@ labTest("a program that is not installed is named with its package", async () =>
   assert.is(error.hint, "install the Debian package ethtool");
 });
 
+labTest("an interface may be given by a longer, alternative name", () =>
+  withLab({ name: `${PREFIX}-alt` }, (lab) => {
+    const altname = "a-name-that-is-longer-than-fifteen-characters";
+    ip(lab.generator.namespace, "link", "property", "add", "dev", "gen0", "altname", altname);
+    assert.equal(resolveLink(altname, lab.generator.namespace).interfaceName, "gen0");
+  }),
+);
+
 test.run();
