@@ -186,8 +186,11 @@ uint32_t AfPacketIo::rx_peek(std::span<Frame> frames) noexcept {
       frame.length += TAG_BYTES;
     }
     frame.checksums_verified = (status & (TP_STATUS_CSUM_VALID | TP_STATUS_CSUMNOTREADY)) != 0;
-    bool stamped = config_.timestamps == Provenance::hardware ? (status & TP_STATUS_TS_RAW_HARDWARE) != 0
-                                                              : (status & TP_STATUS_TS_SOFTWARE) != 0;
+    // The kernel stamps all frames of the machine once any program asks for it: what was not asked for is not
+    // used.
+    uint32_t wanted =
+        config_.timestamps == Provenance::hardware ? TP_STATUS_TS_RAW_HARDWARE : TP_STATUS_TS_SOFTWARE;
+    bool stamped = config_.rx_stamps && (status & wanted) != 0;
     frame.stamp_ns = stamped ? uint64_t{header->tp_sec} * 1'000'000'000 + header->tp_nsec : 0;
   }
   return count;
