@@ -1,6 +1,7 @@
 /** The native core without a network: builds the programs of native/test, and runs each of their tests. */
 
 import { spawnSync } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { test } from "uvu";
@@ -53,6 +54,17 @@ test("what one thread hands to another has no race: npm run test:tsan, its quick
   assert.match(sanitized("--race").output, /WARNING: ThreadSanitizer: data race/); // it is at work
   const { isGood, output } = sanitized();
   assert.ok(isGood && !output.includes("WARNING: ThreadSanitizer"), output);
+});
+
+// node-addon-api knows its own exceptions alone: any other that a function throws ends the process.
+test("whatever JavaScript calls in the addon goes through addon/entry.h, which knows all exceptions", () => {
+  const folder = fileURLToPath(new URL("../../native/addon", import.meta.url));
+  const files = readdirSync(folder).filter((name) => name !== "entry.h");
+  assert.ok(files.length >= 10);
+  for (const name of files) {
+    const source = readFileSync(`${folder}/${name}`, "utf8");
+    assert.not.match(source, /Napi::Function::New\(|InstanceMethod\(|InstanceAccessor|StaticMethod/, name);
+  }
 });
 
 test.run();

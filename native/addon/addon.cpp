@@ -9,10 +9,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <optional>
 #include <thread>
 
 #include "addon/arrivals.h"
 #include "addon/convert.h"
+#include "addon/entry.h"
 #include "addon/filter_capture.h"
 #include "addon/frame_socket.h"
 #include "addon/inspect.h"
@@ -153,7 +155,7 @@ Napi::Value sample_feed(const Napi::CallbackInfo& info) {
     Napi::Object config = info[0].ToObject();
     auto feed = std::make_shared<Feed>(Feed{make_arrival(read_schedule(config.Get("schedule").ToObject())),
                                             TickSource(read_ticks(config.Get("ticks").ToObject()))});
-    return Napi::Function::New(env, [feed](const Napi::CallbackInfo& call) -> Napi::Value {
+    return make_function(env, [feed](const Napi::CallbackInfo& call) -> Napi::Value {
       constexpr uint32_t MOST = 1'000'000;
       uint32_t count = std::min(call[0].ToNumber().Uint32Value(), MOST);
       Napi::Object object = Napi::Object::New(call.Env());
@@ -193,7 +195,7 @@ Napi::Value attach_pass(const Napi::CallbackInfo& info) {
     Link link = read_link(info[0].ToObject());
     auto attached = std::make_shared<Fd>();
     in_network_namespace(link.network_namespace, [&] { *attached = attach_xdp_pass(link); });
-    return Napi::Function::New(env, [attached](const Napi::CallbackInfo&) { *attached = Fd(); });
+    return make_function(env, [attached](const Napi::CallbackInfo&) { *attached = Fd(); });
   });
 }
 
@@ -203,36 +205,44 @@ class SpinWorker : public Napi::AsyncWorker {
   SpinWorker(const Napi::Function& on_end, int cpu, uint64_t duration_ns, uint64_t threshold_ns)
       : Napi::AsyncWorker(on_end), cpu_(cpu), duration_ns_(duration_ns), watch_(threshold_ns) {}
 
+  // On a thread of its own: libuv's would stay pinned.
   void Execute() override {
-    // A thread of its own: libuv's would stay pinned.
-    std::thread thread([this] {
+    auto guarded_spin = [this] {
       try {
-        pin_to_cpu(cpu_);
-      } catch (const Error& error) {
-        failure_ = error.operation + ": " + error.detail;
-        return;
+        spin();
+      } catch (...) {
+        failure_ = current_error("watch a core");
       }
-      gather_evidence(watch_.evidence(), cpu_);
-      const Clock& clock = Clock::get();
-      uint64_t now_ns = clock.now_ns();
-      uint64_t end_ns = now_ns + duration_ns_;
-      watch_.begin(now_ns);
-      while (now_ns < end_ns) {
-        now_ns = clock.now_ns();
-        watch_.turn(now_ns);
-      }
-    });
-    thread.join();
-    if (!failure_.empty()) SetError(failure_);
+    };
+    try {
+      std::thread(guarded_spin).join();
+    } catch (...) {
+      failure_ = current_error("watch a core");
+    }
   }
 
-  std::vector<napi_value> GetResult(Napi::Env env) override { return {env.Null(), write_turns(env, watch_)}; }
+  std::vector<napi_value> GetResult(Napi::Env env) override {
+    return outcome(env, failure_, [&] { return write_turns(env, watch_); });
+  }
 
  private:
+  void spin() {
+    pin_to_cpu(cpu_);
+    gather_evidence(watch_.evidence(), cpu_);
+    const Clock& clock = Clock::get();
+    uint64_t now_ns = clock.now_ns();
+    uint64_t end_ns = now_ns + duration_ns_;
+    watch_.begin(now_ns);
+    while (now_ns < end_ns) {
+      now_ns = clock.now_ns();
+      watch_.turn(now_ns);
+    }
+  }
+
   int cpu_;
   uint64_t duration_ns_;
   TurnWatch watch_;
-  std::string failure_;
+  std::optional<Error> failure_;
 };
 
 void spin_on_core(const Napi::CallbackInfo& info) {
@@ -312,24 +322,24 @@ void end_with_parent(const Napi::CallbackInfo& info) {
 
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("layoutHash", CAROM_WIRE_LAYOUT_HASH);
-  exports.Set("clock", Napi::Function::New(env, clock));
-  exports.Set("readClocks", Napi::Function::New(env, read_clocks));
-  exports.Set("backendNames", Napi::Function::New(env, backend_names));
-  exports.Set("strategyNames", Napi::Function::New(env, strategy_names));
-  exports.Set("probeBackends", Napi::Function::New(env, probe_backends));
-  exports.Set("timestampingInfo", Napi::Function::New(env, timestamping));
-  exports.Set("launchTime", Napi::Function::New(env, launch_time));
-  exports.Set("driverDrops", Napi::Function::New(env, driver_drops));
-  exports.Set("refusalReasons", Napi::Function::New(env, refusal_reasons));
-  exports.Set("sampleFeed", Napi::Function::New(env, sample_feed));
-  exports.Set("attachXdpPass", Napi::Function::New(env, attach_pass));
-  exports.Set("spinOnCore", Napi::Function::New(env, spin_on_core));
-  exports.Set("enterNamespace", Napi::Function::New(env, enter_namespace));
-  exports.Set("confineProcess", Napi::Function::New(env, confine));
-  exports.Set("privileges", Napi::Function::New(env, privileges));
-  exports.Set("endWithParent", Napi::Function::New(env, end_with_parent));
-  exports.Set("tryLock", Napi::Function::New(env, try_lock));
-  exports.Set("leaveNamespace", Napi::Function::New(env, leave_namespace));
+  export_function<clock>(env, exports, "clock");
+  export_function<read_clocks>(env, exports, "readClocks");
+  export_function<backend_names>(env, exports, "backendNames");
+  export_function<strategy_names>(env, exports, "strategyNames");
+  export_function<probe_backends>(env, exports, "probeBackends");
+  export_function<timestamping>(env, exports, "timestampingInfo");
+  export_function<launch_time>(env, exports, "launchTime");
+  export_function<driver_drops>(env, exports, "driverDrops");
+  export_function<refusal_reasons>(env, exports, "refusalReasons");
+  export_function<sample_feed>(env, exports, "sampleFeed");
+  export_function<attach_pass>(env, exports, "attachXdpPass");
+  export_function<spin_on_core>(env, exports, "spinOnCore");
+  export_function<enter_namespace>(env, exports, "enterNamespace");
+  export_function<confine>(env, exports, "confineProcess");
+  export_function<privileges>(env, exports, "privileges");
+  export_function<end_with_parent>(env, exports, "endWithParent");
+  export_function<try_lock>(env, exports, "tryLock");
+  export_function<leave_namespace>(env, exports, "leaveNamespace");
   export_arrivals(env, exports);
   export_roles(env, exports);
   export_frame_socket(env, exports);

@@ -1,6 +1,7 @@
 #include "addon/arrivals.h"
 
 #include "addon/convert.h"
+#include "addon/entry.h"
 #include "addon/fields.h"
 #include "core/thread.h"
 
@@ -68,10 +69,10 @@ std::shared_ptr<Arrivals> read_arrivals(const Napi::Value& value) {
 }
 
 void export_arrivals(Napi::Env env, Napi::Object exports) {
-  exports.Set("attachArrivals", Napi::Function::New(env, attach));
-  exports.Set("arrivalFindings", Napi::Function::New(env, findings));
-  exports.Set("measureArrivalsFrom", Napi::Function::New(env, measure_from));
-  exports.Set("closeArrivals", Napi::Function::New(env, close));
+  export_function<attach>(env, exports, "attachArrivals");
+  export_function<findings>(env, exports, "arrivalFindings");
+  export_function<measure_from>(env, exports, "measureArrivalsFrom");
+  export_function<close>(env, exports, "closeArrivals");
 }
 
 }  // namespace carom

@@ -3,6 +3,9 @@
 
 #include <napi.h>
 
+#include <optional>
+#include <vector>
+
 #include "loop/generate.h"
 #include "loop/responder.h"
 
@@ -40,13 +43,29 @@ Napi::Object write_counters(Napi::Env env, const ResponderRole& role);
 // An Error as a JavaScript exception with code, operation, detail and hint.
 Napi::Error to_javascript(Napi::Env env, const Error& error);
 
-// Calls an action and turns what it throws into a JavaScript exception.
+// Calls an action and turns what it throws into a JavaScript exception. Whatever JavaScript calls goes
+// through it (addon/entry.h): node-addon-api knows its own exceptions alone, and any other ends the process.
 template <class Action>
 auto guarded(Napi::Env env, Action action) {
   try {
     return action();
-  } catch (const Error& error) {
-    throw to_javascript(env, error);
+  } catch (const Napi::Error&) {
+    throw;
+  } catch (...) {
+    throw to_javascript(env, current_error("call the native core"));
+  }
+}
+
+// What a worker's callback is given: null and what `write` makes, or what went wrong and null.
+template <class Write>
+std::vector<napi_value> outcome(Napi::Env env, const std::optional<Error>& failure, Write write) {
+  if (failure) return {to_javascript(env, *failure).Value(), env.Null()};
+  try {
+    return {env.Null(), write()};
+  } catch (const Napi::Error& error) {
+    return {error.Value(), env.Null()};
+  } catch (...) {
+    return {to_javascript(env, current_error("hand over what was found")).Value(), env.Null()};
   }
 }
 

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "addon/convert.h"
+#include "addon/entry.h"
 #include "addon/fields.h"
 #include "addon/inspect.h"
 #include "filter/language.h"
@@ -64,16 +65,13 @@ class FilterWorker : public Napi::AsyncWorker {
   void Execute() override {
     try {
       capture_->run();
-    } catch (const Error& error) {
-      failure_ = error;
-    } catch (const std::exception& error) {
-      failure_ = Error(ErrorCode::internal, "filter a capture", error.what());
+    } catch (...) {
+      failure_ = current_error("filter a capture");
     }
   }
 
   std::vector<napi_value> GetResult(Napi::Env env) override {
-    if (failure_) return {to_javascript(env, *failure_).Value(), env.Null()};
-    return {env.Null(), write_result(env, *capture_)};
+    return outcome(env, failure_, [&] { return write_result(env, *capture_); });
   }
 
  private:
@@ -87,7 +85,7 @@ Napi::Value filter_capture(const Napi::CallbackInfo& info) {
   return guarded(env, [&]() -> Napi::Value {
     auto capture = std::make_shared<FilterCapture>(read_config(info[0].ToObject()));
     (new FilterWorker(info[1].As<Napi::Function>(), capture))->Queue();
-    return Napi::Function::New(env, [capture](const Napi::CallbackInfo&) { capture->cancel(); });
+    return make_function(env, [capture](const Napi::CallbackInfo&) { capture->cancel(); });
   });
 }
 
@@ -132,9 +130,9 @@ Napi::Value engines(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void export_filter(Napi::Env env, Napi::Object exports) {
-  exports.Set("filterCapture", Napi::Function::New(env, filter_capture));
-  exports.Set("explainFilter", Napi::Function::New(env, explain_filter));
-  exports.Set("filterEngines", Napi::Function::New(env, engines));
+  export_function<filter_capture>(env, exports, "filterCapture");
+  export_function<explain_filter>(env, exports, "explainFilter");
+  export_function<engines>(env, exports, "filterEngines");
 }
 
 }  // namespace carom

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "addon/convert.h"
+#include "addon/entry.h"
 #include "core/thread.h"
 #include "io/socket.h"
 
@@ -81,17 +82,18 @@ std::optional<Received> receive_one(int fd, uint8_t* bytes) {
   return received;
 }
 
-class FrameSocket : public Napi::ObjectWrap<FrameSocket> {
+class FrameSocket : public Wrapped<FrameSocket> {
  public:
   static void define(Napi::Env env, Napi::Object exports) {
-    exports.Set("FrameSocket", DefineClass(env, "FrameSocket",
-                                           {InstanceMethod("send", &FrameSocket::send),
-                                            InstanceMethod("receive", &FrameSocket::receive),
-                                            InstanceMethod("close", &FrameSocket::close)}));
+    exports.Set("FrameSocket",
+                DefineClass(env, "FrameSocket",
+                            {method<&FrameSocket::send>("send"), method<&FrameSocket::receive>("receive"),
+                             method<&FrameSocket::close>("close")}));
   }
 
-  explicit FrameSocket(const Napi::CallbackInfo& info) : Napi::ObjectWrap<FrameSocket>(info) {
+  explicit FrameSocket(const Napi::CallbackInfo& info) : Wrapped<FrameSocket>(info) {
     guarded(info.Env(), [&] {
+      buffer_.resize(MAX_FRAME);
       if (info.Length() < 1 || !info[0].IsObject()) {
         throw Error(ErrorCode::internal, "open a frame socket", "no configuration was given");
       }
@@ -145,7 +147,7 @@ class FrameSocket : public Napi::ObjectWrap<FrameSocket> {
   Link link_;
   Fd held_port_;
   Fd fd_;
-  std::vector<uint8_t> buffer_ = std::vector<uint8_t>(MAX_FRAME);
+  std::vector<uint8_t> buffer_;
 };
 
 }  // namespace

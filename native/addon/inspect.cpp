@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "addon/convert.h"
+#include "addon/entry.h"
 #include "addon/fields.h"
 #include "capture/compare.h"
 #include "capture/inspect.h"
@@ -249,17 +250,16 @@ class CaptureWorker : public Napi::AsyncWorker {
   void Execute() override {
     try {
       result_ = work_();
-    } catch (const Error& error) {
-      error_.emplace(error);
     } catch (const std::bad_alloc&) {
       error_.emplace(ErrorCode::environment, "read a capture", "there is not enough memory",
                      "compare parts of it: --filter");
+    } catch (...) {
+      error_ = current_error("read a capture");
     }
   }
 
   std::vector<napi_value> GetResult(Napi::Env env) override {
-    if (error_) return {to_javascript(env, *error_).Value(), env.Null()};
-    return {env.Null(), write_(env, *result_)};
+    return outcome(env, error_, [&] { return write_(env, *result_); });
   }
 
  private:
@@ -271,7 +271,7 @@ class CaptureWorker : public Napi::AsyncWorker {
 
 // What the caller asks meanwhile: [frames, bytes read, bytes in all].
 Napi::Value progress_function(Napi::Env env, std::shared_ptr<InspectProgress> progress) {
-  return Napi::Function::New(env, [progress](const Napi::CallbackInfo& info) -> Napi::Value {
+  return make_function(env, [progress](const Napi::CallbackInfo& info) -> Napi::Value {
     Napi::Array array = Napi::Array::New(info.Env(), 3);
     array[0u] = number(info.Env(), progress->frames.load(std::memory_order_relaxed));
     array[1u] = number(info.Env(), progress->bytes_read.load(std::memory_order_relaxed));
@@ -359,7 +359,7 @@ Napi::Value list_frames(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   return guarded(env, [&]() -> Napi::Value {
     auto list = std::make_shared<FrameList>(read_inspect(info[0].ToObject()));
-    return Napi::Function::New(env, [list](const Napi::CallbackInfo& call) -> Napi::Value {
+    return make_function(env, [list](const Napi::CallbackInfo& call) -> Napi::Value {
       constexpr uint32_t MOST = 4096;
       Napi::Env here = call.Env();
       return guarded(here, [&]() -> Napi::Value {
@@ -413,9 +413,9 @@ Napi::Object write_listed(Napi::Env env, const ListedFrame& listed) {
 }
 
 void export_inspect(Napi::Env env, Napi::Object exports) {
-  exports.Set("inspectCapture", Napi::Function::New(env, inspect));
-  exports.Set("compareCaptures", Napi::Function::New(env, compare));
-  exports.Set("listFrames", Napi::Function::New(env, list_frames));
+  export_function<inspect>(env, exports, "inspectCapture");
+  export_function<compare>(env, exports, "compareCaptures");
+  export_function<list_frames>(env, exports, "listFrames");
 }
 
 }  // namespace carom

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "addon/convert.h"
+#include "addon/entry.h"
 #include "addon/fields.h"
 #include "addon/inspect.h"
 #include "capture/inspect.h"
@@ -61,7 +62,7 @@ Napi::Value preview(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void export_preview(Napi::Env env, Napi::Object exports) {
-  exports.Set("previewCapture", Napi::Function::New(env, preview));
+  export_function<preview>(env, exports, "previewCapture");
 }
 
 }  // namespace carom

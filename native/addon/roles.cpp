@@ -5,6 +5,7 @@
 #include "addon/arrivals.h"
 #include "addon/capture.h"
 #include "addon/convert.h"
+#include "addon/entry.h"
 #include "core/clock.h"
 #include "loop/backends.h"
 
@@ -76,36 +77,36 @@ struct CaptureTraits {
 };
 
 template <class Traits>
-class RoleObject : public Napi::ObjectWrap<RoleObject<Traits>> {
+class RoleObject : public Wrapped<RoleObject<Traits>> {
  public:
   static void define(Napi::Env env, Napi::Object exports) {
     std::vector<Napi::ClassPropertyDescriptor<RoleObject>> methods = {
-        RoleObject::InstanceMethod("start", &RoleObject::start),
-        RoleObject::InstanceMethod("stop", &RoleObject::stop),
-        RoleObject::InstanceMethod("counters", &RoleObject::counters),
-        RoleObject::InstanceMethod("result", &RoleObject::result),
-        RoleObject::InstanceMethod("close", &RoleObject::close),
-        RoleObject::InstanceMethod("notes", &RoleObject::notes),
-        RoleObject::InstanceMethod("threadId", &RoleObject::thread_id),
+        RoleObject::template method<&RoleObject::start>("start"),
+        RoleObject::template method<&RoleObject::stop>("stop"),
+        RoleObject::template method<&RoleObject::counters>("counters"),
+        RoleObject::template method<&RoleObject::result>("result"),
+        RoleObject::template method<&RoleObject::close>("close"),
+        RoleObject::template method<&RoleObject::notes>("notes"),
+        RoleObject::template method<&RoleObject::thread_id>("threadId"),
     };
     if constexpr (std::is_same_v<Traits, ResponderTraits>) {
-      methods.push_back(RoleObject::InstanceMethod("change", &RoleObject::change));
-      methods.push_back(RoleObject::InstanceMethod("processing", &RoleObject::processing));
-      methods.push_back(RoleObject::InstanceMethod("trace", &RoleObject::trace));
-      methods.push_back(RoleObject::InstanceMethod("takeTrace", &RoleObject::take_trace));
-      methods.push_back(RoleObject::InstanceMethod("arrivals", &RoleObject::arrivals));
+      methods.push_back(RoleObject::template method<&RoleObject::change>("change"));
+      methods.push_back(RoleObject::template method<&RoleObject::processing>("processing"));
+      methods.push_back(RoleObject::template method<&RoleObject::trace>("trace"));
+      methods.push_back(RoleObject::template method<&RoleObject::take_trace>("takeTrace"));
+      methods.push_back(RoleObject::template method<&RoleObject::arrivals>("arrivals"));
     } else if constexpr (std::is_same_v<Traits, GeneratorTraits>) {
-      methods.push_back(RoleObject::InstanceMethod("stampedBy", &RoleObject::stamped_by));
-      methods.push_back(RoleObject::InstanceMethod("snapshot", &RoleObject::snapshot));
-      methods.push_back(RoleObject::InstanceMethod("takeRecent", &RoleObject::take_recent));
-      methods.push_back(RoleObject::InstanceMethod("refreshing", &RoleObject::refreshing));
-      methods.push_back(RoleObject::InstanceMethod("setRate", &RoleObject::set_rate));
-      methods.push_back(RoleObject::InstanceMethod("setWindow", &RoleObject::set_window));
+      methods.push_back(RoleObject::template method<&RoleObject::stamped_by>("stampedBy"));
+      methods.push_back(RoleObject::template method<&RoleObject::snapshot>("snapshot"));
+      methods.push_back(RoleObject::template method<&RoleObject::take_recent>("takeRecent"));
+      methods.push_back(RoleObject::template method<&RoleObject::refreshing>("refreshing"));
+      methods.push_back(RoleObject::template method<&RoleObject::set_rate>("setRate"));
+      methods.push_back(RoleObject::template method<&RoleObject::set_window>("setWindow"));
     }
     exports.Set(Traits::NAME, RoleObject::DefineClass(env, Traits::NAME, methods));
   }
 
-  explicit RoleObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<RoleObject>(info) {
+  explicit RoleObject(const Napi::CallbackInfo& info) : Wrapped<RoleObject>(info) {
     Napi::Env env = info.Env();
     guarded(env, [&] {
       if (info.Length() < 1 || !info[0].IsObject()) {
@@ -141,9 +142,10 @@ class RoleObject : public Napi::ObjectWrap<RoleObject<Traits>> {
     auto on_end = Napi::ThreadSafeFunction::New(env, info[0].As<Napi::Function>(), Traits::NAME, 0, 1);
     try {
       guarded(env, [&] {
-        role_->start([on_end]() mutable {
-          on_end.NonBlockingCall(
-              [](Napi::Env callback_env, Napi::Function callback) { callback.Call({callback_env.Null()}); });
+        role_->start([on_end](const std::optional<Error>& failure) mutable {
+          on_end.NonBlockingCall([failure](Napi::Env callback_env, Napi::Function callback) {
+            callback.Call({failure ? to_javascript(callback_env, *failure).Value() : callback_env.Null()});
+          });
           on_end.Release();
         });
       });
@@ -155,7 +157,7 @@ class RoleObject : public Napi::ObjectWrap<RoleObject<Traits>> {
 
   void stop(const Napi::CallbackInfo&) { role_->stop(); }
 
-  Napi::Value notes(const Napi::CallbackInfo& info) { return write_strings(info.Env(), role_->notes); }
+  Napi::Value notes(const Napi::CallbackInfo& info) { return write_strings(info.Env(), role_->notes()); }
 
   Napi::Value counters(const Napi::CallbackInfo& info) { return write_counters(info.Env(), *role_); }
 
@@ -165,7 +167,7 @@ class RoleObject : public Napi::ObjectWrap<RoleObject<Traits>> {
     role_->close();  // what is read now must not change any more
     object.Set("counters", write_counters(env, *role_));
     object.Set("turns", write_turns(env, role_->watch));
-    object.Set("notes", write_strings(env, role_->notes));
+    object.Set("notes", write_strings(env, role_->notes()));
     Traits::result(env, object, *role_);
     return object;
   }

@@ -47,6 +47,28 @@ std::string CaptureWriter::last_file() const { return file_.name(); }
 void CaptureWriter::rest() noexcept { std::this_thread::sleep_for(REST); }
 
 void CaptureWriter::run() noexcept {
+  try {
+    write_all();
+  } catch (...) {
+    failure_ = current_error("write " + file_.name());
+    has_failed_.store(true, std::memory_order_relaxed);
+    lost.add(std::exchange(pending_, 0));
+    count_lost();
+  }
+  files.set(file_.count());
+  ended_.store(true, std::memory_order_release);
+}
+
+// Until the end, whoever fills the ring is to find room in it.
+void CaptureWriter::count_lost() noexcept {
+  for (bool is_last = false; !is_last;) {
+    is_last = finishing_.load(std::memory_order_acquire);
+    for (; ring_.peek() != nullptr; ring_.release()) ++lost;
+    if (!is_last) rest();
+  }
+}
+
+void CaptureWriter::write_all() {
   begin_file();
   flush();
   for (uint32_t taken = 0;;) {
@@ -65,8 +87,6 @@ void CaptureWriter::run() noexcept {
     if (record == nullptr) rest();
   }
   end_file();
-  files.set(file_.count());
-  ended_.store(true, std::memory_order_release);
 }
 
 void CaptureWriter::take(const CaptureRecord& record) {

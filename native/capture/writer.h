@@ -72,6 +72,8 @@ class CaptureWriter {
  private:
   static void rest() noexcept;
   void run() noexcept;
+  void write_all();
+  void count_lost() noexcept;
   void take(const CaptureRecord& record);
   void begin_file();
   void end_file();

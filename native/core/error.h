@@ -4,7 +4,9 @@
 #include <cerrno>
 #include <cstring>
 #include <exception>
+#include <new>
 #include <string>
+#include <system_error>
 #include <utility>
 
 namespace carom {
@@ -37,6 +39,25 @@ inline Error system_error(const std::string& operation, int number, std::string 
   }
   if (hint.empty() && (number == ENOMEM || number == ENOBUFS)) hint = "try a smaller --ring-size";
   return Error(ErrorCode::environment, operation, errno_text(number), std::move(hint));
+}
+
+// What is being handled, in a catch (...), as an Error: the library throws others when memory or threads run
+// out. `operation` is for those that don't say what was tried.
+inline Error current_error(const std::string& operation) {
+  try {
+    throw;
+  } catch (const Error& error) {
+    return error;
+  } catch (const std::bad_alloc&) {
+    return Error(ErrorCode::environment, operation, "there is not enough memory",
+                 "end what uses it, or ask for less: fewer captures, smaller rings");
+  } catch (const std::system_error& error) {
+    return system_error(operation, error.code().value());
+  } catch (const std::exception& error) {
+    return Error(ErrorCode::internal, operation, error.what());
+  } catch (...) {
+    return Error(ErrorCode::internal, operation, "something was thrown that says nothing");
+  }
 }
 
 }  // namespace carom

@@ -21,8 +21,8 @@ void in_network_namespace(const std::string& path, Action action) {
     try {
       if (!path.empty()) enter_network_namespace(path);
       action();
-    } catch (const Error& error) {
-      failure = error;
+    } catch (...) {
+      failure = current_error("work in a network namespace");
     }
   });
   thread.join();

@@ -34,7 +34,12 @@ Replay::Replay(const ReplayConfig& config, ReplayRecord& record, Ledger* ledger)
   // What it reads may be anybody's; the files are open.
   thread_ = start_confined("carom-reader", {}, [this, cpu = config.sending_cpu] {
     leave_cpu(cpu);
-    read_all();
+    try {
+      read_all();
+    } catch (...) {
+      record_.refusal = std::make_unique<Error>(current_error("read the captures"));
+    }
+    ended_.store(true, std::memory_order_release);
   });
 }
 
@@ -139,7 +144,7 @@ void Replay::finish() noexcept {
 }
 
 // The reading thread.
-void Replay::read_all() noexcept {
+void Replay::read_all() {
   Player& player = *record_.player;
   PlayedFrame frame;
   uint64_t number = 0;
@@ -164,7 +169,6 @@ void Replay::read_all() noexcept {
   record_.crowded = player.timeline().crowded();
   record_.restamped = player.restamped();
   record_.end_ns.set(player.timeline().last_offset_ns());
-  ended_.store(true, std::memory_order_release);
 }
 
 // Waits for room. False: it is to stop.

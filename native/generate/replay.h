@@ -122,7 +122,7 @@ class Replay {
   bool is_primed() noexcept;
   bool is_good() noexcept;
   void look() noexcept;
-  void read_all() noexcept;
+  void read_all();
   bool push(const PlayedFrame& frame) noexcept;
   bool nap() const noexcept;
 

@@ -80,8 +80,7 @@ class LiveRun {
     uint64_t now_ns = monotonic_ns();
     write_shared(shared_.plan.running, 0);
     io_.end_sending();
-    if (io_.failure() != 0)
-      role_.notes.push_back("the sending program ended early: " + errno_text(io_.failure()));
+    if (io_.failure() != 0) role_.note("the sending program ended early: " + errno_text(io_.failure()));
     return std::min(now_ns - read_shared(shared_.sender.paused_ns), end_ns_);
   }
 

@@ -15,29 +15,33 @@ void Role::open(std::function<void()> body) {
   sigset_t before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread([this, body = std::move(body)] {
+  auto run = [this, body = std::move(body)] {
     thread_id_.store(gettid(), std::memory_order_relaxed);
     try {
       if (!io.link.network_namespace.empty()) enter_network_namespace(io.link.network_namespace);
       if (io.cpu >= 0) pin_to_cpu(io.cpu);
       body();
-    } catch (const Error& error) {
+    } catch (...) {
       std::lock_guard lock(mutex_);
-      failure_ = error;
-    } catch (const std::exception& error) {
-      std::lock_guard lock(mutex_);
-      failure_ = Error(ErrorCode::internal, "open a role", error.what());
+      failure_ = current_error(opened_ ? "run a role" : "open a role");
     }
-    std::function<void()> on_end;
+    OnEnd on_end;
     {
       std::lock_guard lock(mutex_);
       opened_ = true;
       on_end = on_end_;
     }
     changed_.notify_all();
-    if (on_end) on_end();
-  });
+    if (on_end) on_end(failure_);
+  };
+  std::optional<Error> refused;
+  try {
+    thread_ = std::thread(std::move(run));
+  } catch (...) {
+    refused = current_error("start a role's thread");
+  }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (refused) throw *refused;
   std::optional<Error> failure;
   {
     std::unique_lock lock(mutex_);
@@ -53,14 +57,14 @@ void Role::open(std::function<void()> body) {
 bool Role::opened(std::vector<std::string> found) {
   drop_capabilities();
   std::unique_lock lock(mutex_);
-  notes = std::move(found);
+  for (std::string& line : found) notes_.push_back(std::move(line));
   opened_ = true;
   changed_.notify_all();
   changed_.wait(lock, [this] { return command() != Command::wait; });
   return command() == Command::run;
 }
 
-void Role::start(std::function<void()> on_end) {
+void Role::start(OnEnd on_end) {
   {
     std::lock_guard lock(mutex_);
     if (command() != Command::wait)
@@ -83,6 +87,16 @@ void Role::close() noexcept {
   raise_command(Command::abort);
   if (thread_.joinable()) thread_.join();
   program.reset();  // detached, unless another queue still uses it
+}
+
+std::vector<std::string> Role::notes() const {
+  std::lock_guard lock(mutex_);
+  return notes_;
+}
+
+void Role::note(std::string text) {
+  std::lock_guard lock(mutex_);
+  notes_.push_back(std::move(text));
 }
 
 }  // namespace carom

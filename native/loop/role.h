@@ -37,7 +37,9 @@ class Role {
   // close. Returns false when the body is to end without running. Throws Error when the capabilities stay.
   bool opened(std::vector<std::string> notes);
 
-  void start(std::function<void()> on_end);  // on_end is called on the role's thread
+  // Called on the role's thread when it has ended, with what ended it early if something did.
+  using OnEnd = std::function<void(const std::optional<Error>&)>;
+  void start(OnEnd on_end);
   void stop() noexcept { raise_command(Command::stop); }
   void close() noexcept;  // idempotent
 
@@ -50,7 +52,11 @@ class Role {
   const IoConfig io;
   IoCounters io_counters;
   TurnWatch watch;
-  std::vector<std::string> notes;  // complete once opened
+
+  // What the backend found out when it was opened, and what was noted since; at any time, from any thread.
+  std::vector<std::string> notes() const;
+  void note(std::string text);
+
   // Of a backend that has one. Set before opening, it is that of another queue, which is served by it, too.
   std::shared_ptr<XdpProgram> program;
 
@@ -59,11 +65,12 @@ class Role {
 
   std::atomic<Command> command_{Command::wait};
   std::atomic<int> thread_id_{0};
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable changed_;
   bool opened_ = false;
   std::optional<Error> failure_;
-  std::function<void()> on_end_;
+  OnEnd on_end_;
+  std::vector<std::string> notes_;
   std::thread thread_;
 };
 

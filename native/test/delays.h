@@ -188,7 +188,7 @@ void run_role(AnyRole& role, std::shared_ptr<const InterruptionLogs> logs, Spin 
     role.watch.evidence().open(first_cpu(), logs, "");
     if (role.opened({})) spin();
   });
-  role.start([&] {
+  role.start([&](const auto&) {
     ended = true;
     ended.notify_all();
   });

@@ -108,7 +108,7 @@ void in_force(Chance& chance) {
     if (role.opened({})) loop->run();
   });
   std::atomic<bool> ended = false;
-  role.start([&ended] { ended = true; });
+  role.start([&ended](const auto&) { ended = true; });
   while (!ended) usleep(1000);
   role.close();
   expect(!io->failed, "every order is by the settings in force");
@@ -220,7 +220,7 @@ void in_kernel(Chance& chance) {
     if (role.opened({})) loop->run();
   });
   std::atomic<bool> ended = false;
-  role.start([&ended] { ended = true; });
+  role.start([&ended](const auto&) { ended = true; });
   while (!ended) usleep(1000);
   role.close();
   const ResponderCounters& is = role.counters;

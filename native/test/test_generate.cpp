@@ -49,7 +49,7 @@ Outcome run(GeneratorRole& role, const DeviceOptions& options) {
     failed = io.failed;
   });
   std::promise<void> ended;
-  role.start([&ended] { ended.set_value(); });
+  role.start([&ended](const auto&) { ended.set_value(); });
   bool over = ended.get_future().wait_for(std::chrono::seconds(10)) == std::future_status::ready;
   role.close();  // when it is not over, this ends it
   expect(over, "the run comes to its end");

@@ -131,7 +131,7 @@ Sent run(GeneratorRole& role, const std::function<void(uint64_t number)>& on_tic
     failed = io.failed;
   });
   std::promise<void> ended;
-  role.start([&ended] { ended.set_value(); });
+  role.start([&ended](const auto&) { ended.set_value(); });
   bool over = ended.get_future().wait_for(std::chrono::seconds(20)) == std::future_status::ready;
   role.close();
   expect(over, "the run comes to its end");

@@ -142,7 +142,7 @@ void in_the_loop(Chance& chance) {
       sent = io.sent;
     });
     std::promise<void> ended;
-    role.start([&ended] { ended.set_value(); });
+    role.start([&ended](const auto&) { ended.set_value(); });
     bool over = ended.get_future().wait_for(std::chrono::seconds(10)) == std::future_status::ready;
     role.close();
     expect(over, "it comes to its end");

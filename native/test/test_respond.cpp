@@ -222,7 +222,7 @@ void as_a_role(Chance& chance) {
     auto loop = std::make_unique<Loop>(role, io);
     if (role.opened({"from memory"})) loop->run();
   });
-  expect(role.notes == std::vector<std::string>{"from memory"}, "notes");
+  expect(role.notes() == std::vector<std::string>{"from memory"}, "notes");
   role.start({});
   while (role.counters.frames.get() < 64 || role.counters.orders.get() < orders) usleep(100);
   role.stop();

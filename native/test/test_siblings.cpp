@@ -162,7 +162,7 @@ void crossed(Chance&) {
       failed[own] = io.failed;
     });
   }
-  for (size_t own = 0; own < 2; own++) roles[own]->start([&, own] { ended[own].set_value(); });
+  for (size_t own = 0; own < 2; own++) roles[own]->start([&, own](const auto&) { ended[own].set_value(); });
   for (size_t own = 0; own < 2; own++) {
     bool over = ended[own].get_future().wait_for(std::chrono::seconds(20)) == std::future_status::ready;
     for (const auto& role : roles) {
