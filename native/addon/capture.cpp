@@ -58,6 +58,8 @@ CaptureConfig read_capture(const Napi::Object& object) {
   config.tap.ring_bytes = read_buffer(object, "ringBytes");
   config.tap.timestamps = read_stamps(text(object, "timestamps"));
   config.io.link = config.tap.link;
+  config.io.timestamps = config.tap.timestamps;
+  config.io.rx_stamps = true;
   config.io.cpu = integer<int>(object, "cpu", -1, 1023);
   config.output = read_capture_output(nested(object, "output"));
   config.count = integer<uint64_t>(object, "count", 0, 1e15);

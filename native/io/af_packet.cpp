@@ -97,9 +97,6 @@ AfPacketIo::AfPacketIo(const IoConfig& config, IoCounters& counters) : config_(c
   auto operation = [&](const char* what) { return operation_text("af_packet", config.link, what); };
   int interface = interface_index("af_packet", config.link);
   held_port_ = hold_port("af_packet", config);
-  if (config.timestamps == Provenance::hardware && (config.rx_stamps || config.tx_stamps)) {
-    nic_ = NicTimestamping("af_packet", config.link);
-  }
   // Protocol 0 receives nothing until bind: no frame slips in before the filter is there.
   fd_ = Fd(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd_.open()) throw system_error(operation("open a packet socket"), errno);

@@ -37,7 +37,6 @@ class AfPacketIo {
 
   IoConfig config_;
   Fd held_port_;
-  NicTimestamping nic_;
   Fd fd_;
   uint8_t* ring_ = nullptr;
   size_t ring_bytes_ = 0;

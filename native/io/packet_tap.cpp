@@ -74,7 +74,6 @@ PacketTap::PacketTap(const TapConfig& config) : config_(config) {
   auto operation = [&](const char* what) { return operation_text("capture", config.link, what); };
   const PacketFilter filter(config.filter);
   int interface = interface_index("capture", config.link);
-  if (config.timestamps == Provenance::hardware) nic_ = NicTimestamping("capture", config.link);
   counters_ = Fd(open("/proc/thread-self/net/dev", O_RDONLY | O_CLOEXEC));
   // Protocol 0 receives nothing until bind: no frame slips in before the filter is there.
   fd_ = Fd(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));

@@ -100,7 +100,6 @@ class PacketTap {
   uint64_t read_interface_drops() const noexcept;
 
   TapConfig config_;
-  NicTimestamping nic_;
   Fd fd_;
   Fd counters_;  // /proc/thread-self/net/dev of the interface's namespace
   uint64_t drops_before_ = 0;

@@ -44,40 +44,6 @@ TimestampingInfo timestamping_info(const Link& link) {
           info.phc_index};
 }
 
-NicTimestamping::NicTimestamping(const char* backend, const Link& link) : interface_(link.interface_name) {
-  const std::string operation = operation_text(backend, link, "hardware timestamps");
-  TimestampingInfo info = timestamping_info(link);
-  if (info.phc_index < 0 || !info.hardware_rx || !info.hardware_tx) {
-    std::string detail = info.phc_index < 0  ? "the interface has no hardware clock"
-                         : !info.hardware_rx ? "the NIC can't stamp every received frame"
-                                             : "the NIC can't stamp sent frames";
-    throw Error(ErrorCode::environment, operation, detail,
-                "use --timestamps kernel or tsc, or auto to take the best there is");
-  }
-  Fd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  hwtstamp_config before{};
-  ifreq request = request_for(interface_, &before);
-  if (ioctl(fd.get(), SIOCGHWTSTAMP, &request) != 0)
-    throw system_error(operation + " (SIOCGHWTSTAMP)", errno);
-  hwtstamp_config wanted{0, HWTSTAMP_TX_ON, HWTSTAMP_FILTER_ALL};
-  request = request_for(interface_, &wanted);
-  if (ioctl(fd.get(), SIOCSHWTSTAMP, &request) != 0)
-    throw system_error(operation + " (SIOCSHWTSTAMP)", errno);
-  tx_type_ = before.tx_type;
-  rx_filter_ = before.rx_filter;
-  fd_ = std::move(fd);
-}
-
-NicTimestamping::NicTimestamping(NicTimestamping&&) noexcept = default;
-NicTimestamping& NicTimestamping::operator=(NicTimestamping&&) noexcept = default;
-
-NicTimestamping::~NicTimestamping() {
-  if (!fd_.open()) return;
-  hwtstamp_config before{0, tx_type_, rx_filter_};
-  ifreq request = request_for(interface_, &before);
-  ioctl(fd_.get(), SIOCSHWTSTAMP, &request);  // best effort: the interface may be gone
-}
-
 void request_timestamps(int fd, const IoConfig& config, const std::string& operation) {
   if (config.timestamps == Provenance::tsc || !(config.rx_stamps || config.tx_stamps)) return;
   bool hardware = config.timestamps == Provenance::hardware;

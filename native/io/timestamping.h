@@ -1,4 +1,5 @@
-// Timestamps of the kernel or the NIC through sockets: SO_TIMESTAMPING, and the switch in the NIC.
+// Timestamps of the kernel or the NIC through sockets (SO_TIMESTAMPING); the NIC's own switch is in
+// nic_timestamping.h.
 // Source: Documentation/networking/timestamping.rst of the Linux kernel.
 #pragma once
 
@@ -21,23 +22,6 @@ struct TimestampingInfo {
 
 // In the calling thread's namespace. Throws Error when there is no such interface.
 TimestampingInfo timestamping_info(const Link& link);
-
-// Switches the NIC's timestamping on (SIOCSHWTSTAMP), and back to what it was when destroyed.
-class NicTimestamping {
- public:
-  NicTimestamping() = default;
-  // Throws Error with the reason where the NIC can't.
-  NicTimestamping(const char* backend, const Link& link);
-  NicTimestamping(NicTimestamping&&) noexcept;
-  NicTimestamping& operator=(NicTimestamping&&) noexcept;
-  ~NicTimestamping();
-
- private:
-  Fd fd_;
-  std::string interface_;
-  int tx_type_ = 0;
-  int rx_filter_ = 0;
-};
 
 // Asks a socket for the stamps that the configuration wants. Throws Error.
 void request_timestamps(int fd, const IoConfig& config, const std::string& operation);

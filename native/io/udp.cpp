@@ -71,9 +71,6 @@ UdpIo::UdpIo(const IoConfig& config, IoCounters& counters)
                 "make a VLAN interface (ip link add link " + config.link.interface_name +
                     " type vlan id …) and use that one, or another backend");
   }
-  if (config.timestamps == Provenance::hardware && (config.rx_stamps || config.tx_stamps)) {
-    nic_ = NicTimestamping("udp", config.link);
-  }
   rx_ = open_udp_socket("udp", config, config.local_port, true);
   if (config.send_port != config.local_port)
     tx_own_ = open_udp_socket("udp", config, config.send_port, false);

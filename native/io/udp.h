@@ -47,7 +47,6 @@ class UdpIo {
   Fd rx_;
   Fd tx_own_;  // when ticks leave from another port than orders come to
   int tx_;
-  NicTimestamping nic_;
   uint32_t buffer_size_;
   std::unique_ptr<uint8_t[]> rx_buffers_;
   std::unique_ptr<uint8_t[]> tx_buffers_;

@@ -6,10 +6,16 @@
 
 #include "core/privileges.h"
 #include "core/thread.h"
+#include "io/nic_timestamping.h"
 
 namespace carom {
 
+Role::Role(const IoConfig& io) : io(io), watch(io.stall_threshold_ns) {}
+
+Role::~Role() { close(); }
+
 void Role::open(std::function<void()> body) {
+  for (std::string& line : restore_timestamping()) note(std::move(line));
   // Signals are the control plane's: its thread alone takes them.
   sigset_t all;
   sigset_t before;
@@ -19,6 +25,8 @@ void Role::open(std::function<void()> body) {
     thread_id_.store(gettid(), std::memory_order_relaxed);
     try {
       if (!io.link.network_namespace.empty()) enter_network_namespace(io.link.network_namespace);
+      if (io.timestamps == Provenance::hardware && (io.rx_stamps || io.tx_stamps))
+        timestamping_ = std::make_unique<NicTimestamping>(io.link);
       if (io.cpu >= 0) pin_to_cpu(io.cpu);
       body();
     } catch (...) {
@@ -87,6 +95,9 @@ void Role::close() noexcept {
   raise_command(Command::abort);
   if (thread_.joinable()) thread_.join();
   program.reset();  // detached, unless another queue still uses it
+  if (!timestamping_) return;
+  if (std::string problem = timestamping_->release(); !problem.empty()) note(std::move(problem));
+  timestamping_.reset();
 }
 
 std::vector<std::string> Role::notes() const {

@@ -18,14 +18,15 @@
 
 namespace carom {
 
+class NicTimestamping;
 class XdpProgram;
 
 class Role {
  public:
   enum class Command : int { wait, run, stop, abort };
 
-  explicit Role(const IoConfig& io) : io(io), watch(io.stall_threshold_ns) {}
-  ~Role() { close(); }
+  explicit Role(const IoConfig& io);
+  ~Role();
   Role(const Role&) = delete;
   Role& operator=(const Role&) = delete;
 
@@ -71,6 +72,7 @@ class Role {
   std::optional<Error> failure_;
   OnEnd on_end_;
   std::vector<std::string> notes_;
+  std::unique_ptr<NicTimestamping> timestamping_;  // switched on by the thread, put back by close()
   std::thread thread_;
 };
 
