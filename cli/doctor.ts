@@ -13,6 +13,7 @@ import {
   type Status,
   usableBackends,
 } from "../lab/doctor.js";
+import { CaromError } from "../native/error.js";
 import { tryDropping } from "../run/measuring_process.js";
 import { type Context, defineCommand } from "./command.js";
 
@@ -27,24 +28,36 @@ export const command = defineCommand({
   name: "doctor",
   summary: "what this machine can do, and what to change so that it does better",
   description:
-    "Looks at cores, kernel, clock, settings and interface, tries every backend, and measures for each core how " +
-    "often a thread that spins on it is stopped. Changes nothing.",
+    "Looks at cores, kernel, clock, settings and interface, asks what every backend can do, and measures for each " +
+    "core how often a thread that spins on it is stopped. Changes nothing, without --try.",
   options: {
     interface: option(interfaceName(), "the interface to look at; a lab made for this when left out", "name"),
     queue: option(integer(0, 63), "the queue on which the backends are tried", "number", "0"),
+    try: option(
+      flag(),
+      "with --interface: attach XDP programs to it and bind AF_XDP sockets, for which drivers reset their " +
+        "rings: the link may lose frames, and be down for seconds",
+      "",
+      "false",
+    ),
     quick: option(flag(), "watch each core for 1 s instead of 5 s", "", "false"),
   },
   examples: [
     ["carom doctor", "looks at this machine and tries the backends in a lab"],
-    ["carom doctor --interface eth1 --quick", "tries them on eth1; sends nothing"],
+    ["carom doctor --interface eth1 --quick", "looks at eth1; attaches nothing, sends nothing"],
+    ["carom doctor --interface eth1 --try", "tries the backends on eth1, which may interrupt its link"],
   ],
   async run(values, context) {
+    if (values.try && values.interface === undefined) {
+      const detail = "it is about --interface: on a lab of its own the doctor tries all of them";
+      throw new CaromError("usage", "--try", detail, "leave it out, or add --interface");
+    }
     // Should it be interrupted, the lab goes with the exit.
     const interrupt = () => process.exit(130);
     process.once("SIGINT", interrupt);
     try {
       const printer = new Printer(context);
-      const options = { queue: values.queue, quick: values.quick, tryDropping };
+      const options = { queue: values.queue, quick: values.quick, tries: values.try, tryDropping };
       const named = values.interface === undefined ? {} : { interfaceName: values.interface };
       const diagnosis = await diagnose({ ...options, ...named }, printer);
       printer.summary(diagnosis);

@@ -8,8 +8,10 @@ import {
   clockInfo,
   type Link,
   probeBackends,
+  restoreTimestamping,
   spinOnCore,
   timestampingInfo,
+  xdpFeatures,
 } from "../native/index.js";
 import { rateText } from "../run/lines.js";
 import { allowedCores, type Finding, note, ok, problem, type Section } from "./finding.js";
@@ -22,7 +24,7 @@ import {
   sysctlFindings,
   toolFindings,
 } from "./machine.js";
-import { backendFindings, interfaceFindings, timestampFindings } from "./nic.js";
+import { backendFindings, interfaceFindings, timestampFindings, xdpFinding } from "./nic.js";
 import { keptText, type Privileges } from "./privileges.js";
 
 export type { Finding, Section, Status } from "./finding.js";
@@ -39,6 +41,8 @@ export interface DoctorOptions {
   /** The interface to look at; a lab for the time being when left out. */
   readonly interfaceName?: string;
   readonly queue?: number; // 0 when left out
+  /** Attaches programs to the interface and binds sockets to it; in a lab of its own it always does. */
+  readonly tries?: boolean;
   /** Looks at each core for 1 s instead of 5 s. */
   readonly quick?: boolean;
   /** Has a process give up what one that measures gives up, and says what it has left. */
@@ -91,7 +95,7 @@ export async function diagnose(options: DoctorOptions, listener: DoctorListener)
   tell("clock", clock instanceof CaromError ? [failed("clock", clock)] : clockFindings(clock));
   tell("settings", sysctlFindings());
   tell("tools", toolFindings());
-  const seen = lookAtLink(given, options.queue ?? 0, tell);
+  const seen = lookAtLink(given, options, tell);
   const { cores, findings } = await watchCores(
     options.quick === true ? STALL_TIME_QUICK_NS : STALL_TIME_NS,
     listener,
@@ -126,9 +130,11 @@ export function usableBackends(diagnosis: Diagnosis): string[] {
 type Tell = (title: string, findings: readonly Finding[]) => void;
 type Seen = Pick<Diagnosis, "link" | "backends">;
 
-function lookAtLink(given: Link | undefined, queue: number, tell: Tell): Seen {
+function lookAtLink(given: Link | undefined, options: DoctorOptions, tell: Tell): Seen {
+  const queue = options.queue ?? 0;
   if (given !== undefined) {
-    return { link: given, backends: examine(given, queue, false, tell) };
+    const how = { isTemporary: false, tries: options.tries ?? false };
+    return { link: given, backends: examine(given, queue, how, tell) };
   }
   const lab = attempt("lab", createLab);
   if (lab instanceof CaromError) {
@@ -143,7 +149,7 @@ function lookAtLink(given: Link | undefined, queue: number, tell: Tell): Seen {
   try {
     return {
       link: null,
-      backends: examine(lab.generator, queue, true, tell),
+      backends: examine(lab.generator, queue, { isTemporary: true, tries: true }, tell),
     };
   } finally {
     if (!(pass instanceof CaromError)) pass();
@@ -151,16 +157,26 @@ function lookAtLink(given: Link | undefined, queue: number, tell: Tell): Seen {
   }
 }
 
-function examine(link: Link, queue: number, isTemporary: boolean, tell: Tell): readonly BackendProbe[] {
+interface How {
+  readonly isTemporary: boolean; // a lab's
+  readonly tries: boolean;
+}
+
+function examine(link: Link, queue: number, how: How, tell: Tell): readonly BackendProbe[] {
+  const { isTemporary, tries } = how;
   const found = attempt("interface", () => interfaceFindings(link, queue, isTemporary));
   const stamps = attempt("timestamps", () => timestampFindings(timestampingInfo(link)));
+  const restored = attempt("timestamps", () => restoreTimestamping().map((line) => note("timestamps", line)));
+  const xdp = attempt("XDP", () => [xdpFinding(link, xdpFeatures(link))]);
   const launch = attempt("launch time", () => [ok("launch time", launchTimeText(link))]);
   tell("interface", [
     ...findingsOr("interface", found),
+    ...findingsOr("XDP", xdp),
+    ...findingsOr("timestamps", restored),
     ...findingsOr("timestamps", stamps),
     ...findingsOr("launch time", launch),
   ]);
-  const probes = attempt("backends", () => probeBackends(link, queue));
+  const probes = attempt("backends", () => probeBackends(link, queue, tries));
   if (probes instanceof CaromError) {
     tell("backends", [failed("backends", probes)]);
     return [];

@@ -131,9 +131,34 @@ export function timestampFindings(info: TimestampingInfo): Finding[] {
   return [ok("timestamps", `hardware: ${hardware.join(" and ")} (/dev/ptp${info.phcIndex}); ${kernel}`)];
 }
 
+/** The bits of enum netdev_xdp_act in <linux/netdev.h>. */
+const XDP_FEATURES = [
+  "native",
+  "redirects",
+  "takes redirected frames",
+  "zero-copy AF_XDP",
+  "runs in the NIC",
+  "frames of several buffers",
+  "redirects frames of several buffers",
+];
+
+/** @param features as the driver tells the kernel; null where that does not say */
+export function xdpFinding(link: Link, features: number | null): Finding {
+  if (features === null) {
+    const change = `carom doctor --interface ${link.interfaceName} --try attaches programs, and so finds out`;
+    return note("XDP", "unknown: the kernel tells what a driver can do from Linux 6.3 on", change);
+  }
+  if ((features & 1) === 0) return note("XDP", "generic alone: the driver has none of its own, or not now");
+  return ok("XDP", XDP_FEATURES.filter((_, bit) => (features & (1 << bit)) !== 0).join(", "));
+}
+
+/** Backends that attach a program to the interface. */
+const ATTACHING = ["af_xdp", "xdp", "xdp_live"];
+
 export function backendFindings(probes: readonly BackendProbe[]): Finding[] {
-  return probes.map((probe) => {
-    if (probe.reason === "") return ok(probe.name, `usable as ${probe.roles.join(" and ")}`);
-    return note(probe.name, probe.reason, probe.hint);
+  return probes.map(({ name, roles, tried, reason, hint }) => {
+    if (reason !== "") return note(name, reason, hint);
+    const known = tried || !ATTACHING.includes(name) ? "usable" : "loads, and is not tried without --try";
+    return ok(name, `${known}, as ${roles.join(" and ")}`);
   });
 }

@@ -161,6 +161,7 @@ export interface ClocksReading {
 export interface BackendProbe {
   readonly name: string;
   readonly roles: readonly ("generator" | "responder")[];
+  readonly tried: boolean; // false: nothing was attached to the interface, or bound to it
   readonly reason: string; // "" when usable, otherwise why not
   readonly hint: string;
 }
@@ -200,11 +201,13 @@ interface Addon {
   readClocks(): ClocksReading;
   backendNames(): string[];
   strategyNames(): string[];
-  probeBackends(link: Link, queue: number): BackendProbe[];
+  probeBackends(link: Link, queue: number, tries: boolean): BackendProbe[];
   timestampingInfo(link: Link): TimestampingInfo;
   launchTime(link: Link): boolean;
   driverDrops(link: Link): number | null;
   watchLink(link: Link, onGone: () => void): (isLast: boolean) => LinkFindings;
+  xdpFeatures(link: Link): number | null;
+  restoreTimestamping(): string[];
   spinOnCore(
     cpu: number,
     durationNs: number,
@@ -321,9 +324,22 @@ export function strategyNames(): string[] {
   return addon().strategyNames();
 }
 
-/** For each backend whether it can be used on the link. */
-export function probeBackends(link: Link, queue: number): BackendProbe[] {
-  return call("probe the backends", () => addon().probeBackends(link, queue));
+/**
+ * For each backend whether it can be used on the link.
+ * @param tries attaches programs to the interface and binds sockets to it, for which some drivers reset their rings
+ */
+export function probeBackends(link: Link, queue: number, tries: boolean): BackendProbe[] {
+  return call("probe the backends", () => addon().probeBackends(link, queue, tries));
+}
+
+/** The bits of enum netdev_xdp_act; null where the kernel does not tell, before Linux 6.3. @throws CaromError */
+export function xdpFeatures(link: Link): number | null {
+  return call("read the XDP features", () => addon().xdpFeatures(link));
+}
+
+/** Puts NICs' timestamping back that killed processes of carom have left on. Returns a line for each. */
+export function restoreTimestamping(): string[] {
+  return call("put timestamping back", () => addon().restoreTimestamping());
 }
 
 /** @throws CaromError when there is no such interface */

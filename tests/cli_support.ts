@@ -169,12 +169,12 @@ function probe(): readonly BackendProbe[] {
   const lacking = missingCapabilities(["CAP_NET_ADMIN", "CAP_SYS_ADMIN", "CAP_NET_RAW", "CAP_BPF"]);
   if (lacking.length > 0) {
     const reason = `this process lacks ${lacking.join(" and ")}`;
-    return probeBackends(resolveLink("lo"), 0).map((entry) => ({ ...entry, reason }));
+    return probeBackends(resolveLink("lo"), 0, true).map((entry) => ({ ...entry, reason }));
   }
   const lab = createLab();
   const detach = attachXdpPass(lab.responder);
   try {
-    return probeBackends(lab.generator, 0);
+    return probeBackends(lab.generator, 0, true);
   } finally {
     detach();
     lab.down();

@@ -10,8 +10,9 @@ import * as assert from "uvu/assert";
 import type { Diagnosis, Finding } from "../lab/doctor.js";
 import { formatCores, parseCores, readText } from "../lab/finding.js";
 import { listLabs } from "../lab/lab.js";
-import { backendNames } from "../native/index.js";
-import { labTest, launch, MAIN, NOBODY, ordinaryUserTest, sleep } from "./lab_support.js";
+import { xdpFinding } from "../lab/nic.js";
+import { attachXdpPass, backendNames, type Link, probeBackends, xdpFeatures } from "../native/index.js";
+import { labTest, launch, MAIN, NOBODY, ordinaryUserTest, sleep, withLab } from "./lab_support.js";
 
 type Said = Diagnosis & { readonly usable: readonly string[] };
 
@@ -135,6 +136,58 @@ coreTest("every core is watched, and its stops are counted once", () => {
     one.cores.map((core) => core.cpu),
     [0],
   );
+});
+
+coreTest("it attaches nothing to an interface that is named, unless it is told to try", () =>
+  withLab({}, (lab) => {
+    // Held by a program of somebody else's: whoever attaches one finds out.
+    const detach = attachXdpPass(lab.generator, lab.responder);
+    try {
+      const attaching = ["af_xdp", "xdp", "xdp_live"];
+      for (const tries of [false, true]) {
+        const probes = probeBackends(lab.generator, 0, tries);
+        assert.equal(
+          probes.map(({ tried }) => tried),
+          probes.map(() => tries),
+        );
+        for (const { name, reason } of probes) {
+          if (!attaching.includes(name)) assert.is(reason, "", name);
+          else if (tries) assert.match(reason, /EBUSY/, name);
+          else assert.is(reason, "", name);
+        }
+      }
+    } finally {
+      detach();
+    }
+    const features = xdpFeatures(lab.generator);
+    if (features !== null) assert.is(features & 1, 1, "veth has native XDP");
+  }),
+);
+
+coreTest("it says that nothing was attached, and what --try does", () =>
+  withLab({}, (lab) => {
+    const inLab = [...ONE_CORE, "ip", "netns", "exec", `carom-${lab.name}-gen`];
+    const said = parse(doctor(["--json", "--interface", "gen0"], inLab).stdout);
+    assert.match(find(said, "backends", "af_xdp").value, /^loads, and is not tried without --try/);
+    assert.match(find(said, "backends", "udp").value, /^usable/);
+    assert.match(find(said, "interface", "XDP").value, /^native|^unknown/);
+    const tried = parse(doctor(["--json", "--interface", "gen0", "--try"], inLab).stdout);
+    assert.ok(tried.backends.every((probe) => probe.tried));
+    assert.match(find(tried, "backends", "af_xdp").value, /^usable/);
+    const alone = doctor(["--try"]);
+    assert.is(alone.status, 2);
+    assert.match(alone.stderr, /--try: it is about --interface/);
+    const loopback = parse(doctor(["--json", "--interface", "lo"], ONE_CORE).stdout);
+    assert.match(find(loopback, "backends", "xdp").value, /an MTU of \d+ does not fit into one page/);
+  }),
+);
+
+test("XDP features by the kernel's bits", () => {
+  const link = { interfaceName: "eth9" } as Link;
+  assert.is(xdpFinding(link, 0b1011).value, "native, redirects, zero-copy AF_XDP");
+  assert.is(xdpFinding(link, 0).status, "note");
+  assert.match(xdpFinding(link, null).value, /unknown.*6\.3/);
+  assert.match(xdpFinding(link, null).change, /--interface eth9 --try/);
 });
 
 coreTest("it advises only what this machine has", () => {

@@ -26,6 +26,7 @@
 #include "io/driver_counters.h"
 #include "io/interruptions.h"
 #include "io/netdev.h"
+#include "io/nic_timestamping.h"
 #include "io/timestamping.h"
 #include "io/xdp_pass.h"
 #include "loop/backends.h"
@@ -76,6 +77,7 @@ Napi::Value probe_backends(const Napi::CallbackInfo& info) {
     IoConfig config{};
     config.link = read_link(info[0].ToObject());
     config.queue = info[1].ToNumber().Uint32Value();
+    bool tries = info[2].ToBoolean();
     config.cpu = -1;
     config.ring_size = 256;
     config.vlan = -1;
@@ -88,7 +90,7 @@ Napi::Value probe_backends(const Napi::CallbackInfo& info) {
       std::string reason;
       std::string hint;
       try {
-        in_network_namespace(config.link.network_namespace, [&] { reason = backend.probe(config); });
+        in_network_namespace(config.link.network_namespace, [&] { reason = backend.probe(config, tries); });
       } catch (const Error& error) {
         reason = error.operation + ": " + error.detail;
         hint = error.hint;
@@ -99,6 +101,7 @@ Napi::Value probe_backends(const Napi::CallbackInfo& info) {
       Napi::Object object = Napi::Object::New(env);
       object.Set("name", std::string(backend.name));
       object.Set("roles", roles);
+      object.Set("tried", tries);
       object.Set("reason", reason);
       object.Set("hint", hint);
       result[result.Length()] = object;
@@ -142,6 +145,19 @@ Napi::Value driver_drops(const Napi::CallbackInfo& info) {
     if (found < 0) return env.Null();
     return Napi::Number::New(env, static_cast<double>(found));
   });
+}
+
+// Null where the kernel does not say.
+Napi::Value xdp_features_of(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  Link link = read_link(info[0].ToObject());
+  std::optional<uint64_t> found;
+  in_network_namespace(link.network_namespace, [&] { found = xdp_features(link); });
+  return found ? Napi::Number::New(env, static_cast<double>(*found)) : env.Null();
+}
+
+Napi::Value restore_nics(const Napi::CallbackInfo& info) {
+  return write_strings(info.Env(), restore_timestamping());
 }
 
 // Returns a function that gives the next ticks: the generator's own schedule and content, without a loop.
@@ -330,6 +346,8 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   export_function<timestamping>(env, exports, "timestampingInfo");
   export_function<launch_time>(env, exports, "launchTime");
   export_function<driver_drops>(env, exports, "driverDrops");
+  export_function<xdp_features_of>(env, exports, "xdpFeatures");
+  export_function<restore_nics>(env, exports, "restoreTimestamping");
   export_function<refusal_reasons>(env, exports, "refusalReasons");
   export_function<sample_feed>(env, exports, "sampleFeed");
   export_function<attach_pass>(env, exports, "attachXdpPass");

@@ -85,7 +85,7 @@ void set_ring(int fd, int which, uint32_t frame_size, uint32_t frames, const std
 
 }  // namespace
 
-std::string AfPacketIo::probe(const IoConfig& config) {
+std::string AfPacketIo::probe(const IoConfig& config, bool) {
   interface_index("af_packet", config.link);
   Fd fd(socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
   return fd.open() ? "" : system_error("open a packet socket", errno).detail;

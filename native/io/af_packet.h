@@ -14,7 +14,7 @@ class AfPacketIo {
  public:
   static constexpr std::string_view NAME = "af_packet";
 
-  static std::string probe(const IoConfig& config);
+  static std::string probe(const IoConfig& config, bool tries);
   AfPacketIo(const IoConfig& config, IoCounters& counters);
   ~AfPacketIo();
   AfPacketIo(const AfPacketIo&) = delete;

@@ -57,6 +57,18 @@ void publish_consumed(XskRing<Entry>& ring) noexcept {
   __atomic_store_n(ring.consumer, ring.head, __ATOMIC_RELEASE);
 }
 
+// Of a buffer for one frame, in bytes. Throws Error when a frame does not fit into a page.
+uint32_t chunk_size(const Link& link, const std::string& operation) {
+  uint32_t size = std::max(2048u, std::bit_ceil(link.mtu + 22 + RX_HEADROOM));
+  uint32_t page = static_cast<uint32_t>(getpagesize());
+  if (size <= page) return size;
+  throw Error(
+      ErrorCode::usage, operation, "an MTU of " + std::to_string(link.mtu) + " does not fit into one page",
+      "set an MTU of at most " + std::to_string(page - RX_HEADROOM - 22) + ", or use af_packet or udp");
+}
+
+constexpr XdpObject OBJECT{redirect_object, sizeof redirect_object, "redirect"};
+
 template <class Entry>
 void publish_produced(XskRing<Entry>& ring) noexcept {
   __atomic_store_n(ring.producer, ring.head, __ATOMIC_RELEASE);
@@ -86,27 +98,33 @@ void unmap_ring(XskRing<Entry>& ring) noexcept {
 
 }  // namespace
 
-std::string AfXdpIo::probe(const IoConfig& config) {
-  try {
+std::string AfXdpIo::probe(const IoConfig& config, bool tries) {
+  return reason_of([&] {
     IoCounters counters;
-    AfXdpIo opened(config, counters);
-    return "";
-  } catch (const Error& error) {
-    return error.operation + ": " + error.detail;
-  }
+    if (tries) return void(AfXdpIo(config, counters));
+    look_at(config);
+    XdpProgram(config, OBJECT, nullptr);
+  });
+}
+
+void AfXdpIo::look_at(const IoConfig& config) {
+  const std::string operation = operation_text("af_xdp", config.link, "set up");
+  interface_index("af_xdp", config.link);
+  chunk_size(config.link, operation);
+  if (!Fd(socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0)).open())
+    throw system_error(operation + " (open a socket)", errno);
 }
 
 // XDP programs and TX metadata give CLOCK_TAI.
 int AfXdpIo::stamp_clock() noexcept { return CLOCK_TAI; }
 
 AfXdpIo::AfXdpIo(const IoConfig& config, IoCounters& counters, std::shared_ptr<XdpProgram> program)
-    : AfXdpIo(config, counters, std::move(program), {redirect_object, sizeof redirect_object, "redirect"},
-              [&, this](XdpProgram& loaded) {
-                owns_redirect_ = true;
-                const Constants constants{htons(config.local_port),
-                                          config.rx_stamps && config.timestamps == Provenance::kernel};
-                loaded.set_constants(&constants, sizeof constants);
-              }) {}
+    : AfXdpIo(config, counters, std::move(program), OBJECT, [&, this](XdpProgram& loaded) {
+        owns_redirect_ = true;
+        const Constants constants{htons(config.local_port),
+                                  config.rx_stamps && config.timestamps == Provenance::kernel};
+        loaded.set_constants(&constants, sizeof constants);
+      }) {}
 
 AfXdpIo::AfXdpIo(const IoConfig& config, IoCounters& counters, std::shared_ptr<XdpProgram> program,
                  const XdpObject& object, const XdpProgram::Prepare& prepare)
@@ -157,14 +175,7 @@ void AfXdpIo::unmap() noexcept {
 void AfXdpIo::make_umem(const std::string& operation) {
   bool stamped = config_.tx_stamps && config_.timestamps != Provenance::tsc;
   metadata_size_ = stamped ? sizeof(TxMetadata) : 0;
-  chunk_size_ = std::max(2048u, std::bit_ceil(config_.link.mtu + 22 + RX_HEADROOM));
-  uint32_t page = static_cast<uint32_t>(getpagesize());
-  if (chunk_size_ > page) {
-    throw Error(
-        ErrorCode::usage, operation,
-        "an MTU of " + std::to_string(config_.link.mtu) + " does not fit into one page",
-        "set an MTU of at most " + std::to_string(page - RX_HEADROOM - 22) + ", or use af_packet or udp");
-  }
+  chunk_size_ = chunk_size(config_.link, operation);
   uint32_t chunks = 2 * config_.ring_size;  // one half is received into, the other half sent from
   umem_size_ = size_t{chunks} * chunk_size_;
   void* memory =

@@ -30,7 +30,10 @@ class AfXdpIo {
  public:
   static constexpr std::string_view NAME = "af_xdp";
 
-  static std::string probe(const IoConfig& config);
+  static std::string probe(const IoConfig& config, bool tries);
+
+  // What can be told of an interface without touching it. Throws Error.
+  static void look_at(const IoConfig& config);
 
   // `program` is the one that serves another queue of the interface already, null for none.
   AfXdpIo(const IoConfig& config, IoCounters& counters, std::shared_ptr<XdpProgram> program = nullptr);

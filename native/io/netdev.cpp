@@ -95,9 +95,12 @@ std::optional<uint64_t> device_number(uint32_t interface, uint16_t attribute) {
 
 }  // namespace
 
+std::optional<uint64_t> xdp_features(const Link& link) {
+  return device_number(static_cast<uint32_t>(interface_index("XDP", link)), DEV_XDP_FEATURES);
+}
+
 std::string redirect_lack(const Link& link) {
-  auto interface = static_cast<uint32_t>(interface_index("xdp_live", link));
-  auto features = device_number(interface, DEV_XDP_FEATURES);
+  auto features = xdp_features(link);
   if (!features || (*features & TAKES_REDIRECTED) != 0) return "";
   return "the driver of " + link.interface_name +
          " takes no redirected frames (ndo_xdp_xmit), or not while it is as it is: a veth does only while "

@@ -2,11 +2,17 @@
 // kernel.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 
 #include "io/packet_io.h"
 
 namespace carom {
+
+// What its driver can do with XDP (enum netdev_xdp_act of <linux/netdev.h>); nothing where the kernel does
+// not say (before Linux 6.3). Throws Error when there is no such interface.
+std::optional<uint64_t> xdp_features(const Link& link);
 
 // "" when the driver takes frames that a program redirects to it, otherwise why not. Where the kernel does
 // not say (before Linux 6.3), it is taken to. Throws Error when there is no such interface.

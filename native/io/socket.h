@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "core/error.h"
 #include "io/packet_io.h"
 
 namespace carom {
@@ -32,6 +33,17 @@ class Fd {
  private:
   int fd_ = -1;
 };
+
+// Why an action can't be done, as a probe says it; "" if it can.
+template <class Action>
+std::string reason_of(Action action) {
+  try {
+    action();
+    return "";
+  } catch (const Error& error) {
+    return error.operation + ": " + error.detail;
+  }
+}
 
 // "af_xdp on eth1: bind", the operation of an error.
 std::string operation_text(const char* backend, const Link& link, const std::string& what);

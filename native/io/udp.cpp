@@ -56,7 +56,7 @@ const uint8_t* address4_of(const sockaddr_in6& peer) noexcept {
 
 }  // namespace
 
-std::string UdpIo::probe(const IoConfig& config) {
+std::string UdpIo::probe(const IoConfig& config, bool) {
   interface_index("udp", config.link);
   return "";
 }

@@ -16,7 +16,7 @@ class UdpIo {
  public:
   static constexpr std::string_view NAME = "udp";
 
-  static std::string probe(const IoConfig& config);
+  static std::string probe(const IoConfig& config, bool tries);
   UdpIo(const IoConfig& config, IoCounters& counters);
 
   static bool peeks_by_call() noexcept { return true; }

@@ -27,14 +27,13 @@ int64_t epoch_offset_ns() {
 
 }  // namespace
 
-std::string XdpIo::probe(const IoConfig& config) {
-  try {
+std::string XdpIo::probe(const IoConfig& config, bool tries) {
+  return reason_of([&] {
     IoCounters counters;
-    AfXdpIo opened(config, counters, nullptr, OBJECT, nullptr);
-    return "";
-  } catch (const Error& error) {
-    return error.operation + ": " + error.detail;
-  }
+    if (tries) return void(AfXdpIo(config, counters, nullptr, OBJECT, nullptr));
+    AfXdpIo::look_at(config);
+    XdpProgram(config, OBJECT, nullptr);
+  });
 }
 
 XdpIo::XdpIo(const IoConfig& config, IoCounters& counters, std::shared_ptr<XdpProgram> shared,

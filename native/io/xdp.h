@@ -22,7 +22,7 @@ class XdpIo {
  public:
   static constexpr std::string_view NAME = "xdp";
 
-  static std::string probe(const IoConfig& config);
+  static std::string probe(const IoConfig& config, bool tries);
   XdpIo(const IoConfig& config, IoCounters& counters, std::shared_ptr<XdpProgram> program,
         const KernelProgram& wanted);
 

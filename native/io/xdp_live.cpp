@@ -38,52 +38,77 @@ IoConfig below_config(IoConfig config) {
   return config;
 }
 
+const char* sending_program(const LivePrograms& wanted) {
+  return wanted.constants.frames ? "send_frames" : "send_ticks";
+}
+
+void prepare(XdpProgram& program, const IoConfig& config, const LivePrograms& wanted) {
+  generate_constants constants = wanted.constants;
+  constants.interface = static_cast<uint32_t>(interface_index("xdp_live", config.link));
+  struct stat own {};
+  if (stat("/proc/thread-self/ns/net", &own) != 0)
+    throw system_error(operation_text("xdp_live", config.link, "find its network namespace"), errno);
+  constants.network_namespace = static_cast<uint32_t>(own.st_ino);
+  program.set_constants(&constants, sizeof constants);
+  program.resize("entries", size_t{constants.mask} + 1);
+  program.resize("dues", size_t{constants.mask} + 1);
+  program.resize("headers", std::max<size_t>(1, wanted.headers.size()));
+  if (constants.frames)
+    program.resize("frames", size_t{constants.frame_mask} + 1, GENERATE_FRAME_STRIDE(constants.longest));
+  program.leave_out(constants.frames ? "send_ticks" : "send_frames");
+}
+
+void require_redirect(const Link& link) {
+  if (std::string lack = redirect_lack(link); !lack.empty()) {
+    throw Error(ErrorCode::environment, operation_text("xdp_live", link, "send live frames"), lack,
+                "use --backend af_xdp, which needs no such driver");
+  }
+}
+
+// Returns the error's number, 0 for none.
+int run_live(int program, const generate_constants& constants, int times) noexcept {
+  std::array<uint8_t, LARGEST_FRAME + 2> blank{};  // longer than what is sent: bpf/generate.bpf.c says why
+  LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = blank.data(), .data_size_in = constants.longest + 2,
+              .repeat = times, .flags = FLAG_LIVE_FRAMES, .batch_size = constants.batch);
+  return bpf_prog_test_run_opts(program, &options) == 0 ? 0 : errno;
+}
+
+// Nothing is sent by it: it only shows that the kernel lets it run.
+void require_live(const Link& link, const XdpProgram& program, const LivePrograms& wanted) {
+  if (int error = run_live(program.program(sending_program(wanted)), wanted.constants, 1); error != 0) {
+    throw system_error(operation_text("xdp_live", link, "run a program with live frames"), error,
+                       "live frames need Linux 5.18, CAP_BPF and CAP_NET_ADMIN");
+  }
+}
+
 }  // namespace
 
-std::string XdpLiveIo::probe(const IoConfig& config) {
-  try {
+std::string XdpLiveIo::probe(const IoConfig& config, bool tries) {
+  return reason_of([&] {
     IoCounters counters;
     LivePrograms programs{};
     programs.constants.header_length = 42;
     programs.constants.longest = 66;
     programs.constants.batch = 1;
     programs.headers.resize(1);
-    XdpLiveIo opened(config, counters, programs);
-    return "";
-  } catch (const Error& error) {
-    return error.operation + ": " + error.detail;
-  }
+    if (tries) return void(XdpLiveIo(config, counters, programs));
+    AfXdpIo::look_at(config);
+    require_redirect(config.link);
+    XdpProgram loaded(config, OBJECT, [&](XdpProgram& program) { prepare(program, config, programs); });
+    require_live(config.link, loaded, programs);
+  });
 }
 
 XdpLiveIo::XdpLiveIo(const IoConfig& config, IoCounters& counters, const LivePrograms& wanted)
     : below_(below_config(config), counters, nullptr, OBJECT,
-             [&](XdpProgram& program) {
-               generate_constants constants = wanted.constants;
-               constants.interface = static_cast<uint32_t>(interface_index("xdp_live", config.link));
-               struct stat own {};
-               if (stat("/proc/thread-self/ns/net", &own) == 0)
-                 constants.network_namespace = static_cast<uint32_t>(own.st_ino);
-               program.set_constants(&constants, sizeof constants);
-               program.resize("entries", size_t{constants.mask} + 1);
-               program.resize("dues", size_t{constants.mask} + 1);
-               program.resize("headers", std::max<size_t>(1, wanted.headers.size()));
-               if (constants.frames)
-                 program.resize("frames", size_t{constants.frame_mask} + 1,
-                                GENERATE_FRAME_STRIDE(constants.longest));
-               program.leave_out(constants.frames ? "send_ticks" : "send_frames");
-             }),
+             [&](XdpProgram& program) { prepare(program, config, wanted); }),
       counters_(counters),
       cpu_(config.cpu),
-      batch_(wanted.constants.batch),
-      shortest_(wanted.constants.header_length + MARKET_DATA_SIZE),
-      longest_(wanted.constants.longest),
-      program_(wanted.constants.frames ? "send_frames" : "send_ticks"),
+      constants_(wanted.constants),
+      program_(sending_program(wanted)),
       frame_mask_(wanted.constants.frame_mask),
       frame_stride_(GENERATE_FRAME_STRIDE(wanted.constants.longest)) {
-  if (std::string lack = redirect_lack(config.link); !lack.empty()) {
-    throw Error(ErrorCode::environment, operation_text("xdp_live", config.link, "send live frames"), lack,
-                "use --backend af_xdp, which needs no such driver");
-  }
+  require_redirect(config.link);
   XdpProgram& program = *below_.program();
   size_t entries = size_t{wanted.constants.mask} + 1;
   shared_ = static_cast<generate_shared*>(program.memory(".bss", sizeof(generate_shared)));
@@ -98,20 +123,16 @@ XdpLiveIo::XdpLiveIo(const IoConfig& config, IoCounters& counters, const LivePro
     program.update("headers", &flow, &wanted.headers[flow]);
   }
   program.trace("count_refused");
-  // Nothing is sent yet: it only shows that the kernel lets it run.
-  if (longest_ > LARGEST_FRAME) {
+  if (constants_.longest > LARGEST_FRAME) {
     throw Error(ErrorCode::usage, operation_text("xdp_live", config.link, "send frames of this size"),
                 "the kernel's live frames have up to " + std::to_string(LARGEST_FRAME) + " bytes",
                 "use a smaller MTU or --size, or --backend af_packet");
   }
-  if (int error = run_program(1); error != 0) {
-    throw system_error(operation_text("xdp_live", config.link, "run a program with live frames"), error,
-                       "live frames need Linux 5.18, CAP_BPF and CAP_NET_ADMIN");
-  }
+  require_live(config.link, program, wanted);
   shared_->sender.alive = 0;
-  shared_->sender.at = batch_ - 1;
+  shared_->sender.at = constants_.batch - 1;
   notes_ = below_.notes();
-  notes_.push_back("live frames from the kernel, " + std::to_string(batch_) + " to a batch");
+  notes_.push_back("live frames from the kernel, " + std::to_string(constants_.batch) + " to a batch");
   struct sigaction nothing {};
   nothing.sa_handler = [](int) {};
   sigaction(wake_signal(), &nothing, nullptr);
@@ -131,7 +152,7 @@ void XdpLiveIo::send() {
   pthread_sigmask(SIG_UNBLOCK, &wake, nullptr);
   try {
     if (cpu_ >= 0) pin_to_cpu(cpu_);
-  } catch (const Error&) {
+  } catch (const std::exception&) {
     failure_.store(EINVAL);
   }
   {
@@ -140,21 +161,14 @@ void XdpLiveIo::send() {
   }
   while (stage_.load() == Stage::send) {
     // Only whole batches: the program counts them.
-    if (int error = run_program(INT32_MAX / static_cast<int>(batch_) * static_cast<int>(batch_));
+    int batch = static_cast<int>(constants_.batch);
+    if (int error = run_live(below_.program()->program(program_), constants_, INT32_MAX / batch * batch);
         error != 0 && error != EINTR) {
       failure_.store(error);
       break;
     }
   }
   gone_.store(true);
-}
-
-// Returns the error's number, 0 for none.
-int XdpLiveIo::run_program(int times) noexcept {
-  std::array<uint8_t, LARGEST_FRAME + 2> blank{};  // longer than what is sent: bpf/generate.bpf.c says why
-  LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = blank.data(), .data_size_in = longest_ + 2,
-              .repeat = times, .flags = FLAG_LIVE_FRAMES, .batch_size = batch_);
-  return bpf_prog_test_run_opts(below_.program()->program(program_), &options) == 0 ? 0 : errno;
 }
 
 void XdpLiveIo::begin_sending() noexcept {

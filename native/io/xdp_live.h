@@ -24,14 +24,15 @@ class XdpLiveIo {
  public:
   static constexpr std::string_view NAME = "xdp_live";
 
-  static std::string probe(const IoConfig& config);
+  static std::string probe(const IoConfig& config, bool tries);
   XdpLiveIo(const IoConfig& config, IoCounters& counters, const LivePrograms& wanted);
   ~XdpLiveIo();
 
   generate_shared& shared() noexcept { return *shared_; }
   ledger_entry* entries() noexcept { return entries_; }
   ledger_due* dues() noexcept { return dues_; }
-  uint32_t shortest() const noexcept { return shortest_; }  // frame, in bytes: the headers and a tick
+  // Frame, in bytes: the headers and a tick.
+  uint32_t shortest() const noexcept { return constants_.header_length + MARKET_DATA_SIZE; }
 
   // Where whole frames are sent: the place of one of them in the ring.
   generate_frame& frame(uint64_t number) noexcept {
@@ -65,14 +66,11 @@ class XdpLiveIo {
   enum class Stage : int { wait, send, end };
 
   void send();
-  int run_program(int times) noexcept;
 
   AfXdpIo below_;
   IoCounters& counters_;
   int cpu_;
-  uint32_t batch_;
-  uint32_t shortest_;  // frame
-  uint32_t longest_;
+  const generate_constants constants_;
   const char* program_;  // that sends
   uint64_t frame_mask_;
   size_t frame_stride_;

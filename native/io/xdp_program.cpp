@@ -6,14 +6,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <array>
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
 
 #include "core/error.h"
 #include "io/arrivals.h"
+#include "io/cpu_values.h"
 #include "io/socket.h"
 #include "io/xdp_holder.h"
 
@@ -51,7 +50,7 @@ void XdpProgram::CloseObject::operator()(bpf_object* object) const noexcept { bp
 
 void XdpProgram::DestroyLink::operator()(bpf_link* link) const noexcept { bpf_link__destroy(link); }
 
-XdpProgram::XdpProgram(const IoConfig& config, int interface, const XdpObject& object, const Prepare& prepare)
+XdpProgram::XdpProgram(const IoConfig& config, const XdpObject& object, const Prepare& prepare)
     : link_(config.link), stamps_any_(config.stamps_arrivals && config.stamps_any) {
   if (config.filter) filter_ = std::make_unique<XdpFilter>(*config.filter);
   load(object, [&](XdpProgram& program) {
@@ -60,6 +59,10 @@ XdpProgram::XdpProgram(const IoConfig& config, int interface, const XdpObject& o
     if (config.stamps_arrivals) Arrivals::prepare(program, config.local_port, config.stamps_any);
   });
   if (filters()) filter_->connect(program("wanted"), program("unwanted"));
+}
+
+XdpProgram::XdpProgram(const IoConfig& config, int interface, const XdpObject& object, const Prepare& prepare)
+    : XdpProgram(config, object, prepare) {
   attach(config, interface, program(object.program));
 }
 
@@ -84,6 +87,7 @@ void XdpProgram::load(const XdpObject& object, const Prepare& prepare) {
                 errno_text(-error) + ": " + last_lines(libbpf_log, 6),
                 "the kernel's verifier refuses it: a kernel older than 6.1, or one with other rules");
   }
+  require_counts();
 }
 
 // Programs that a filter needs are left out without one; not every object has them.
@@ -91,7 +95,7 @@ void XdpProgram::prepare_filter() {
   if (filters()) {
     const uint8_t filtering = 1;
     set_constants(&filtering, sizeof filtering, ".rodata.filter");
-    bpf_map__reuse_fd(bpf_object__find_map_by_name(object_.get(), "stages"), filter_->stages());
+    check(bpf_map__reuse_fd(find_map("stages"), filter_->stages()), "connect the filter");
     return;
   }
   for (const char* name : {"wanted", "unwanted"}) {
@@ -100,14 +104,15 @@ void XdpProgram::prepare_filter() {
 }
 
 void XdpProgram::set_constants(const void* bytes, size_t size, const char* section) {
-  bpf_map* constants = bpf_object__find_map_by_name(object_.get(), section);
+  bpf_map* constants = find_map(section);
   size_t whole = 0;
-  const void* initial = constants == nullptr ? nullptr : bpf_map__initial_value(constants, &whole);
+  const void* initial = bpf_map__initial_value(constants, &whole);
   if (initial == nullptr || whole < size)
     throw Error(ErrorCode::internal, operation("configure the program"), "it has no such constants");
   std::string values(static_cast<const char*>(initial), whole);
   memcpy(values.data(), bytes, size);
-  bpf_map__set_initial_value(constants, values.data(), values.size());
+  check(bpf_map__set_initial_value(constants, values.data(), values.size()),
+        std::string("set the constants ") + section);
 }
 
 void XdpProgram::attach(const IoConfig& config, int interface, int program) {
@@ -137,9 +142,28 @@ void XdpProgram::attach(const IoConfig& config, int interface, int program) {
   throw system_error(attempt, -link_fd_, hint);
 }
 
-int XdpProgram::map(const char* name) const {
-  return bpf_map__fd(bpf_object__find_map_by_name(object_.get(), name));
+// Of libbpf: 0, or an errno, negative.
+void XdpProgram::check(int result, const std::string& what) const {
+  if (result < 0) throw system_error(operation(what), -result);
 }
+
+bpf_map* XdpProgram::find_map(const char* name) const {
+  bpf_map* found = bpf_object__find_map_by_name(object_.get(), name);
+  if (found == nullptr)
+    throw Error(ErrorCode::internal, operation(std::string("find the map ") + name),
+                "it has none of that name");
+  return found;
+}
+
+bpf_program* XdpProgram::find_program(const char* name) const {
+  bpf_program* found = bpf_object__find_program_by_name(object_.get(), name);
+  if (found == nullptr)
+    throw Error(ErrorCode::internal, operation(std::string("find ") + name),
+                "it has no program of that name");
+  return found;
+}
+
+int XdpProgram::map(const char* name) const { return bpf_map__fd(find_map(name)); }
 
 void XdpProgram::update(const char* name, const void* key, const void* value) {
   if (bpf_map_update_elem(map(name), key, value, BPF_ANY) != 0) {
@@ -147,12 +171,10 @@ void XdpProgram::update(const char* name, const void* key, const void* value) {
   }
 }
 
-int XdpProgram::program(const char* name) const {
-  return bpf_program__fd(bpf_object__find_program_by_name(object_.get(), name));
-}
+int XdpProgram::program(const char* name) const { return bpf_program__fd(find_program(name)); }
 
 void XdpProgram::trace(const char* name) {
-  trace_.reset(bpf_program__attach(bpf_object__find_program_by_name(object_.get(), name)));
+  trace_.reset(bpf_program__attach(find_program(name)));
   if (!trace_) throw system_error(operation(std::string("attach the tracing program ") + name), errno);
 }
 
@@ -166,19 +188,20 @@ void* XdpProgram::memory(const char* name, size_t size) {
 }
 
 bool XdpProgram::sum_cpus(const char* name, std::span<uint64_t> sums) const noexcept {
-  // One value for each possible CPU: 1,024 of them are more than any machine this runs on has.
-  static thread_local std::array<uint64_t, 1024 * 8> values;
-  std::fill(sums.begin(), sums.end(), 0);
   const bpf_map* found = bpf_object__find_map_by_name(object_.get(), name);
-  size_t stride = (bpf_map__value_size(found) + 7) / 8;
-  int cpus = libbpf_num_possible_cpus();
-  uint32_t zero = 0;
-  if (cpus <= 0 || static_cast<size_t>(cpus) * stride > values.size()) return false;
-  if (bpf_map_lookup_elem(bpf_map__fd(found), &zero, values.data()) != 0) return false;
-  for (size_t cpu = 0; cpu < static_cast<size_t>(cpus); cpu++) {
-    for (size_t i = 0; i < sums.size(); i++) sums[i] += values[cpu * stride + i];
-  }
-  return true;
+  if (found == nullptr) return false;
+  return sum_cpu_values(libbpf_num_possible_cpus(), bpf_map__value_size(found), sums, [&](uint64_t* values) {
+    uint32_t zero = 0;
+    return bpf_map_lookup_elem(bpf_map__fd(found), &zero, values) == 0;
+  });
+}
+
+// Once, where it can be told: later a count that can't be read stays as it was.
+void XdpProgram::require_counts() const {
+  uint64_t sum = 0;
+  if (bpf_object__find_map_by_name(object_.get(), "owns") == nullptr || sum_cpus("owns", {&sum, 1})) return;
+  throw Error(ErrorCode::environment, operation("read its counters"),
+              "of " + std::to_string(libbpf_num_possible_cpus()) + " possible CPUs: " + errno_text(errno));
 }
 
 uint64_t XdpProgram::filtered() const noexcept {
@@ -188,16 +211,19 @@ uint64_t XdpProgram::filtered() const noexcept {
 }
 
 void XdpProgram::resize(const char* name, size_t entries, size_t value_size) {
-  bpf_map* found = bpf_object__find_map_by_name(object_.get(), name);
-  bpf_map__set_max_entries(found, static_cast<uint32_t>(entries));
-  if (value_size != 0) bpf_map__set_value_size(found, static_cast<uint32_t>(value_size));
+  bpf_map* found = find_map(name);
+  const std::string what = std::string("set the size of the map ") + name;
+  check(bpf_map__set_max_entries(found, static_cast<uint32_t>(entries)), what);
+  if (value_size != 0) check(bpf_map__set_value_size(found, static_cast<uint32_t>(value_size)), what);
 }
 
 void XdpProgram::leave_out(const char* name) {
-  bpf_program__set_autoload(bpf_object__find_program_by_name(object_.get(), name), false);
+  check(bpf_program__set_autoload(find_program(name), false), std::string("leave out ") + name);
 }
 
-void XdpProgram::withdraw(uint32_t queue) noexcept { bpf_map_delete_elem(map("sockets"), &queue); }
+void XdpProgram::withdraw(uint32_t queue) noexcept {
+  bpf_map_delete_elem(bpf_map__fd(bpf_object__find_map_by_name(object_.get(), "sockets")), &queue);
+}
 
 void XdpProgram::direct(uint32_t queue, int socket) { update("sockets", &queue, &socket); }
 

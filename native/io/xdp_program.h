@@ -11,7 +11,9 @@
 #include "io/xdp_filter.h"
 
 struct bpf_link;
+struct bpf_map;
 struct bpf_object;
+struct bpf_program;
 
 namespace carom {
 
@@ -32,6 +34,9 @@ class XdpProgram {
   // Attaches to the interface. Throws Error, with what is there already if something is. The attachment is a
   // BPF link that is not pinned, so the kernel removes it when the process ends, by kill -9 too.
   XdpProgram(const IoConfig& config, int interface, const XdpObject& object, const Prepare& prepare);
+
+  // Only loads it: what the kernel's verifier says of it. Throws Error.
+  XdpProgram(const IoConfig& config, const XdpObject& object, const Prepare& prepare);
   ~XdpProgram();
   XdpProgram(const XdpProgram&) = delete;
   XdpProgram& operator=(const XdpProgram&) = delete;
@@ -93,6 +98,10 @@ class XdpProgram {
 
   void load(const XdpObject& object, const Prepare& prepare);
   void prepare_filter();
+  void require_counts() const;
+  void check(int result, const std::string& what) const;
+  bpf_map* find_map(const char* name) const;
+  bpf_program* find_program(const char* name) const;
   void attach(const IoConfig& config, int interface, int program);
   std::string operation(const std::string& what) const;
 

@@ -12,7 +12,9 @@ namespace carom {
 
 struct BackendEntry {
   std::string_view name;
-  std::string (*probe)(const IoConfig&);  // "" = usable here, otherwise why not; throws Error for a bad link
+  // "" = usable here, otherwise why not; throws Error for a bad link. Only with `tries` is anything attached
+  // to the interface, or bound to it: several drivers reset their rings for that.
+  std::string (*probe)(const IoConfig&, bool tries);
   // What the role's thread runs: opens the backend, tells the role, loops until the role says stop. A backend
   // that can't play a role has null there; one that plays it in the kernel need have no rings at all.
   void (*generate)(GeneratorRole&);
