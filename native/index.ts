@@ -406,11 +406,24 @@ export function refusalReasons(): string[] {
 }
 
 /**
- * Attaches an XDP program that lets everything pass: a veth needs one to take what a program at its other end
- * sends back. Returns what detaches it. @throws CaromError
+ * Attaches an XDP program that lets everything pass to each of the links: a veth needs one to take what a program at
+ * its other end sends back. Returns what detaches all of them. @throws CaromError; then none is attached
  */
-export function attachXdpPass(link: Link): () => void {
-  return call(`make ${link.interfaceName} take what XDP sends back`, () => addon().attachXdpPass(link));
+export function attachXdpPass(...links: readonly Link[]): () => void {
+  const attached: (() => void)[] = [];
+  const detach = () => {
+    for (const one of attached.splice(0)) one();
+  };
+  try {
+    for (const link of links) {
+      const operation = `make ${link.interfaceName} take what XDP sends back`;
+      attached.push(call(operation, () => addon().attachXdpPass(link)));
+    }
+  } catch (error) {
+    detach();
+    throw error;
+  }
+  return detach;
 }
 
 /**

@@ -232,12 +232,12 @@ async function complete(
     ? responderPlan(lab.responder, values, generator, cores, generator.breakdownEvery)
     : null;
   const certificate = isOpen(values) ? planCertificate(values, generator, streams, lab, responder) : null;
-  const passing = [
+  const detach = attachXdpPass(
     ...(takesXdpBack(lab, generator, responder) ? [link] : []),
     ...(takesXdpSent(lab, generator, responder, certificate) ? [lab!.responder] : []),
-  ].map(attachXdpPass);
+  );
   const release = () => {
-    for (const detach of passing) detach();
+    detach();
     lab?.down();
   };
   return {

@@ -2,8 +2,9 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { attachXdpPass, type Link } from "../native/index.js";
 import { backendTest, carom, reportOf } from "./cli_support.js";
-import { withLab } from "./lab_support.js";
+import { ip, thrown, withLab } from "./lab_support.js";
 
 const LARGE = 3700; // bytes: fits into a page, but veth has no native XDP beyond some 3,500
 
@@ -44,5 +45,22 @@ for (const backend of ["af_xdp", "xdp"]) {
     }),
   );
 }
+
+backendTest("programs that let all pass: all of them are attached, or none", ["af_xdp"], () =>
+  withLab({}, (lab) => {
+    const isAttached = ({ namespace, interfaceName }: Link) =>
+      ip(namespace, "link", "show", "dev", interfaceName)[0]!.xdp !== undefined;
+    const detach = attachXdpPass(lab.responder);
+    const refused = thrown(() => attachXdpPass(lab.generator, lab.responder));
+    assert.match(refused.detail, /EBUSY/);
+    assert.is(isAttached(lab.generator), false, "what was attached before the one that failed is detached");
+    assert.is(isAttached(lab.responder), true);
+    detach();
+    const both = attachXdpPass(lab.generator, lab.responder);
+    assert.ok(isAttached(lab.generator) && isAttached(lab.responder));
+    both();
+    assert.not.ok(isAttached(lab.generator) || isAttached(lab.responder));
+  }),
+);
 
 test.run();
