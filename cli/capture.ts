@@ -81,7 +81,7 @@ export const command = defineCommand({
       : [];
     const capture = openCapture(config);
     try {
-      dropPrivileges([config.timestamps]);
+      dropPrivileges();
       const { namespace, interfaceName: on } = config.link;
       const started = new Date();
       const begin = performance.now();

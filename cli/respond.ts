@@ -91,7 +91,7 @@ export const command = defineCommand({
     let detachPass = () => {};
     try {
       if (values.plainClients) detachPass = attachXdpPass(openLab(values.lab!).generator);
-      const capabilities = dropPrivileges([config.io.timestamps]);
+      const capabilities = dropPrivileges();
       if (isInBackground && !process.connected) {
         const detail = "who started it has not waited for it";
         throw new CaromError("environment", `start the responder ${values.name}`, detail);

@@ -1,6 +1,6 @@
 /** What a process that measures may still do once everything is open: read back from the kernel, not what was asked. */
 
-import { confineProcess, type Provenance, privileges } from "../native/index.js";
+import { confineProcess, privileges } from "../native/index.js";
 import { capabilityNames } from "./capability.js";
 
 export interface Privileges {
@@ -24,11 +24,10 @@ export function readPrivileges(): Privileges {
 
 /**
  * Every thread of this process gives up what it no longer needs.
- * @param stamps of what it has opened: a NIC that stamps is switched back at the end, by the thread that calls this
  * @throws CaromError (environment)
  */
-export function dropPrivileges(stamps: readonly Provenance[]): Privileges {
-  confineProcess(stamps.includes("hardware"));
+export function dropPrivileges(): Privileges {
+  confineProcess();
   return readPrivileges();
 }
 

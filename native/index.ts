@@ -231,7 +231,7 @@ interface Addon {
   ): () => void;
   explainFilter(expression: string, engine: string): FilterExplanation;
   filterEngines(): FilterEngine[];
-  confineProcess(setsNicBack: boolean): void;
+  confineProcess(): void;
   privileges(): ThreadPrivileges[];
   endWithParent(): void;
   tryLock(descriptor: number): boolean;
@@ -538,11 +538,10 @@ export function filterEngines(): FilterEngine[] {
 /**
  * Everything is open: every thread of this process gives up its capabilities, and can get no others. Threads that
  * need some (native/core/privileges.h) have said so before. The kernel is asked what is left.
- * @param setsNicBack the calling thread keeps CAP_NET_ADMIN, to switch a NIC's timestamping back when a role is closed
  * @throws CaromError (environment) when more is left
  */
-export function confineProcess(setsNicBack: boolean): void {
-  call("drop capabilities", () => addon().confineProcess(setsNicBack));
+export function confineProcess(): void {
+  call("drop capabilities", () => addon().confineProcess());
 }
 
 /** Of every thread of this process. @throws CaromError (environment) */

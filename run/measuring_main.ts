@@ -31,7 +31,7 @@ function obey(message: ToMeasuring): void {
       run(message).catch((error) => tell({ type: "failed", error: toData(error) }));
       break;
     case "confine":
-      attempt("failed", () => tell({ type: "confined", privileges: dropPrivileges([]) }));
+      attempt("failed", () => tell({ type: "confined", privileges: dropPrivileges() }));
       break;
     case "stop":
       stops++;
@@ -64,12 +64,7 @@ async function run({ plan, wanted }: Extract<ToMeasuring, { type: "measure" }>):
   const timers: NodeJS.Timeout[] = [];
   const found = await measure(plan, {
     onProgress: wanted.progress ? (progress) => tell({ type: "progress", progress }) : undefined,
-    onOpened: () =>
-      dropPrivileges(
-        [plan.generator.io, ...(plan.responder === null ? [] : [plan.responder.io])].map(
-          ({ timestamps }) => timestamps,
-        ),
-      ),
+    onOpened: () => dropPrivileges(),
     readInterface: (link) =>
       new Promise((resolve, reject) => {
         const id = counting.size;

@@ -1,6 +1,5 @@
 // What the addon exports; native/index.ts is the only one that imports it.
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <napi.h>
 #include <sched.h>
 #include <signal.h>
@@ -305,13 +304,7 @@ Napi::Value try_lock(const Napi::CallbackInfo& info) {
   });
 }
 
-// Whether this thread is still to set a NIC back.
-void confine(const Napi::CallbackInfo& info) {
-  guarded(info.Env(), [&] {
-    if (info[0].ToBoolean()) return confine_process({CAP_NET_ADMIN});
-    confine_process({});
-  });
-}
+void confine(const Napi::CallbackInfo&) { confine_process({}); }
 
 Napi::Value privileges(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();

@@ -15,6 +15,7 @@
 #include <cstring>
 #include <optional>
 
+#include "core/privileges.h"
 #include "core/thread.h"
 #include "io/timestamping.h"
 
@@ -174,7 +175,7 @@ NicTimestamping::NicTimestamping(const std::string& operation, const Timestampin
   make_directory(directory, operation);
   while (!turn_on(operation, place)) continue;
   try {
-    keeper_ = std::thread([this] { keep(); });
+    keeper_ = start_confined("carom-nic", {CAP_NET_ADMIN}, [this] { keep(); });
   } catch (...) {
     let_go();
     throw;
@@ -230,7 +231,6 @@ std::string NicTimestamping::release() noexcept {
 
 void NicTimestamping::keep() noexcept {
   leave_cpu(-1);
-  keep_capabilities({CAP_NET_ADMIN});
   eventfd_t count = 0;
   while (eventfd_read(released_.get(), &count) != 0 && errno == EINTR) continue;
   let_go();
