@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "addon/convert.h"
+#include "addon/entry.h"
 #include "core/thread.h"
 #include "io/link_watch.h"
 
@@ -37,7 +38,7 @@ Napi::Value watch_link(const Napi::CallbackInfo& info) {
       watched->watch =
           std::make_unique<LinkWatch>(link, [tell = watched->tell]() mutable { tell.NonBlockingCall(); });
     });
-    return Napi::Function::New(env, [watched](const Napi::CallbackInfo& call) -> Napi::Value {
+    return make_function(env, [watched](const Napi::CallbackInfo& call) -> Napi::Value {
       Napi::Env env = call.Env();
       if (!watched->watch) return env.Null();
       LinkFindings found = watched->watch->findings();
@@ -56,7 +57,7 @@ Napi::Value watch_link(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void export_link_watch(Napi::Env env, Napi::Object exports) {
-  exports.Set("watchLink", Napi::Function::New(env, watch_link));
+  export_function<watch_link>(env, exports, "watchLink");
 }
 
 }  // namespace carom
