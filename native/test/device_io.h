@@ -134,7 +134,7 @@ class DeviceIo {
   const DeviceOptions& options_;
   Chance chance_;
   TickSource source_;
-  MemoryIo memory_{{1024, MAX_BATCH, MAX_FRAME, FrameTemplate::MIN_BUFFER, true}};
+  MemoryIo memory_{{4096, MAX_BATCH, MAX_FRAME, FrameTemplate::MIN_BUFFER, true}};
   uint64_t polls_ = 0;
   uint64_t last_timestamp_ = 0;
 };

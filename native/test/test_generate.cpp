@@ -50,7 +50,7 @@ Outcome run(GeneratorRole& role, const DeviceOptions& options) {
   });
   std::promise<void> ended;
   role.start([&ended](const auto&) { ended.set_value(); });
-  bool over = ended.get_future().wait_for(std::chrono::seconds(10)) == std::future_status::ready;
+  bool over = ended.get_future().wait_for(std::chrono::seconds(120)) == std::future_status::ready;
   role.close();  // when it is not over, this ends it
   expect(over, "the run comes to its end");
   expect(!failed, "the device is content");
@@ -167,8 +167,11 @@ void wide_window(Chance&) {
   GeneratorRole role(config);
   check_identities(role, run(role, perfect(role.config)));
   uint64_t measured_ns = role.counters.measured_ns.get();
-  expect(role.lateness.sum() <= 2 * measured_ns, "the lateness of all ticks is no more than the run");
-  expect(measured_ns < config.duration_ns + 500'000'000, "the run ends when its time is over");
+  // A second for what other programs take away; were each tick late by all that went before, it would be
+  // minutes.
+  expect(role.lateness.sum() <= 2 * measured_ns + 1'000'000'000,
+         "the lateness of all ticks is no more than the run");
+  expect(measured_ns < config.duration_ns + 10'000'000'000, "the run ends when its time is over");
 }
 
 void only_sends(Chance&) {
@@ -204,7 +207,7 @@ void small_ledger(Chance&) {
   config.quiet_ns = 0;
   config.streams[0].ticks.trigger_ratio = 0.5;
   config.ledger.capacity = 64;
-  config.ledger.timeout_ns = 300'000'000;
+  config.ledger.timeout_ns = 1'000'000'000;
   GeneratorRole role(config);
   DeviceOptions options = perfect(role.config);
   auto answer = options.on_tick;
@@ -215,7 +218,7 @@ void small_ledger(Chance&) {
   };
   Outcome outcome = run(role, options);
   check_identities(role, outcome);
-  expect(role.counters.measured_ns.get() < 250'000'000, "no tick's timeout was waited for");
+  expect(role.counters.measured_ns.get() < 950'000'000, "no tick's timeout was waited for");
   const LedgerCounters& is = role.ledger.counters();
   expect(is.forgotten.get() > 0, "ticks whose time was not over when the ring came round");
   expect_equal(is.forgotten.get() + is.missing.get() + is.warmup_faults.get(), ticks / 500, "all of them");
@@ -388,7 +391,7 @@ void rate_changed(Chance&) {
   GeneratorConfig config = generator_config(Match::clordid);
   config.closed = false;
   config.rate_millihertz = config.streams[0].schedule.arrival.rate_millihertz = 100'000'000;
-  config.duration_ns = 40'000'000;
+  config.duration_ns = 200'000'000;
   config.ledger.timeout_ns = 5'000'000;
   GeneratorRole role(config);
   DeviceOptions options = perfect(role.config);
@@ -413,8 +416,8 @@ void window_changed(Chance&) {
   GeneratorConfig config = generator_config(Match::clordid);
   config.streams[0].ticks.trigger_ratio = 1;
   config.window = 4;
-  config.duration_ns = 5'000'000;
-  config.ledger.timeout_ns = 20'000'000;
+  config.duration_ns = 100'000'000;
+  config.ledger.timeout_ns = 200'000'000;
   GeneratorRole role(config);
   DeviceOptions options;
   options.on_tick = [&role, ticks = 0](MemoryIo&, const Tick&) mutable {

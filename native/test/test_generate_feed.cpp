@@ -73,7 +73,7 @@ uint64_t run(GeneratorRole& role, const DeviceOptions& options) {
   });
   std::promise<void> ended;
   role.start([&ended](const auto&) { ended.set_value(); });
-  bool over = ended.get_future().wait_for(std::chrono::seconds(10)) == std::future_status::ready;
+  bool over = ended.get_future().wait_for(std::chrono::seconds(120)) == std::future_status::ready;
   role.close();
   expect(over, "the run comes to its end");
   expect(!failed, "the device is content");

@@ -143,7 +143,7 @@ void in_the_loop(Chance& chance) {
     });
     std::promise<void> ended;
     role.start([&ended](const auto&) { ended.set_value(); });
-    bool over = ended.get_future().wait_for(std::chrono::seconds(10)) == std::future_status::ready;
+    bool over = ended.get_future().wait_for(std::chrono::seconds(120)) == std::future_status::ready;
     role.close();
     expect(over, "it comes to its end");
     expect_equal(sent, 9000, "frames, as the device counts");

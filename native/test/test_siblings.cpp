@@ -164,7 +164,7 @@ void crossed(Chance&) {
   }
   for (size_t own = 0; own < 2; own++) roles[own]->start([&, own](const auto&) { ended[own].set_value(); });
   for (size_t own = 0; own < 2; own++) {
-    bool over = ended[own].get_future().wait_for(std::chrono::seconds(20)) == std::future_status::ready;
+    bool over = ended[own].get_future().wait_for(std::chrono::seconds(120)) == std::future_status::ready;
     for (const auto& role : roles) {
       if (!over) role->close();
     }
