@@ -21,22 +21,21 @@ import {
   type Shape,
   STEADY,
 } from "./compare_support.js";
-import { seeded } from "./random.js";
+import { casesOf, seeded } from "./random.js";
 
 const folder = mkdtempSync(join(tmpdir(), "carom-compare-"));
 test.after(() => rmSync(folder, { recursive: true }));
 
 const LEVEL = 0.05;
-const COMPARISONS = 200;
-// Of 200 with a chance of 5 % each, more than 22 come once in some thousand times.
-const FALSE_ALARMS_MAX = 22;
+const COMPARISONS = casesOf(200, 5000);
+const FALSE_ALARMS_MAX = LEVEL * COMPARISONS; // as often as the level says, and no more
 const PERCENTILES = [50, 99];
 
 /** How many of many comparisons call the second run worse. */
 function alarms(first: Shape, second: Shape, threshold: number, comparisons = COMPARISONS): number {
-  const random = seeded(7);
   let found = 0;
   for (let round = 0; round < comparisons; round++) {
+    const random = seeded(round);
     const [one, other] = [first, second].map((shape) => sectionsOf(parts(shape, random), 0));
     const differences = testSections(one!, other!, PERCENTILES, { threshold, level: LEVEL });
     if (differences.some(({ worse }) => worse)) found++;

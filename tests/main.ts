@@ -26,7 +26,7 @@ const STATE = mkdtempSync(join(tmpdir(), "carom-state-")); // the tests' runs ar
 const MARK = "CAROM_TEST_RUN";
 const RUN = `${process.pid}-${Date.now()}`;
 const NAME_WIDTH = 24;
-/** They measure nothing. Where a core has something else to do, it does that (SCHED_IDLE). */
+/** They measure nothing, and leave the greater part of a core to those that take their time on it. */
 const ASIDE = [
   "cli",
   "check_report",
@@ -50,7 +50,7 @@ const ASIDE = [
   "tui_state",
   "wire",
 ];
-const IDLE = ["chrt", "--idle", "0"];
+const NICE = ["nice", "-n", "5"];
 
 interface Counts {
   readonly passed: number;
@@ -148,7 +148,7 @@ const running = new Set<ChildProcess>();
 async function runProgram(job: string, args: readonly string[]): Promise<Ended> {
   const { FORCE_COLOR: _, ...rest } = process.env;
   const environment = { ...rest, [MARK]: `${RUN}-${job}`, NO_COLOR: "1", XDG_STATE_HOME: STATE };
-  const [program, ...before] = [...(ASIDE.includes(job) ? IDLE : []), process.execPath];
+  const [program, ...before] = [...(ASIDE.includes(job) ? NICE : []), process.execPath];
   // In a group of its own, so that all of it can be ended.
   const child = spawn(program!, [...before, ...args], {
     cwd: ROOT,

@@ -1,5 +1,10 @@
 /** Random numbers that are the same in every run, so that what fails once can be looked at. */
 
+/** How many cases a test takes: a slice of them, and all of them under `npm run prove`. */
+export function casesOf(slice: number, all: number): number {
+  return process.env.CAROM_PROVE === "1" ? all : slice;
+}
+
 /** @returns a function that gives a whole number from 0 to below */
 export function seeded(seed: number): (below: number) => number {
   let state = seed >>> 0;
