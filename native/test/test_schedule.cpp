@@ -124,7 +124,7 @@ void schedules(Chance& chance) {
         return static_cast<uint64_t>(found - times.begin());
       };
       // From a tick that is out already, or from one that is to come.
-      uint64_t from_ns = times[chance.below(at + 1000)];
+      uint64_t from_ns = times[chance.below(static_cast<uint32_t>(at) + 1000)];
       uint64_t until_ns = times[at + chance.below(2000)];
       uint64_t limit = chance.one_in(2) ? UINT64_MAX : chance.below(2000);
       uint64_t found =
