@@ -39,11 +39,10 @@ Napi::Value watch_link(const Napi::CallbackInfo& info) {
           std::make_unique<LinkWatch>(link, [tell = watched->tell]() mutable { tell.NonBlockingCall(); });
     });
     return make_function(env, [watched](const Napi::CallbackInfo& call) -> Napi::Value {
-      Napi::Env env = call.Env();
-      if (!watched->watch) return env.Null();
+      if (!watched->watch) return call.Env().Null();
       LinkFindings found = watched->watch->findings();
       if (call[0].ToBoolean()) watched->end();
-      Napi::Object object = Napi::Object::New(env);
+      Napi::Object object = Napi::Object::New(call.Env());
       object.Set("outages", static_cast<double>(found.outages));
       object.Set("down_ns", static_cast<double>(found.down_ns));
       object.Set("first_ns", static_cast<double>(found.first_ns));

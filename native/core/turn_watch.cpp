@@ -17,7 +17,9 @@ Cause TurnWatch::cause_of(const Evidence& evidence, Place place) noexcept {
   uint64_t length_ns = evidence.length_ns;
   // A thread that sleeps in a call waits for the driver, or somebody has stopped it: nobody can say.
   uint64_t slept_ns = place == Place::call ? evidence.slept_ns : 0;
-  uint64_t machine_ns = std::min(length_ns, evidence.off_ns - slept_ns + interrupts.ns);
+  // While the thread was off the CPU for long, its core may have handled interrupts, too: they count once.
+  uint64_t handled_ns = evidence.off_ns * 4 < length_ns ? interrupts.ns : 0;
+  uint64_t machine_ns = std::min(length_ns, evidence.off_ns - slept_ns + handled_ns);
   if (machine_ns >= length_ns - machine_ns) return Cause::machine;
   if (2 * slept_ns >= length_ns) return Cause::unexplained;
   uint64_t aftermath_ns = interrupts.count * AFTERMATH_NS;
