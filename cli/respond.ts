@@ -4,6 +4,7 @@ import { spawn } from "node:child_process";
 import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import { optionGroup, type Values } from "../config/option.js";
 import { duration, filePath, flag, interfaceName, name } from "../config/values.js";
+import { unfinishedNotes } from "../lab/checksum_offload.js";
 import { openLab, resolveLink } from "../lab/lab.js";
 import { tscDoubts } from "../lab/machine.js";
 import { dropPrivileges } from "../lab/privileges.js";
@@ -102,10 +103,12 @@ export const command = defineCommand({
         `answering ticks to ${link.address4 || link.address6}${group}, UDP port ${config.io.localPort}, by ${config.io.backend} on ${link.interfaceName}; Ctrl-C stops`,
       );
       for (const note of tscDoubts()) context.say(note);
-      await untilStopped(responder, values.duration, context);
+      const sayNotes = notesOnce(link.interfaceName, context);
+      await untilStopped(responder, values.duration, sayNotes, context);
       const { counters, threads, notes } = responder.result();
       const elapsed_s = (performance.now() - started) / 1000;
       const interference = responderTurns(threads);
+      sayNotes(counters);
       const faults = running.linkFaults();
       for (const line of [...counterLines(counters), ...faults]) context.say(line);
       context.result({
@@ -219,14 +222,32 @@ function openLog(path: string): number {
   throw new CaromError("environment", operation, "it is no file", "choose another path");
 }
 
-function untilStopped(responder: ResponderThreads, duration_ns: number | undefined, context: Context) {
+/** Says what there is to say of what was counted, the first time that there is. */
+function notesOnce(interfaceName: string, context: Context): (counters: Counters) => void {
+  let isSaid = false;
+  return (counters) => {
+    if (isSaid) return;
+    const notes = unfinishedNotes(counters, interfaceName);
+    isSaid = notes.length > 0;
+    for (const note of notes) context.say(`note: ${note}`);
+  };
+}
+
+function untilStopped(
+  responder: ResponderThreads,
+  duration_ns: number | undefined,
+  sayNotes: (counters: Counters) => void,
+  context: Context,
+) {
   return new Promise<void>((resolve, reject) => {
     const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
     const rate = new RecentRate();
     rate.at(performance.now() / 1000, 0);
     const shown = process.stderr.isTTY && !context.json;
     const watch = setInterval(() => {
-      const { ticks = 0, orders = 0 } = responder.counters();
+      const counters = responder.counters();
+      sayNotes(counters);
+      const { ticks = 0, orders = 0 } = counters;
       const shownRate = aSecond(rate.at(performance.now() / 1000, ticks));
       if (shown) process.stderr.write(`\r\x1b[K${ticks} ticks, ${orders} orders, ${shownRate}\r`);
     }, 1000);

@@ -2,6 +2,7 @@
 
 import { z } from "zod";
 import type { BackendProbe, Link, TimestampingInfo } from "../native/index.js";
+import { peerFindings } from "./checksum_offload.js";
 import { type Finding, note, ok, problem } from "./finding.js";
 import { findTool, namespaceArguments, run, tryRun } from "./ip.js";
 
@@ -47,6 +48,7 @@ export function interfaceFindings(link: Link, queue: number, isTemporary: boolea
     queues(link, queue, details, ethtool("-l"), driver),
     ...attachedProgram(link, details),
     ...offloads(link, ethtool("-k")),
+    ...peerFindings(link, driver),
     ...coalescing(link, ethtool("-c")),
   ];
 }

@@ -3,6 +3,7 @@
 import { parseConfig, resolveValues } from "../config/file.js";
 import { keyName } from "../config/option.js";
 import { keepsState, strategyConfig, strategyOptions } from "../config/strategy.js";
+import { unfinishedNotes } from "../lab/checksum_offload.js";
 import { readPrivileges } from "../lab/privileges.js";
 import { CaromError } from "../native/error.js";
 import { subtractHistogram, summarize } from "../native/histogram.js";
@@ -202,6 +203,7 @@ export class RunningResponder {
       group: io.groups.length === 0 ? null : io.groups.join(","),
       backend: io.backend,
       mode: this.responder.notes(),
+      notes: unfinishedNotes(counters, io.link.interfaceName),
       settings: this.settings(),
       packets: {
         processed: n("frames"),

@@ -4,6 +4,7 @@
  * (docs/responder.md).
  */
 
+import { unfinishedNotes } from "../lab/checksum_offload.js";
 import { addHistograms } from "../native/histogram.js";
 import {
   type Arrivals,
@@ -74,6 +75,7 @@ export class ResponderThreads {
     return sumOf(this.threads.map((thread) => thread.counters()));
   }
 
+  /** What the backend says of how it works here. */
   notes(): string[] {
     return this.threads.flatMap((thread) => thread.notes());
   }
@@ -93,12 +95,13 @@ export class ResponderThreads {
 
   result(): ResponderFindings {
     const results: ResponderResult[] = this.threads.map((thread) => thread.result());
-    const { threads } = this.plan;
+    const { threads, io } = this.plan;
+    const counters = sumOf(results.map(({ counters }) => counters));
     return {
-      counters: sumOf(results.map(({ counters }) => counters)),
+      counters,
       processing: addHistograms(results.map(({ processing }) => processing)),
       passages: results.map(({ passages }) => passages),
-      notes: results.flatMap(({ notes }) => notes),
+      notes: [...results.flatMap(({ notes }) => notes), ...unfinishedNotes(counters, io.link.interfaceName)],
       threads: results.map(({ counters, turns }, index) => ({ ...threads[index]!, counters, turns })),
     };
   }

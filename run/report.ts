@@ -3,6 +3,7 @@
 import { keepsState, type StrategyName } from "../config/strategy.js";
 import { isPlain } from "../generator/frames.js";
 import { memoryText } from "../generator/ledger.js";
+import { unfinishedNotes } from "../lab/checksum_offload.js";
 import { tscDoubts } from "../lab/machine.js";
 import type { Privileges } from "../lab/privileges.js";
 import type { CaromError } from "../native/error.js";
@@ -287,6 +288,9 @@ export function makeReport(command: Report["command"], plan: Plan, found: Measur
       ...unhandledNotes(plan, found),
       ...ledgerNotes(plan, n("forgotten") > 0),
       ...generator.notes.map((note) => `generator: ${note}`),
+      ...unfinishedNotes(generator.counters, plan.generator.io.link.interfaceName).map(
+        (note) => `generator: ${note}`,
+      ),
       ...(responder?.notes ?? []).map((note) => `responder: ${note}`),
       ...(expectsAnswers ? memoryNotes(plan.generator.strategy.name as StrategyName, n) : []),
     ],
