@@ -1,5 +1,6 @@
 /** A responder while it runs: its settings, what it has counted, and the commands that it obeys. */
 
+import { closeSync } from "node:fs";
 import { parseConfig, resolveValues } from "../config/file.js";
 import { keyName } from "../config/option.js";
 import { keepsState, strategyConfig, strategyOptions } from "../config/strategy.js";
@@ -15,12 +16,17 @@ import {
   watchLink,
 } from "../native/index.js";
 import { linkFaults, linkReport } from "../run/links.js";
-import { type InterfaceCounters, readInterface, since } from "../run/statistics.js";
 import { type ResponderPlan, type ResponderValues, responderOptions } from "./config.js";
 import type { Command } from "./control.js";
 import type { ResponderThreads } from "./threads.js";
 import { TraceLog } from "./trace.js";
-import { lockedMemoryKib, namespaceOfThread, threadUsage } from "./usage.js";
+import {
+  framesSent,
+  lockedMemoryKib,
+  namespaceOfThread,
+  openInterfaceCounters,
+  threadUsage,
+} from "./usage.js";
 
 const WATCH_MS = 1000;
 
@@ -62,7 +68,8 @@ export class RunningResponder {
   private readonly watch: NodeJS.Timeout;
   private readonly trace: TraceLog;
   private readonly link: LinkWatch;
-  private readonly before: InterfaceCounters;
+  private readonly interfaces: number; // descriptor of their counters, whose namespace is not to be entered later
+  private readonly sentBefore: number | null;
   private outages = 0; // that were told
 
   constructor(
@@ -74,7 +81,8 @@ export class RunningResponder {
     this.network = namespaceOfThread(responder.threads[0]!.threadId());
     this.trace = new TraceLog(responder.threads);
     this.link = watchLink(config.io.link, () => this.responder.stop());
-    this.before = readInterface(config.io.link);
+    this.interfaces = openInterfaceCounters(responder.threads[0]!.threadId());
+    this.sentBefore = framesSent(this.interfaces, config.io.link.interfaceName);
     this.watch = setInterval(() => this.noteErrors(), WATCH_MS).unref();
   }
 
@@ -82,6 +90,7 @@ export class RunningResponder {
     clearInterval(this.watch);
     this.link.close();
     this.trace.close();
+    closeSync(this.interfaces);
   }
 
   /** What became of its interface, each as a sentence; none when it was up all the time. */
@@ -89,8 +98,9 @@ export class RunningResponder {
     const { link } = this.config.io;
     const found = this.link.found();
     const { orders = 0 } = this.responder.counters();
-    const after = found.gone ? null : readInterface(link);
-    const report = linkReport(found, orders, after && since(after, this.before));
+    const sent = framesSent(this.interfaces, link.interfaceName);
+    const isKnown = !found.gone && sent !== null && this.sentBefore !== null;
+    const report = linkReport(found, orders, isKnown ? { tx_packets: sent - this.sentBefore } : null);
     return linkFaults(link.interfaceName, report, "order");
   }
 

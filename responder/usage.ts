@@ -1,6 +1,6 @@
 /** What a responder takes of its machine, as the kernel counts it in /proc. */
 
-import { readdirSync, readFileSync, statSync } from "node:fs";
+import { openSync, readdirSync, readFileSync, readSync, statSync } from "node:fs";
 
 /** What interrupted a thread since it began. */
 export interface ThreadUsage {
@@ -46,6 +46,32 @@ function bpfBytes(): number {
     if (id !== null) found.set(id[0], field(text, "memlock"));
   }
   return [...found.values()].reduce((sum, bytes) => sum + bytes, 0);
+}
+
+/** What the interfaces of the namespace that a thread is in have counted: to be read when that can't be entered any more. */
+export function openInterfaceCounters(threadId: number): number {
+  return openSync(`/proc/self/task/${threadId}/net/dev`, "r");
+}
+
+const COUNTERS_BYTES = 1 << 20; // some thousand interfaces
+
+/** Frames that an interface has sent since it was made; null when it is gone. @param descriptor as it was opened */
+export function framesSent(descriptor: number, name: string): number | null {
+  const bytes = Buffer.alloc(COUNTERS_BYTES);
+  let length = 0;
+  // The kernel gives a page at most at a time.
+  for (let read = 1; read > 0 && length < bytes.length; length += read)
+    read = readSync(descriptor, bytes, length, bytes.length - length, length);
+  const line = bytes
+    .toString("utf8", 0, length)
+    .split("\n")
+    .find((candidate) => candidate.trimStart().startsWith(`${name}:`));
+  // Behind the name are eight numbers of what it received, then the bytes and the packets that it sent (proc(5)).
+  const packets = line
+    ?.slice(line.indexOf(":") + 1)
+    .trim()
+    .split(/ +/)[9];
+  return packets === undefined ? null : Number(packets);
 }
 
 /**

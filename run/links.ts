@@ -18,7 +18,7 @@ export interface LinkReport {
 export function linkReport(
   { outages, down_ns, gone, gone_ns }: LinkFindings,
   handed: number,
-  counters: InterfaceCounters | null,
+  counters: Pick<InterfaceCounters, "tx_packets"> | null,
 ): LinkReport {
   const isWhole = outages === 0 && !gone;
   const not_left = isWhole ? 0 : counters && Math.max(0, handed - counters.tx_packets);

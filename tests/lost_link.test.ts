@@ -7,6 +7,7 @@ import type { Lab } from "../lab/lab.js";
 import { measure, type RunningRoles } from "../run/measure.js";
 import { planRun, runOptions } from "../run/plan.js";
 import { makeReport, type Report } from "../run/report.js";
+import { startCarom } from "./cli_support.js";
 import { ip, labTest, PREFIX, sleep, withLab } from "./lab_support.js";
 
 /** A run without a far end of carom's, or with one, during which something is done to the lab. */
@@ -69,5 +70,19 @@ for (const backend of ["af_xdp", "af_packet", "udp", "xdp_live"]) {
     });
   });
 }
+
+labTest("a responder whose link goes down says so, privileges or not", () =>
+  withLab({}, async (lab) => {
+    const where = ["--lab", lab.name, "--name", `${PREFIX}-lost`, "--backend", "af_packet"];
+    const running = startCarom("respond", ...where);
+    await running.said("answering ticks to");
+    ip(lab.responder.namespace, "link", "set", "dut0", "down");
+    ip(lab.responder.namespace, "link", "set", "dut0", "up");
+    running.child.kill("SIGINT");
+    const { status, stdout, stderr } = await running.end;
+    assert.is(status, 1, stderr);
+    assert.match(stdout, /^the link of dut0 went down (once|\d times), /m);
+  }),
+);
 
 test.run();
