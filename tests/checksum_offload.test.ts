@@ -51,8 +51,8 @@ backendTest("respond says once what ends it, and status has it; then it answers"
         return packets.answered === 1;
       });
       running.child.kill("SIGINT");
-      const { status: end, stdout } = await running.end;
-      assert.is(end, 0);
+      const { status: end, stdout, stderr } = await running.end;
+      assert.is(end, 0, stderr);
       assert.is(stdout.match(/^note: /gm)?.length, 1, stdout);
       assert.match(stdout, /unfinished checksum +2\n/);
     } finally {
