@@ -8,7 +8,7 @@
  */
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -106,15 +106,17 @@ function failuresIn(output: string): string[] {
 
 async function once(number: number, isDisturbed: boolean): Promise<string[]> {
   const suite = spawn(process.execPath, [MAIN, ...positionals], { stdio: ["ignore", "pipe", "inherit"] });
+  running = suite;
+  const log = join(LOGS, `run-${number}.log`);
+  writeFileSync(log, "");
   let output = "";
   suite.stdout.on("data", (data: Buffer) => {
     output += data.toString();
+    appendFileSync(log, data);
   });
   const ended = new Promise<number | null>((resolve) => suite.on("close", resolve));
   const began = performance.now();
   const [status] = await Promise.all([ended, isDisturbed ? disturb(suite) : undefined]);
-  const log = join(LOGS, `run-${number}.log`);
-  writeFileSync(log, output);
   const found = failuresIn(output);
   const failures = status === 0 || found.length > 0 ? found : [`the suite ended with status ${status}`];
   const closing = output.trimEnd().split("\n").at(-1) ?? "";
@@ -130,7 +132,9 @@ mkdirSync(LOGS, { recursive: true });
 const burners = Array.from({ length: availableParallelism() }, () =>
   spawn(process.execPath, ["-e", "for (;;);"], { stdio: "ignore" }),
 );
+let running: ChildProcess | undefined;
 process.on("exit", () => {
+  running?.kill("SIGTERM");
   for (const { pid } of burners) signal([pid!], "SIGKILL");
 });
 for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, () => process.exit(130));
