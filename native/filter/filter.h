@@ -10,6 +10,7 @@
 #include "filter/graph.h"
 #include "filter/machine_code.h"
 #include "filter/program.h"
+#include "frame/headers.h"
 
 namespace carom {
 
@@ -46,6 +47,8 @@ class Filter {
   std::string_view engine() const noexcept { return engine_->name; }
   bool never() const noexcept { return whole_.never(); }
   bool always() const noexcept { return whole_.always(); }
+  // Every frame that an Ethernet interface gives: those have at least their header.
+  bool always_ethernet() const noexcept { return whole_.always_from(ETHERNET_SIZE); }
   const Program& program() const noexcept { return *program_; }
   const Graph& graph() const noexcept { return whole_; }
   size_t code_bytes() const noexcept { return head_.size() + general_.size(); }

@@ -94,6 +94,11 @@ struct Graph {
 
   bool never() const { return first == REJECT; }
   bool always() const { return first == ACCEPT; }
+  // Every frame of this length and above: shorter ones may lack what the expression reads.
+  bool always_from(uint32_t length) const {
+    const Block& block = blocks[first];
+    return always() || (!block.tests && block.yes == ACCEPT && block.bytes <= length);
+  }
   bool uses(ValueKind kind) const;
   bool is_constant(ValueId id) const { return values[id].kind == ValueKind::constant; }
 

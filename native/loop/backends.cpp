@@ -43,7 +43,7 @@ void generate(GeneratorRole& role) {
 template <PacketIo Io>
 std::vector<std::string> notes_of(const ResponderRole& role, Io& io) {
   std::vector<std::string> notes = io.notes();
-  if (role.io.filter && role.io.filter->always()) notes.push_back("the filter wants every frame");
+  if (role.io.filter && role.io.filter->always_ethernet()) notes.push_back("the filter wants every frame");
   return notes;
 }
 

@@ -199,6 +199,9 @@ void constant(Chance&) {
     expect(Filter(compile_filter(never), {}).never(), never);
   }
   for (const char* always : {"", "len >= 0"}) expect(Filter(compile_filter(always), {}).always(), always);
+  Filter long_enough(compile_filter("ip or not ip"), {});  // a frame of 13 bytes has no EtherType to look at
+  expect(!long_enough.always() && long_enough.always_ethernet(), "ip or not ip");
+  expect(!Filter(compile_filter("udp"), {}).always_ethernet(), "udp");
   expect(!Filter(compile_filter("udp"), {}).never() && !Filter(compile_filter("udp"), {}).always(), "udp");
 }
 
