@@ -23,7 +23,7 @@ import { type Capture, type CaptureConfig, type Link, openCapture } from "../nat
 import { RecentRate } from "../run/rate.js";
 import { hasXdpProgram } from "../run/statistics.js";
 import { captureLines, captureProgress, captureReport } from "./capture_text.js";
-import { type Context, defineCommand } from "./command.js";
+import { type Context, defineCommand, shown } from "./command.js";
 
 const where = optionGroup("Where");
 const packets = optionGroup("Which packets");
@@ -75,7 +75,7 @@ export const command = defineCommand({
     const config = captureConfig(values, context.json);
     // With the packets on standard output there is no room for words.
     const say =
-      config.output.path === "-" ? (line: string) => process.stderr.write(`${line}\n`) : context.say;
+      config.output.path === "-" ? (line: string) => process.stderr.write(`${shown(line)}\n`) : context.say;
     const blind = hasXdpProgram(config.link)
       ? [`an XDP program on ${config.link.interfaceName} may take frames before they are seen here`]
       : [];

@@ -2,9 +2,11 @@
 
 import { writeFileSync } from "node:fs";
 import { Command } from "commander";
+import pc from "picocolors";
 import { readConfigFile, resolveValues, type Texts } from "../config/file.js";
 import { flagName, keyName, type OptionTable, type Values } from "../config/option.js";
 import { CaromError } from "../native/error.js";
+import { escapedLines } from "../native/escape.js";
 
 export interface CommandSpec<T extends OptionTable = OptionTable> {
   readonly name: string; // "run", or "lab up" for a command within a command
@@ -120,12 +122,22 @@ function epilogue(spec: CommandSpec): string {
   return lines.join("\n");
 }
 
+/** Lines for a terminal: no control character of a name or a file gets there. */
+export function shown(lines: string): string {
+  return escapedLines(lines, pc.isColorSupported);
+}
+
+/** What went wrong on the way, on standard error. */
+export function complain(message: string): void {
+  process.stderr.write(`carom: ${escapedLines(message, false)}\n`);
+}
+
 function makeContext(args: readonly string[], texts: Texts, json: boolean): Context {
   return {
     args,
     given: Object.fromEntries([...texts].map(([name, { text }]) => [name, text])),
     json,
-    say: (line) => (json ? process.stderr : process.stdout).write(`${line}\n`),
+    say: (line) => (json ? process.stderr : process.stdout).write(`${shown(line)}\n`),
     result: (value) => {
       if (json) process.stdout.write(`${JSON.stringify(value)}\n`);
     },

@@ -4,6 +4,7 @@ import pc from "picocolors";
 import { optionGroup } from "../config/option.js";
 import { choice, FILTER_MAX, flag, framesFile, integer } from "../config/values.js";
 import { CaromError } from "../native/error.js";
+import { escaped } from "../native/escape.js";
 import {
   explainFilter,
   type FilterCaptureResult,
@@ -11,7 +12,7 @@ import {
   filterCapture,
 } from "../native/index.js";
 import { remarkColour, remarkText } from "../run/remarks.js";
-import { defineCommand, refuseTogether } from "./command.js";
+import { defineCommand, refuseTogether, shown } from "./command.js";
 import { formatTable } from "./table.js";
 
 const filter = optionGroup("Filter");
@@ -67,7 +68,8 @@ export const command = defineCommand({
     if (values.write === "-" && process.stdout.isTTY)
       throw new CaromError("usage", "--write -", "standard output is a terminal", "pipe it into a program");
     // The frames themselves have standard output.
-    const say = values.write === "-" ? (line: string) => process.stderr.write(`${line}\n`) : context.say;
+    const say =
+      values.write === "-" ? (line: string) => process.stderr.write(`${shown(line)}\n`) : context.say;
     const explained = values.explain ? explainFilter(expression, values.engine) : undefined;
     if (explained !== undefined) for (const line of explanation(explained)) say(line);
     if (path === undefined) {
@@ -110,7 +112,7 @@ function* summary(
   const shown = expression.length > 60 ? `${expression.slice(0, 60)}…` : expression;
   yield pc.bold(`carom filter · ${shown === "" ? "every frame" : shown} · ${found.engine}`);
   const part = found.frames === 0 ? 0 : (100 * found.accepted) / found.frames;
-  yield `  read       ${n(found.frames)} frames of ${path} (${found.linkType})`;
+  yield `  read       ${n(found.frames)} frames of ${escaped(path)} (${found.linkType})`;
   yield `  matching   ${n(found.accepted)} frames, ${part.toFixed(2)} %; ${n(found.acceptedBytes)} bytes`;
   if (write !== "")
     yield `  written    ${n(found.written)} frames to ${write === "-" ? "standard output" : write}`;

@@ -17,6 +17,7 @@ import { frameJson, frameLine } from "../inspect/frame_line.js";
 import { type InspectedFile, inspectedFile } from "../inspect/report.js";
 import { inspectLines } from "../inspect/text.js";
 import { asCaromError, CaromError } from "../native/error.js";
+import { escaped } from "../native/escape.js";
 import {
   type CaptureProgress,
   compareCaptures,
@@ -27,7 +28,7 @@ import {
 } from "../native/index.js";
 import { remarkFaults, remarkText } from "../run/remarks.js";
 import { printable } from "../run/text.js";
-import { type Context, defineCommand } from "./command.js";
+import { type Context, complain, defineCommand } from "./command.js";
 
 const frames = optionGroup("Which frames");
 const listing = optionGroup("Frame by frame");
@@ -147,7 +148,7 @@ async function inspect(values: InspectValues, context: Context): Promise<number>
 }
 
 function sayErrors(messages: Iterable<string>): void {
-  for (const message of messages) process.stderr.write(`carom: ${message}\n`);
+  for (const message of messages) complain(message);
 }
 
 async function compare(values: InspectValues, context: Context): Promise<number> {
@@ -170,7 +171,7 @@ async function decode(values: InspectValues, context: Context): Promise<number> 
   let status = 0;
   for (const path of context.args) {
     const next = listFrames(configOf(values, path));
-    if (context.args.length > 1) context.say(printable(path));
+    if (context.args.length > 1) context.say(escaped(path));
     let left = count;
     for (let isOver = false; !isOver && left > 0; ) {
       const batch = next(Math.min(BATCH, left));
@@ -181,12 +182,11 @@ async function decode(values: InspectValues, context: Context): Promise<number> 
       // Waits for a reader that is slower.
       if (!isOver && !process.stdout.write(`${texts.join("\n")}\n`)) await once(process.stdout, "drain");
       if (isOver) {
-        for (const remark of batch.remarks)
-          process.stderr.write(`carom: ${path}: ${printable(remarkText(remark))}\n`);
+        for (const remark of batch.remarks) complain(`${path}: ${printable(remarkText(remark))}`);
         if (batch.remarks.some(({ is_fault }) => is_fault)) status = 1;
       }
       if (batch.broken === "") continue;
-      process.stderr.write(`carom: ${path}: ${printable(batch.broken)}\n`);
+      complain(`${path}: ${printable(batch.broken)}`);
       isOver = true;
       status = 1;
     }
@@ -204,7 +204,7 @@ function progress(path: string, context: Context) {
   if (context.json || !process.stderr.isTTY) return undefined;
   return ({ frames: read, bytesRead, bytesTotal }: CaptureProgress) => {
     const share = bytesTotal === 0 ? "" : `, ${((100 * bytesRead) / bytesTotal).toFixed(0)} %`;
-    process.stderr.write(`\r\x1b[K${path}: ${read.toLocaleString("en-US")} frames${share}\r`);
+    process.stderr.write(`\r\x1b[K${escaped(path)}: ${read.toLocaleString("en-US")} frames${share}\r`);
   };
 }
 

@@ -1,8 +1,11 @@
 #!/usr/bin/env node
 /** carom's command line: finds the command, loads only that one, and turns errors into exit statuses. */
 
+import { isUtf8 } from "node:buffer";
+import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { asCaromError, CaromError } from "../native/error.js";
+import { escapedLines } from "../native/escape.js";
 import { buildCommand, type CommandSpec } from "./command.js";
 
 interface Entry {
@@ -161,6 +164,7 @@ function assemble(
 
 function exitOverride(command: Command): Command {
   command.exitOverride();
+  command.configureOutput({ outputError: (text, write) => write(escapedLines(text, false)) });
   command.commands.forEach(exitOverride);
   return command;
 }
@@ -177,6 +181,19 @@ function argumentsOf(argv: readonly string[]): readonly string[] {
   return argv.length === 0 && isTerminal ? ["ui"] : argv;
 }
 
+/**
+ * Node replaces bytes of an argument that are not UTF-8, and what is meant can't be opened by what is left.
+ * @throws CaromError (usage)
+ */
+function refuseOtherBytes(argv: readonly string[]): void {
+  const given = readFileSync("/proc/self/cmdline");
+  if (isUtf8(given)) return;
+  const argument = argv.find((text) => text.includes("\ufffd")) ?? "";
+  const detail = "it has bytes that are not UTF-8";
+  const hint = "rename the file, or give it on standard input: carom inspect - < FILE";
+  throw new CaromError("usage", `read the argument ${argument}`, detail, hint);
+}
+
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") process.exit(); // a reader that has seen enough ("carom run | head") is no error
   process.stderr.write(`carom: write standard output: ${error.message}\n`);
@@ -186,6 +203,7 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 process.stderr.on("error", () => {});
 
 try {
+  refuseOtherBytes(process.argv.slice(2));
   process.exitCode = await main(argumentsOf(process.argv.slice(2)));
 } catch (error) {
   if (error instanceof CommanderError) {

@@ -2,6 +2,7 @@
 
 import pc from "picocolors";
 import { formatNs, type Tolerance } from "../config/values.js";
+import { escaped } from "../native/escape.js";
 import { summarize, valueAt } from "../native/histogram.js";
 import type { CaptureRemark, CompareFound, ComparedSide as FoundSide, LoneFrame } from "../native/index.js";
 import { toleranceText } from "../run/certificate.js";
@@ -105,7 +106,7 @@ export function compareReport(
 export function compareLines(report: CompareReport): string[] {
   const { a, b, ignored, timing, tolerances } = report;
   const { gap_error, longer, shorter, offset_ns, drift_ns, rate_a_pps, rate_b_pps } = timing;
-  const lines = [pc.bold(`carom inspect --compare · A ${a.path} · B ${b.path}`), ""];
+  const lines = [pc.bold(`carom inspect --compare · A ${escaped(a.path)} · B ${escaped(b.path)}`), ""];
   for (const [name, { format, link_type, frames, filtered, broken, remarks }] of [
     ["A", a],
     ["B", b],

@@ -2,6 +2,7 @@
 
 import pc from "picocolors";
 import { formatNs } from "../config/values.js";
+import { escaped } from "../native/escape.js";
 import { HIGHEST_NS } from "../native/histogram.js";
 import type { HistogramData } from "../native/index.js";
 import { count, counted, rateText, row } from "../run/lines.js";
@@ -78,7 +79,7 @@ export function footnote(...distributions: readonly (Percentiles | null)[]): str
 function headline(found: InspectedFile): string {
   const { path, format, compression, link_type, frames, duration_ns } = found;
   const packed = compression === "none" ? [] : [compression];
-  const parts = [`carom inspect ${path}`, format, ...packed, link_type, counted(frames, "frame")];
+  const parts = [`carom inspect ${escaped(path)}`, format, ...packed, link_type, counted(frames, "frame")];
   return [...parts, ...(frames > 1 ? [formatNs(duration_ns)] : [])].join(" · ");
 }
 

@@ -1,5 +1,7 @@
 /** The one error type of carom: what was tried, what went wrong and what to do about it. */
 
+import { escapedLines } from "./escape.js";
+
 export type ErrorCode =
   | "usage" // the command line, a configuration file or a script is wrong: exit status 2
   | "environment" // this machine can't do it: exit status 3
@@ -20,7 +22,8 @@ export class CaromError extends Error {
     readonly detail: string,
     readonly hint = "",
   ) {
-    super(hint === "" ? `${operation}: ${detail}` : `${operation}: ${detail}; ${hint}`);
+    // The message is for people, and may quote a name; the parts keep it as it is.
+    super(escapedLines(hint === "" ? `${operation}: ${detail}` : `${operation}: ${detail}; ${hint}`, false));
   }
 
   /** The exit status that goes with the code (design: 2 bad usage or configuration, 3 the environment can't). */

@@ -2,6 +2,7 @@
 
 import pc from "picocolors";
 import { formatNs } from "../config/values.js";
+import { escaped } from "../native/escape.js";
 import type { ReplayFindings } from "../native/index.js";
 import { count, counted, row } from "./lines.js";
 import type { Measurement } from "./measure.js";
@@ -44,10 +45,10 @@ export function replayFaults({ generator: { replay } }: Measurement): string[] {
   if (replay === null) return [];
   const broken = replay.files
     .filter(({ broken: where }) => where !== "")
-    .map(({ path, broken: where }) => `${path} is broken: ${where}`);
+    .map(({ path, broken: where }) => `${escaped(path)} is broken: ${where}`);
   const refusal = replay.refusal === null ? [] : [`it ended early: ${replay.refusal.detail}`];
   const damaged = replay.files.flatMap(({ path, remarks }) =>
-    remarkFaults(remarks).map((text) => `${path}: ${text}`),
+    remarkFaults(remarks).map((text) => `${escaped(path)}: ${text}`),
   );
   return [...damaged, ...broken, ...refusal];
 }
@@ -67,7 +68,7 @@ export function replayNotes({ generator: { replay } }: Measurement): string[] {
   return [
     ...notes.filter(([number]) => number > 0).map(([number, text]) => `${count(number)} ${text}`),
     ...replay.files.flatMap(({ path, remarks }) =>
-      remarks.filter(({ is_fault }) => !is_fault).map((remark) => `${path}: ${remarkText(remark)}`),
+      remarks.filter(({ is_fault }) => !is_fault).map((remark) => `${escaped(path)}: ${remarkText(remark)}`),
     ),
     ...(replay.refusal === null ? [] : [replay.refusal.hint]),
   ];
@@ -90,7 +91,7 @@ export function replayLines(replay: ReplayReport | null): string[] {
       [file.cut, "cut"],
     ];
     const shown = left.filter(([number]) => number > 0).map(([number, word]) => `, ${count(number)} ${word}`);
-    const text = `${file.path} (${file.format}${packed}, ${file.link_type}): ${count(file.frames)} read${shown.join("")}`;
+    const text = `${escaped(file.path)} (${file.format}${packed}, ${file.link_type}): ${count(file.frames)} read${shown.join("")}`;
     return row(index === 0 ? "captures" : "", text);
   });
   return [
@@ -98,7 +99,7 @@ export function replayLines(replay: ReplayReport | null): string[] {
     ...files,
     ...replay.files
       .filter(({ broken }) => broken !== "")
-      .map(({ path, broken }) => row("", pc.red(`${path} is broken: ${broken}`))),
+      .map(({ path, broken }) => row("", pc.red(`${escaped(path)} is broken: ${broken}`))),
   ];
 }
 

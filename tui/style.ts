@@ -1,6 +1,6 @@
 /** Styles as the terminal takes them. */
 
-import type { Color, Line, Span } from "./line.js";
+import { type Color, type Line, printable, type Span } from "./line.js";
 
 /** ECMA-48, 8.3.117: select graphic rendition. The terminal's own colours: it knows whether it is light or dark. */
 const COLORS: Readonly<Record<Color, number>> = {
@@ -21,7 +21,8 @@ export function styledText(spans: Line, colorful = isColorful()): string {
   return spans.map((span) => styled(span, colorful)).join("");
 }
 
-function styled({ text, color, bold, dim, inverse }: Span, colorful: boolean): string {
+function styled({ text: given, color, bold, dim, inverse }: Span, colorful: boolean): string {
+  const text = printable(given); // a name or a file may hold anything; each character keeps its one column
   const codes = [
     ...(bold === true ? [BOLD] : []),
     ...(dim === true ? [DIM] : []),
