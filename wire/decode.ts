@@ -20,6 +20,8 @@ import {
 
 const EXTENSIONS_MAX = 8;
 const TAGS_MAX = 4; // more than anybody stacks; bounds the decoder's walk
+const TAGS: readonly number[] = [ETHERTYPE.vlan, ETHERTYPE.serviceVlan, ETHERTYPE.oldVlan];
+const NEXT_ROUTING = 43;
 const NEXT_OPTIONS = [0, 43, 60]; // RFC 8200 §4.3, §4.4, §4.6: hop-by-hop, routing, destination options
 export interface DecodedIp {
   readonly version: 4 | 6;
@@ -91,7 +93,7 @@ export function decodeFrame(bytes: Uint8Array): DecodedFrame {
   const payload = packet.subarray(ip.headerSize, size);
   const rest = { size: frame.length, ethernet, vlans, ip, padding: packet.length - size, problems };
   if (ip.protocol !== PROTOCOL_UDP || ip.fragmentOffset !== 0) return { ...rest, udp: undefined, payload };
-  const addresses = ip.version === 4 ? packet.subarray(12, 20) : packet.subarray(8, 40);
+  const addresses = ip.version === 4 ? packet.subarray(12, 20) : finalAddresses(packet, ip.headerSize);
   const udp = readUdp(payload, ip, addresses, problems);
   if (udp === undefined) return { ...rest, udp, payload };
   return { ...rest, udp, payload: payload.subarray(UDP_SIZE, Math.max(UDP_SIZE, udp.length)) };
@@ -101,7 +103,7 @@ function readTags(frame: Buffer, problems: Problem[]) {
   const vlans: Required<VlanTag>[] = [];
   let at = 12;
   let type = frame.readUInt16BE(at);
-  while ((type === ETHERTYPE.vlan || type === ETHERTYPE.serviceVlan) && vlans.length < TAGS_MAX) {
+  while (TAGS.includes(type) && vlans.length < TAGS_MAX) {
     if (frame.length < at + 6) {
       problems.push({ field: "vlan", detail: "the frame ends inside the VLAN tag" });
       break;
@@ -212,10 +214,31 @@ function readExtensions(packet: Buffer, problems: Problem[]) {
   return { headerSize: at, protocol, ...fragment };
 }
 
+/**
+ * The addresses that a checksum counts (RFC 8200 §8.1): while a routing header has segments left, the last of them
+ * is the destination. Undefined where nobody knows which one that is.
+ */
+function finalAddresses(packet: Buffer, headerSize: number): Buffer | undefined {
+  let next = packet[6]!;
+  for (let at = IP6_SIZE; at + 8 <= headerSize; ) {
+    const size = next === NEXT_FRAGMENT ? FRAGMENT_SIZE : (packet[at + 1]! + 1) * 8;
+    if (next === NEXT_ROUTING && packet[at + 3] !== 0) {
+      const type = packet[at + 2]!;
+      // Types 0 (RFC 2460 §4.4) and 2 (RFC 6275 §6.4) have the last one last, 4 (RFC 8754 §2) first.
+      const place = type === 4 ? at + 8 : type === 0 || type === 2 ? at + 8 + 16 * ((size - 8) / 16 - 1) : 0;
+      if (size < 24 || place === 0 || !Number.isInteger(place)) return undefined;
+      return Buffer.concat([packet.subarray(8, 24), packet.subarray(place, place + 16)]);
+    }
+    next = packet[at]!;
+    at += size;
+  }
+  return packet.subarray(8, 40);
+}
+
 function readUdp(
   datagram: Buffer,
   ip: DecodedIp,
-  addresses: Buffer,
+  addresses: Buffer | undefined,
   problems: Problem[],
 ): DecodedUdp | undefined {
   if (datagram.length < UDP_SIZE) {
@@ -238,6 +261,7 @@ function readUdp(
       problems.push({ field: "udp.checksum", detail: "0, which IPv6 does not allow (RFC 8200 §8.1)" });
     return udp;
   }
+  if (addresses === undefined) return udp;
   const right = udpChecksum(addresses, datagram.subarray(0, length), length);
   // 0xffff and 0 are the same number in ones' complement, but 0 is spoken for.
   if (checksum === right) return udp;

@@ -14,7 +14,13 @@ export const IP4_SIZE = 20; // RFC 791 §3.1, without options
 export const IP6_SIZE = 40; // RFC 8200 §3
 export const UDP_SIZE = 8; // RFC 768
 
-export const ETHERTYPE = { ip4: 0x0800, ip6: 0x86dd, vlan: 0x8100, serviceVlan: 0x88a8 } as const;
+export const ETHERTYPE = {
+  ip4: 0x0800,
+  ip6: 0x86dd,
+  vlan: 0x8100,
+  serviceVlan: 0x88a8,
+  oldVlan: 0x9100,
+} as const;
 export const PROTOCOL_UDP = 17;
 
 export const FRAGMENT_SIZE = 8; // RFC 8200 §4.5

@@ -16,27 +16,20 @@ enum class ChecksumState : uint8_t {
 
 // The bytes that the transport's checksum is of; 0: not all of them are there.
 inline uint32_t summed_size(const uint8_t* frame, const Layers& layers) noexcept {
-  if (layers.transport == 0 || layers.fragment || !layers.whole || layers.unsized) return 0;
+  bool is_whole = layers.transport != 0 && !layers.fragment && layers.whole && !layers.unsized;
+  if (!is_whole || layers.final_destination == 0) return 0;
   uint32_t size = layers.end - layers.transport;
   if (layers.protocol != PROTOCOL_UDP) return size;
   uint32_t said = load_be16(frame + layers.transport + 4);
   return said < UDP_SIZE || said > size ? 0 : said;
 }
 
-// Where the transport's checksum is; 0 when it has none, or the frame does not reach so far.
-inline uint32_t checksum_place(const Layers& layers) noexcept {
-  if (layers.transport == 0) return 0;
-  if (layers.protocol == PROTOCOL_UDP) return layers.transport + 6;
-  if (layers.protocol == PROTOCOL_TCP) return layers.transport + 16;
-  if (layers.protocol == PROTOCOL_ICMP && layers.ipv4) return layers.transport + 2;
-  if (layers.protocol == PROTOCOL_ICMP6 && layers.ipv6) return layers.transport + 2;
-  return 0;
-}
-
-// The pseudo header of UDP (RFC 768), TCP (RFC 9293, 3.1) and ICMPv6 (RFC 8200, 8.1); ICMP has none.
+// The pseudo header of UDP (RFC 768), TCP (RFC 9293, 3.1) and ICMPv6 (RFC 8200, 8.1), with the final
+// destination; ICMP has none.
 inline uint64_t pseudo_sum(const uint8_t* frame, const Layers& layers, uint32_t size) noexcept {
   if (layers.protocol == PROTOCOL_ICMP) return 0;
-  uint64_t sum = checksum_add(0, frame + layers.source(), 2 * layers.address_size());
+  uint64_t sum = checksum_add(0, frame + layers.source(), layers.address_size());
+  sum = checksum_add(sum, frame + layers.final_destination, layers.address_size());
   sum = checksum_add_word(sum, __builtin_bswap16(static_cast<uint16_t>(size)));
   return checksum_add_word(sum, static_cast<uint64_t>(layers.protocol) << 8);
 }
@@ -53,7 +46,7 @@ inline ChecksumState check_transport(const uint8_t* frame, const Layers& layers)
   uint32_t size = layers.ports ? summed_size(frame, layers) : 0;
   if (size == 0) return ChecksumState::unknown;
   uint16_t stored;
-  memcpy(&stored, frame + checksum_place(layers), 2);
+  memcpy(&stored, frame + layers.checksum, 2);
   if (layers.protocol == PROTOCOL_UDP && stored == 0)
     return layers.ipv6 ? ChecksumState::bad : ChecksumState::none;
   uint64_t pseudo = pseudo_sum(frame, layers, size);

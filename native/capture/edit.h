@@ -49,7 +49,8 @@ class FrameEditor {
 
  private:
   uint32_t set_tag(uint8_t* frame, uint32_t length) const noexcept;
-  void map_addresses(uint8_t* frame, const Layers& layers) const noexcept;
+  bool map_addresses(uint8_t* frame, const Layers& layers) const noexcept;
+  void map_in_icmp(uint8_t* frame, uint32_t length, const Layers& layers) const noexcept;
   void map_ports(uint8_t* frame, const Layers& layers) const noexcept;
   bool map_address(uint8_t* address, bool ipv6) const noexcept;
 
