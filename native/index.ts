@@ -230,6 +230,7 @@ interface Addon {
     onEnd: (error: unknown, result: FilterCaptureResult) => void,
   ): () => void;
   explainFilter(expression: string, engine: string): FilterExplanation;
+  readableBytes(descriptor: number): number;
   filterEngines(): FilterEngine[];
   confineProcess(): void;
   privileges(): ThreadPrivileges[];
@@ -526,6 +527,11 @@ export function filterCapture(config: FilterCaptureConfig, stop: AbortSignal): P
 }
 
 /** What a filter is made of. @throws CaromError */
+/** How many bytes a pipe or a socket has for its reader; -1 for everything else, and when no more will come. */
+export function readableBytes(descriptor: number): number {
+  return call("look into a pipe", () => addon().readableBytes(descriptor));
+}
+
 export function explainFilter(expression: string, engine: string): FilterExplanation {
   return call("explain a filter", () => addon().explainFilter(expression, engine));
 }

@@ -9,6 +9,7 @@ import { hdrLog } from "./hlog.js";
 import type { Measurement } from "./measure.js";
 import { MeasuringProcess } from "./measuring_process.js";
 import { type Plan, planRun, type ReplayRequest, type RunValues } from "./plan.js";
+import { untilReadable } from "./readable.js";
 import { makeReport, type Report, reportAsJson } from "./report.js";
 
 const output = optionGroup("Output");
@@ -44,6 +45,7 @@ export async function runAndReport(
   onProgress: ((line: { elapsed_s: number; counters: Readonly<Record<string, number>> }) => void) | undefined,
   { replay, onPlan }: Circumstances = {},
 ): Promise<Outcome> {
+  const inputsOpened = await untilReadable(replay?.files ?? []);
   const measuring = new MeasuringProcess();
   let plan: Plan | undefined;
   const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
@@ -57,6 +59,7 @@ export async function runAndReport(
       onProgress:
         onProgress && (({ elapsed_s, generator }) => onProgress({ elapsed_s, counters: generator })),
       onStopRequest: (request) => {
+        inputsOpened();
         stop = request;
       },
     });
@@ -65,6 +68,7 @@ export async function runAndReport(
   } finally {
     for (const signal of signals) process.off(signal, onSignal);
     await measuring.close();
+    inputsOpened();
     plan?.release();
   }
 }

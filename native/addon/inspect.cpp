@@ -1,5 +1,9 @@
 #include "addon/inspect.h"
 
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
 #include <functional>
 #include <optional>
 
@@ -380,6 +384,19 @@ Napi::Value list_frames(const Napi::CallbackInfo& info) {
   });
 }
 
+// How many bytes a pipe or a socket has for whoever reads it; -1 for everything else, and when no more will
+// come.
+Napi::Value readable_bytes(const Napi::CallbackInfo& info) {
+  int file = info[0].ToNumber().Int32Value();
+  struct stat about {};
+  int bytes = 0;
+  bool waits = fstat(file, &about) == 0 && (S_ISFIFO(about.st_mode) || S_ISSOCK(about.st_mode));
+  if (!waits || ioctl(file, FIONREAD, &bytes) != 0) return Napi::Number::New(info.Env(), -1);
+  pollfd one{file, POLLIN, 0};
+  bool is_over = poll(&one, 1, 0) == 1 && (one.revents & (POLLHUP | POLLERR)) != 0;
+  return Napi::Number::New(info.Env(), is_over ? -1 : bytes);
+}
+
 }  // namespace
 
 Napi::Array write_remarks(Napi::Env env, const std::vector<CaptureRemark>& remarks) {
@@ -413,6 +430,7 @@ Napi::Object write_listed(Napi::Env env, const ListedFrame& listed) {
 }
 
 void export_inspect(Napi::Env env, Napi::Object exports) {
+  export_function<readable_bytes>(env, exports, "readableBytes");
   export_function<inspect>(env, exports, "inspectCapture");
   export_function<compare>(env, exports, "compareCaptures");
   export_function<list_frames>(env, exports, "listFrames");

@@ -238,7 +238,7 @@ std::vector<int32_t> read_vlans(const Napi::Object& object) {
   return vlans;
 }
 
-LineConfig read_line(const Napi::Object& object, const Link& link) {
+LineConfig read_line(const Napi::Object& object, const Link& link, bool has_own_frames) {
   LineConfig line{};
   std::string address = text(object, "destinationAddress");
   line.ipv6 = read_address(address, line.destination.address, "destinationAddress");
@@ -249,13 +249,14 @@ LineConfig read_line(const Napi::Object& object, const Link& link) {
   line.judged = boolean(object, "judged");
   if (!object.Get("impairment").IsNull()) line.impairment = read_impairment(nested(object, "impairment"));
   line.dscp = integer<uint8_t>(object, "dscp", 0, 63);
-  if (!(line.ipv6 ? link.has_address6 : link.has_address4)) {
+  // A replay's frames have addresses of their own.
+  if (!has_own_frames && !(line.ipv6 ? link.has_address6 : link.has_address4)) {
     throw Error(ErrorCode::usage, "send to " + address, "the interface has no address of that family");
   }
   return line;
 }
 
-StreamConfig read_stream(const Napi::Object& object, const Link& link) {
+StreamConfig read_stream(const Napi::Object& object, const Link& link, bool has_own_frames) {
   StreamConfig stream{};
   stream.schedule = read_schedule(nested(object, "schedule"));
   stream.ticks = read_ticks(nested(object, "ticks"));
@@ -266,8 +267,9 @@ StreamConfig read_stream(const Napi::Object& object, const Link& link) {
   stream.most = integer<uint32_t>(packing, "most", 1, 2048);
   stream.within_ns = integer<uint64_t>(packing, "withinNs", 0, 60e9);
   stream.sizes = read_sizes(object, link.mtu + ETHERNET_SIZE + VLAN_SIZE);
-  stream.lines = read_list<LineConfig>(object, "lines", LINES_MAX,
-                                       [&](const Napi::Object& line) { return read_line(line, link); });
+  stream.lines = read_list<LineConfig>(object, "lines", LINES_MAX, [&](const Napi::Object& line) {
+    return read_line(line, link, has_own_frames);
+  });
   bool judged = false;
   for (const LineConfig& line : stream.lines) {
     judged |= line.judged;
@@ -292,8 +294,9 @@ PartsConfig read_parts(const Napi::Object& object) {
 GeneratorConfig read_generator(const Napi::Object& object) {
   GeneratorConfig config{};
   config.io = read_io(nested(object, "io"));
+  const bool has_own_frames = object.Get("replay").IsObject() && !config.io.receives;
   config.streams = read_list<StreamConfig>(object, "streams", STREAMS_MAX, [&](const Napi::Object& stream) {
-    return read_stream(stream, config.io.link);
+    return read_stream(stream, config.io.link, has_own_frames);
   });
   std::string mode = text(object, "mode");
   if (mode != "open" && mode != "closed" && mode != "max") refuse("mode", "open, closed or max");

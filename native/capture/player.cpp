@@ -170,7 +170,9 @@ bool Player::next(PlayedFrame& out) noexcept {
       return refuse("frame " + std::to_string(file.frame.number) + " of " + file.record.path +
                         " comes more than " + seconds_text(config_.timeline.max_gap_ns) +
                         " after the one before",
-                    "add --max-gap: longer gaps are cut to it");
+                    files_.size() > 1 && !config_.aligns
+                        ? "add --align: all files then begin at once; or --max-gap: longer gaps are cut to it"
+                        : "add --max-gap: longer gaps are cut to it");
     }
     ++file.record.taken;
     taken_++;

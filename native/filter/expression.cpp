@@ -129,8 +129,12 @@ std::vector<Instruction> compile_text(const PcapText& text, const std::string& e
   std::string message = compiled.compile(text.text);
   if (!message.empty()) {
     std::optional<size_t> place = place_of(text, message);
+    bool asks_direction = message.find("inbound/outbound") != std::string::npos;
     throw Error(ErrorCode::usage, "filter " + quoted(expression), message,
-                "pcap-filter(7) describes the language: for example \"src host 198.18.0.1 and udp\"" +
+                (asks_direction
+                     ? "a frame does not say which way it went: name an address (ether src, ether dst), or "
+                       "capture one direction alone (carom capture --direction)"
+                     : "pcap-filter(7) describes the language: for example \"src host 198.18.0.1 and udp\"") +
                     (place ? show_place(expression, original_of(text, *place)) : ""));
   }
   std::vector<Instruction> wide;

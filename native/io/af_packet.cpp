@@ -32,6 +32,11 @@ uint32_t load_status(const uint8_t* slot) noexcept {
   return __atomic_load_n(&header->tp_status, __ATOMIC_ACQUIRE);
 }
 
+// Of a frame to be sent, without what the kernel says about its stamp.
+uint32_t tx_status(const uint8_t* slot) noexcept {
+  return load_status(slot) & ~(TP_STATUS_TS_SOFTWARE | TP_STATUS_TS_RAW_HARDWARE);
+}
+
 void store_status(uint8_t* slot, uint32_t status) noexcept {
   auto* header = reinterpret_cast<tpacket2_hdr*>(slot);
   __atomic_store_n(&header->tp_status, status, __ATOMIC_RELEASE);
@@ -201,12 +206,7 @@ uint32_t AfPacketIo::tx_reserve(std::span<Frame> frames) noexcept {
   uint32_t count = 0;
   for (; count < frames.size(); count++) {
     uint8_t* slot = tx_slot(tx_head_ + count);
-    uint32_t status = load_status(slot) & ~(TP_STATUS_TS_SOFTWARE | TP_STATUS_TS_RAW_HARDWARE);
-    if (status == TP_STATUS_WRONG_FORMAT) {
-      ++counters_.tx_refused;  // the kernel gave the frame back unsent
-    } else if (status != TP_STATUS_AVAILABLE) {
-      break;
-    }
+    if (tx_status(slot) != TP_STATUS_AVAILABLE) break;
     frames[count] = {slot + TX_DATA_OFFSET, frame_size_ - TX_DATA_OFFSET, false, 0};
   }
   if (count < frames.size()) counters_.tx_full.add(frames.size() - count);
@@ -222,11 +222,36 @@ uint32_t AfPacketIo::tx_submit(std::span<const Frame> frames) noexcept {
   for (int tries = 0; tries < KICK_TRIES; tries++) {
     ++counters_.wakeups;
     if (send(fd_.get(), nullptr, 0, MSG_DONTWAIT) >= 0) break;
+    if ((errno == EMSGSIZE || errno == EINVAL) && drop_refused()) {
+      tries--;
+      continue;
+    }
     if (errno == EAGAIN || errno == ENOBUFS) continue;
     if (errno == ENETDOWN || errno == ENXIO || errno == ENODEV) ++counters_.link_errors;
     break;
   }
   return static_cast<uint32_t>(frames.size());
+}
+
+// The kernel stops at a frame that it refuses (too large with a tag that it does not allow for, say), marks
+// it and waits for another one in its place (tpacket_snd() of net/packet/af_packet.c): those behind it move
+// up.
+bool AfPacketIo::drop_refused() noexcept {
+  uint32_t at = tx_head_ - mask_ - 1;
+  while (at != tx_head_ && tx_status(tx_slot(at)) != TP_STATUS_WRONG_FORMAT) at++;
+  if (at == tx_head_) return false;
+  ++counters_.tx_invalid;
+  for (; at + 1 != tx_head_; at++) {
+    uint8_t* to = tx_slot(at);
+    const uint8_t* from = tx_slot(at + 1);
+    uint32_t length = reinterpret_cast<const tpacket2_hdr*>(from)->tp_len;
+    memcpy(to + TX_DATA_OFFSET, from + TX_DATA_OFFSET, length);
+    reinterpret_cast<tpacket2_hdr*>(to)->tp_len = length;
+    store_status(to, TP_STATUS_SEND_REQUEST);
+  }
+  store_status(tx_slot(at), TP_STATUS_AVAILABLE);
+  tx_head_ = at;
+  return true;
 }
 
 uint32_t AfPacketIo::tx_stamps(std::span<TxStamp> stamps) noexcept {

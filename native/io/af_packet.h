@@ -32,6 +32,7 @@ class AfPacketIo {
 
  private:
   void attach(const std::string& operation);
+  bool drop_refused() noexcept;
   uint8_t* rx_slot(uint32_t index) const noexcept { return rx_ring_ + size_t{index & mask_} * frame_size_; }
   uint8_t* tx_slot(uint32_t index) const noexcept { return tx_ring_ + size_t{index & mask_} * frame_size_; }
 
