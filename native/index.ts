@@ -526,12 +526,12 @@ export function filterCapture(config: FilterCaptureConfig, stop: AbortSignal): P
   });
 }
 
-/** What a filter is made of. @throws CaromError */
 /** How many bytes a pipe or a socket has for its reader; -1 for everything else, and when no more will come. */
 export function readableBytes(descriptor: number): number {
   return call("look into a pipe", () => addon().readableBytes(descriptor));
 }
 
+/** What a filter is made of. @throws CaromError */
 export function explainFilter(expression: string, engine: string): FilterExplanation {
   return call("explain a filter", () => addon().explainFilter(expression, engine));
 }
