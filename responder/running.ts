@@ -97,10 +97,11 @@ export class RunningResponder {
   linkFaults(): string[] {
     const { link } = this.config.io;
     const found = this.link.found();
-    const { orders = 0 } = this.responder.counters();
+    const { orders = 0, tx_invalid = 0 } = this.responder.counters();
     const sent = framesSent(this.interfaces, link.interfaceName);
     const isKnown = !found.gone && sent !== null && this.sentBefore !== null;
-    const report = linkReport(found, orders, isKnown ? { tx_packets: sent - this.sentBefore } : null);
+    const counters = isKnown ? { tx_packets: sent - this.sentBefore } : null;
+    const report = linkReport(found, orders, counters, tx_invalid);
     return linkFaults(link.interfaceName, report, "order");
   }
 

@@ -1,4 +1,4 @@
-/** What a run says of a link that went down, and of an interface that was removed, while it went on. */
+/** What a run says of frames that did not leave: the kernel refused them, or the link or interface was gone. */
 
 import { formatNs } from "../config/values.js";
 import type { LinkFindings } from "../native/index.js";
@@ -10,24 +10,29 @@ export interface LinkReport {
   readonly down_ns: number;
   readonly gone: boolean;
   readonly gone_ns: number | null; // after the start
+  readonly refused: number; // frames that the kernel refused for good, such as one too large for the link
   /** Frames that were handed over and that the interface did not send, at least; null: it can't tell any more. */
   readonly not_left: number | null;
 }
 
-/** @param handed frames that were handed over to be sent */
+/**
+ * @param handed frames that were handed over to be sent
+ * @param refused of those, the ones that the kernel refused for good
+ */
 export function linkReport(
   { outages, down_ns, gone, gone_ns }: LinkFindings,
   handed: number,
   counters: Pick<InterfaceCounters, "tx_packets"> | null,
+  refused: number,
 ): LinkReport {
-  const isWhole = outages === 0 && !gone;
+  const isWhole = outages === 0 && !gone && refused === 0;
   const not_left = isWhole ? 0 : counters && Math.max(0, handed - counters.tx_packets);
-  return { outages, down_ns, gone, gone_ns: gone ? gone_ns : null, not_left };
+  return { outages, down_ns, gone, gone_ns: gone ? gone_ns : null, refused, not_left };
 }
 
 /** Each as a sentence; none of a link that was up all the time. */
 export function linkFaults(name: string, link: LinkReport, frames: string): string[] {
-  const { outages, down_ns, gone_ns, not_left } = link;
+  const { outages, down_ns, gone_ns, refused, not_left } = link;
   const often = outages === 1 ? "once" : `${outages.toLocaleString("en-US")} times`;
   const long = down_ns === 0 ? "too short to be measured" : `${formatNs(down_ns)} in all`;
   return [
@@ -35,6 +40,7 @@ export function linkFaults(name: string, link: LinkReport, frames: string): stri
       ? []
       : [`${name} was removed, or went to another namespace, after ${formatNs(gone_ns)}: that ended it`]),
     ...(outages === 0 || gone_ns !== null ? [] : [`the link of ${name} went down ${often}, ${long}`]),
+    ...(refused === 0 ? [] : [`the kernel refused ${counted(refused, frames)} at ${name} for good`]),
     ...(not_left === null || not_left === 0
       ? []
       : [`${counted(not_left, frames)} handed over at ${name} did not leave`]),

@@ -109,7 +109,7 @@ export interface Report {
   };
   readonly ticks: {
     readonly sent: number;
-    readonly not_left: number; // handed over, and the interface did not send them, as its link was down
+    readonly not_left: number; // handed over, and the interface did not send them: its link was down, or the kernel refused them
     readonly unsent: number;
     readonly skipped: number; // by --late skip
     readonly answered: number;
@@ -325,8 +325,15 @@ export interface Links {
 function linksOf({ links, interfaces, generator, responder }: Measurement): Links {
   const orders = responder?.counters.orders ?? 0;
   return {
-    generator: linkReport(links.generator, generator.counters.frames_out ?? 0, interfaces.generator),
-    responder: links.responder && linkReport(links.responder, orders, interfaces.responder),
+    generator: linkReport(
+      links.generator,
+      generator.counters.frames_out ?? 0,
+      interfaces.generator,
+      generator.counters.tx_invalid ?? 0,
+    ),
+    responder:
+      links.responder &&
+      linkReport(links.responder, orders, interfaces.responder, responder?.counters.tx_invalid ?? 0),
   };
 }
 
@@ -336,9 +343,12 @@ function linksOf({ links, interfaces, generator, responder }: Measurement): Link
  */
 function notLeft(n: (name: string) => number, link: LinkReport, found: Measurement): number {
   const { arrivals, responder } = found;
-  const { outages, gone, not_left } = link;
-  if (outages === 0 && !gone) return 0;
-  if (arrivals !== null) return Math.max(0, n("sent") - arrivals.ticks);
+  const { outages, gone, refused, not_left } = link;
+  if (outages === 0 && !gone && refused === 0) return 0;
+  if (arrivals !== null) {
+    const missed = Math.max(0, n("sent") - arrivals.ticks);
+    return outages === 0 && !gone ? Math.min(refused, missed) : missed; // more than were refused were lost elsewhere
+  }
   if (not_left === null && responder !== null) {
     const missed = n("sent") + n("warmup_sent") - (responder.counters.ticks ?? 0);
     return Math.min(n("sent"), Math.max(0, missed));

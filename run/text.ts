@@ -109,7 +109,10 @@ function trafficLines(report: Report): string[] {
   const lines = [row("sent", `${count(ticks.sent)} ${what}, ${aSecond(rates.sent_pps)}`)];
   if (ticks.not_left > 0)
     lines.push(
-      row("not left", pc.red(`${count(ticks.not_left)} ${what}, handed over while the link was down`)),
+      row(
+        "not left",
+        pc.red(`${count(ticks.not_left)} ${what}, handed over, and the interface did not send them`),
+      ),
     );
   if (ticks.unsent > 0)
     lines.push(row("not sent", pc.red(`${count(ticks.unsent)} ${what}, although their time had come`)));

@@ -1,5 +1,7 @@
 /** carom replay: what arrives at the far end is what was captured, when it was captured, changed as it was asked for. */
 
+import { readFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
@@ -23,6 +25,7 @@ import {
   write,
 } from "./replay_support.js";
 
+const CASES = join(import.meta.dirname, "../../tests/cases");
 const TICK_PORT = 8080;
 
 const tickFields = (timestamp: bigint, price = 9000): FrameFields => ({
@@ -101,6 +104,41 @@ labTest("a frame that the far end drops is a fault", () => {
     size(lab.responder.mtu);
   }
 });
+
+labTest("a frame that the kernel refuses is told and counted; all others go, in their order", async () => {
+  const sent = captured(6, 100_000n);
+  // A service tag on a full frame: within the link for the plan, and not for AF_PACKET.
+  const large = readFileSync(join(CASES, "R08-1518ad.pcap"))
+    .subarray(-1518 - 16 - 72)
+    .subarray(0, 1518);
+  const path = write("refused.pcap", pcapOf(sent.with(2, { ...sent[2]!, frame: large })));
+  const { ended, report, frames } = await replay(path, "--backend", "af_packet");
+  assert.is(ended.status, 1, message(ended));
+  assert.equal(hexOf(frames), hexOf(sent.toSpliced(2, 1).map(({ frame }) => frame)));
+  assert.equal([report.ticks.sent, report.ticks.not_left, report.links.generator.refused], [5, 1, 1]);
+  assert.equal(report.faults, [
+    "the kernel refused 1 frame at gen0 for good",
+    "1 frame handed over at gen0 did not leave",
+  ]);
+});
+
+labTest(
+  "an interface without an address sends a replay: its frames have addresses of their own",
+  async () => {
+    const { namespace, interfaceName } = lab.generator;
+    ip(namespace, "address", "flush", "dev", interfaceName);
+    try {
+      const sent = captured(3, 100_000n);
+      const path = write("no-address.pcap", pcapOf(sent));
+      const there = ["--namespace", basename(namespace), "--interface", interfaceName];
+      const { status, stdout, stderr } = carom("replay", path, ...there, "--json");
+      assert.is(status, 0, `${stdout}${stderr}`);
+      assert.is((JSON.parse(stdout) as Report).interfaces.generator?.tx_packets, 3);
+    } finally {
+      ip(namespace, "address", "add", "198.18.0.1/24", "dev", interfaceName);
+    }
+  },
+);
 
 labTest("a replay that ends early tells what it sent, and not what it had planned", async () => {
   const path = write("early.pcap", pcapOf(captured(20, 1_000_000n)));

@@ -351,7 +351,7 @@ void errors(Chance& chance) {
 // Every tag that libpcap's `vlan` counts is taken off, and has its identifier replaced.
 void tags(Chance&) {
   const Made plain = make(fields_between(true, false, -1));
-  for (uint16_t outer : {0x8100, 0x88a8, 0x9100}) {
+  for (uint16_t outer : std::initializer_list<uint16_t>{0x8100, 0x88a8, 0x9100}) {
     Made made{};
     memcpy(made.bytes, plain.bytes, 12);
     store_be16(made.bytes + 12, outer);
