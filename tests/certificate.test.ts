@@ -18,6 +18,7 @@ import type { Report } from "../run/report.js";
 import type { Tick } from "../wire/codec.js";
 import { backendsOf, backendTest, carom, caromHere, jsonOf, reportOf, startCarom } from "./cli_support.js";
 import { labTest, sleep, until, withLab } from "./lab_support.js";
+import { measuring } from "./measuring_support.js";
 
 const SHORT = ["--duration", "300ms", "--warmup", "50ms", "--json"];
 
@@ -159,7 +160,7 @@ backendTest("a rate that can't be held: every planned tick has its fate", ["af_x
   }),
 );
 
-/** Stops a generator for a time, and gives what it reports and when its ticks came to the far end. */
+/** Stops the process that measures for a time, and gives what it reports and when its ticks came to the far end. */
 async function stopped(late: string, time_ms: number) {
   let report!: Report;
   let arrived_ns: number[] = [];
@@ -170,15 +171,20 @@ async function stopped(late: string, time_ms: number) {
         if (frame.length === 66) arrived_ns.push(Number(time_ns % 1_000_000_000_000n));
     };
     const timer = setInterval(take, 20);
+    const args = ["--lab", lab.name, "--rate", "2k", "--duration", "10m", "--warmup", "100ms", "--json"];
+    const running = startCarom("generate", ...args, "--late", late);
     try {
-      const args = ["--lab", lab.name, "--rate", "2k", "--duration", "10m", "--warmup", "100ms", "--json"];
-      const running = startCarom("generate", ...args, "--late", late);
-      await until("it is in the midst of its run", () => arrived_ns.length >= 1000);
-      running.child.kill("SIGSTOP");
+      const arrived = (count: number) => {
+        assert.is(running.child.exitCode, null, "it runs");
+        return arrived_ns.length >= count;
+      };
+      await until("it is in the midst of its run", () => arrived(1000));
+      const pid = await measuring(running);
+      process.kill(pid, "SIGSTOP");
       await sleep(time_ms);
-      running.child.kill("SIGCONT");
+      process.kill(pid, "SIGCONT");
       const before = arrived_ns.length;
-      await until("it goes on", () => arrived_ns.length >= before + 500);
+      await until("it goes on", () => arrived(before + 500));
       running.child.kill("SIGINT");
       report = jsonOf(await running.end) as unknown as Report;
       await until("all have arrived", () => {
@@ -186,6 +192,7 @@ async function stopped(late: string, time_ms: number) {
         return arrived_ns.length >= report.ticks.sent + report.warmup.sent;
       });
     } finally {
+      running.child.kill("SIGKILL"); // what it measures with ends with it
       clearInterval(timer);
       frames.close();
     }
