@@ -9,7 +9,7 @@ import { createInterface } from "node:readline";
 import { createLab, type Lab } from "../lab/lab.js";
 import { CaromError } from "../native/error.js";
 import { carom, compile, compileBpf, execute } from "./program.js";
-import { atMost, type Goal, spread, spreadText } from "./spread.js";
+import { atMost, type Goal, type SuiteResult, spread, spreadText } from "./spread.js";
 
 const RATE = 10_000; // ticks a second
 const PERIOD_NS = 1e9 / RATE;
@@ -28,7 +28,7 @@ export async function drifting(
   rounds: number,
   seconds: number,
   say: (line: string) => void,
-): Promise<{ readonly figures: DriftFigures; readonly goals: readonly Goal[] }> {
+): Promise<SuiteResult> {
   const program = compile("drift_meter", ["core/thread.cpp"], ["-lbpf"]);
   const object = compileBpf("drift_meter");
   const drift_ns: Record<string, number[]> = Object.fromEntries(BACKENDS.map((name) => [name, []]));
@@ -51,7 +51,7 @@ export async function drifting(
       atMost(`${backend}, drift after ${seconds} s by an independent meter, median, ns`, median, DRIFT_NS),
     );
   }
-  return { figures: { seconds, drift_ns }, goals };
+  return { suite: "drift", figures: { seconds, drift_ns }, goals };
 }
 
 /** Over `seconds`, in ns. */

@@ -5,6 +5,7 @@ import { Command, InvalidArgumentError } from "commander";
 import { asCaromError } from "../native/error.js";
 import { attribution } from "./attribution.js";
 import { captured } from "./capture.js";
+import { drifting } from "./drift.js";
 import { filterEngines } from "./filter.js";
 import { flood } from "./flood.js";
 import { kernel } from "./kernel.js";
@@ -49,6 +50,10 @@ const SUITES: Readonly<
     run: (options, say) => pacing(options.rounds, options.seconds, say),
   },
   attribution: { title: "whose fault a delay is, beside who made it", run: (_, say) => attribution(say) },
+  drift: {
+    title: "drift of a schedule against the system's clock, by a meter that shares nothing with carom",
+    run: (options, say) => drifting(options.rounds, options.seconds, say),
+  },
   replay: {
     title: "gaps of a capture at the far end, and frames a second, beside tcpreplay, interleaved",
     run: (options, say) => replaying(options.rounds, options.seconds, say),

@@ -10,7 +10,6 @@ import { CaromError } from "../native/error.js";
 import { arrivalFindings, attachArrivals, closeArrivals, measureArrivalsFrom } from "../native/index.js";
 import { type PacingView, receiverView } from "../run/certificate.js";
 import type { Report } from "../run/report.js";
-import { drifting } from "./drift.js";
 import { twoCores } from "./far_end.js";
 import { carom, compile, execute, type Finished } from "./program.js";
 import { FIRST_TIMESTAMP, PoissonSchedule, WARMUP_NS } from "./schedule.js";
@@ -53,9 +52,8 @@ export async function pacing(
     }
     show(views, say);
     const opening = await openingAt8x(lab, seconds, say);
-    const drift = await drifting(rounds, seconds, say);
-    const figures = { ...Object.fromEntries(views), "opening × 8": opening, drift: drift.figures };
-    return { suite: "pacing", figures, goals: [...goalsOf(views), ...openingGoals(opening), ...drift.goals] };
+    const figures = { ...Object.fromEntries(views), "opening × 8": opening };
+    return { suite: "pacing", figures, goals: [...goalsOf(views), ...openingGoals(opening)] };
   } finally {
     schedule.remove();
     lab.down();

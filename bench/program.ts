@@ -34,6 +34,9 @@ export const LOOP_SOURCES = [
   "core/privileges.cpp",
   "core/thread.cpp",
   "core/turn_watch.cpp",
+  "io/nic_timestamping.cpp",
+  "io/socket.cpp",
+  "io/timestamping.cpp",
   "loop/respond.cpp",
   "loop/role.cpp",
 ];

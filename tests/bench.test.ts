@@ -4,6 +4,7 @@ import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import type { DriftFigures } from "../bench/drift.js";
 import { goalLine, spread, spreadText } from "../bench/spread.js";
 import type { PacingView } from "../run/certificate.js";
 
@@ -52,6 +53,14 @@ test("pacing beside the bare loop", () => {
   assert.ok(ticks[0]! > 20_000 && ticks[0] === ticks[1], `the same schedule for both: ${ticks} ${stderr}`);
   for (const [view] of Object.values(figures)) assert.is(view!.gap_error.count, view!.ticks - 1);
   assert.ok(opening !== undefined && found!.goals.length === 7, stdout);
+});
+
+test("drift by an independent meter", () => {
+  const { stdout, stderr } = bench("drift", "--rounds", "1", "--seconds", "0.5", "--json");
+  const [found] = (JSON.parse(stdout) as { results: { figures: DriftFigures; goals: unknown[] }[] }).results;
+  assert.equal(Object.keys(found!.figures.drift_ns), ["af_xdp", "udp", "xdp_live"], stderr);
+  for (const [value] of Object.values(found!.figures.drift_ns)) assert.ok(Number.isFinite(value), stdout);
+  assert.is(found!.goals.length, 3);
 });
 
 test("medians and spread", () => {

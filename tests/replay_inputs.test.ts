@@ -47,7 +47,7 @@ test("a pipe that never begins is waited for with nothing made yet: every signal
 });
 
 test("checksums with a routing header are those of the final destination", () => {
-  const capture = readFileSync(join(import.meta.dirname, "../../pcaps/routing-header.pcap"));
+  const capture = readFileSync(join(import.meta.dirname, "../../tests/cases/E07-routing.pcap"));
   let frames = 0;
   for (let at = 24; at < capture.length; frames++) {
     const size = capture.readUInt32LE(at + 8);
