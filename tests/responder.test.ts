@@ -172,7 +172,8 @@ async function play(backend: string, settings: Settings, stream: Stream): Promis
     for (let [before, looks] = ["", 0]; looks < (ticks === Number.POSITIVE_INFINITY ? 4 : 1); ) {
       await sleep(SETTLE_MS);
       collect();
-      const now = JSON.stringify([answers.length, responder.counters()]);
+      const { frames, ticks: seen, orders, filtered } = responder.counters(); // others go on with time
+      const now = JSON.stringify([answers.length, frames, seen, orders, filtered]);
       looks = now === before || ticks !== Number.POSITIVE_INFINITY ? looks + 1 : 0;
       before = now;
     }
@@ -309,7 +310,7 @@ labTest("a filter finds the tick behind IP options, over kernel sockets, too", a
 
 labTest("a filter that is more than the driver takes is the thread's, or refused", async () => {
   // Prices of an even number of cents.
-  const terms = Array.from({ length: 1200 }, (_, index) => `price = ${(90 + index / 50).toFixed(2)}`);
+  const terms = Array.from({ length: 20_000 }, (_, index) => `price = ${(90 + index / 50).toFixed(2)}`);
   const settings = { strategy: "echo", filter: terms.join(" or ") };
   const next = numbers(5);
   const symbols = ["AAPL", "MSFT", "GOOG", "AMZN", "NVDA", "META"];
