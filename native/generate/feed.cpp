@@ -368,7 +368,8 @@ void Feed::move(uint64_t by_ns) noexcept {
     stream.deadline_ns += by_ns;
   }
   for (Line& line : lines_) {
-    line.last_ns += by_ns;
+    // Before its first datagram there is nothing to move: backwards it would become the end of time.
+    if (line.last_ns != 0) line.last_ns += by_ns;
     for (uint32_t at = line.head; at != line.tail; at++)
       line.queue[at & (line.queue.size() - 1)].planned_ns += by_ns;
   }

@@ -210,20 +210,22 @@ void moved(Chance&) {
   stream.lines[1].judged = false;
   stream.most = 3;
   stream.within_ns = 30'000;
-  const std::vector<StreamConfig> streams{stream};
-  const FeedConfig config{10'000'000, 1e5, false};
+  // The second one's first datagram goes before the first one's.
+  const std::vector<StreamConfig> streams{stream, stream_of({line_to(3)})};
+  const FeedConfig config{10'000'000, 2e5, false};
   IoConfig io = io_config(false, false);
-  std::vector<LineCounters> counters(2);
-  std::vector<LineCounters> other_counters(2);
+  std::vector<LineCounters> counters(3);
+  std::vector<LineCounters> other_counters(3);
   Feed feed(streams, config, io.link, io.ttl, counters, nullptr);
   Feed other(streams, config, io.link, io.ttl, other_counters, nullptr);
   feed.start(START_NS, EPOCH_NS);
   other.start(START_NS, EPOCH_NS);
-  uint64_t by_ns = 0;
+  uint64_t by_ns = 0;  // modulo 2^64: as a clock is slewed, backwards, too, and before anything has left
   for (uint32_t i = 0; i < 5000; i++) {
-    if (i % 500 == 123) {
-      feed.move(BY_NS);
-      by_ns += BY_NS;
+    if (i % 500 == 0) {
+      uint64_t step_ns = i % 1000 == 0 ? 0 - BY_NS / 2 : BY_NS;
+      feed.move(step_ns);
+      by_ns += step_ns;
     }
     expect_equal(feed.planned_ns(), other.planned_ns() + by_ns, "when the next one is planned");
     Transmission transmission = feed.take();
