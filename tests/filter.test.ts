@@ -144,7 +144,7 @@ test("explains what becomes of an expression", async () => {
 });
 
 test("vlan, mpls and geneve change where all to their right looks, terms included", async () => {
-  const mixed = join(import.meta.dirname, "../../pcaps/headers-mixed.pcap");
+  const mixed = join(import.meta.dirname, "../../tests/cases/F00-mix.pcap");
   const matching = async (expression: string) => {
     const config = { path: mixed, expression, engine: "auto", write: "", rounds: 0 };
     return (await filterCapture(config, new AbortController().signal)).accepted;

@@ -260,7 +260,7 @@ test("what a link that was down swallowed is not sent, and the outage is told", 
     undefined,
   );
   assert.match(text, "sent 3 + not left 1 = answered 2 + missing 1 + not to be answered 1 ✓");
-  assert.match(text, "1 ticks, handed over while the link was down");
+  assert.match(text, "1 ticks, handed over, and the interface did not send them");
   const told = [
     "the link of gen0 went down once, 500 ms in all",
     "1 frame handed over at gen0 did not leave",

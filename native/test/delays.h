@@ -11,6 +11,7 @@
 #include <atomic>
 #include <memory>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "core/thread.h"
@@ -28,6 +29,9 @@ inline uint64_t cpu_time_ns() {
 struct Delay {
   Interval interval;
   uint64_t off_ns;  // of it, the thread did not run
+  // Since the delay before ended: what the watch has asked for last may be as old, and stops too short to be
+  // slow turns add up until it asks again.
+  uint64_t off_since_ns = 0;
 };
 
 // Delays the thread that calls it: one call in ten, for 60 to 400 µs, until there are enough.
@@ -36,25 +40,34 @@ class DelayMaker {
   DelayMaker(size_t wanted, uint64_t seed) : wanted_(wanted), chance_(seed) { delays_.reserve(wanted); }
 
   void delay() noexcept {
+    const Clock& clock = Clock::get();
+    if (calls_ == 0) ended_ = {clock.now_ns(), cpu_time_ns()};
     if (calls_++ % 10 != 9 || is_enough()) return;
     uint64_t cpu_ns = cpu_time_ns();
-    const Clock& clock = Clock::get();
     uint64_t start_ns = clock.now_ns();
     uint64_t end_ns = start_ns + 60'000 + chance_.below(340'000);
     uint64_t now_ns = start_ns;
     while (now_ns < end_ns) now_ns = clock.now_ns();
-    uint64_t ran_ns = cpu_time_ns() - cpu_ns;
-    uint64_t took_ns = now_ns - start_ns;
-    delays_.push_back({{start_ns, now_ns}, took_ns - std::min(took_ns, ran_ns)});
+    auto off_ns = [](uint64_t took_ns, uint64_t ran_ns) { return took_ns - std::min(took_ns, ran_ns); };
+    const Ended before = std::exchange(ended_, {now_ns, cpu_time_ns()});
+    delays_.push_back({{start_ns, now_ns},
+                       off_ns(now_ns - start_ns, ended_.cpu_ns - cpu_ns),
+                       off_ns(now_ns - before.at_ns, ended_.cpu_ns - before.cpu_ns)});
   }
 
   bool is_enough() const noexcept { return delays_.size() >= wanted_; }
   const std::vector<Delay>& delays() const noexcept { return delays_; }
 
  private:
+  struct Ended {
+    uint64_t at_ns = 0;
+    uint64_t cpu_ns = 0;
+  };
+
   size_t wanted_;
   Chance chance_;
   uint64_t calls_ = 0;
+  Ended ended_;  // the last delay
   std::vector<Delay> delays_;
 };
 
