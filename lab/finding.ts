@@ -66,8 +66,10 @@ export function formatCores(cores: readonly number[]): string {
   return parts.join(",");
 }
 
-/** The cores on which this process may run. */
+/** The cores on which this process may run. The kernel lists those it may have, also where none is plugged in. */
 export function allowedCores(): number[] {
   const line = /^Cpus_allowed_list:\s*(\S+)$/m.exec(readText("/proc/self/status") ?? "");
-  return parseCores(line?.[1] ?? "0");
+  const online = new Set(parseCores(readText("/sys/devices/system/cpu/online") ?? ""));
+  const allowed = parseCores(line?.[1] ?? "0");
+  return online.size === 0 ? allowed : allowed.filter((core) => online.has(core));
 }
