@@ -33,7 +33,7 @@ labTest("lab up, list, exec and down", async () => {
       labs: { name: string; stay: boolean }[];
     };
     assert.is(listed.labs.find((lab) => lab.name === name)?.stay, true);
-    assert.match(carom("lab", "list").stdout, new RegExp(`^${name}  lab up .* ok$`, "m"));
+    assert.match(carom("lab", "list").stdout, new RegExp(`^${name} +lab up .* ok$`, "m"));
 
     const again = carom("lab", "up", "--name", name);
     assert.is(again.status, 2);
