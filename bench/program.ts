@@ -62,7 +62,7 @@ export function compile(name: string, sources: readonly string[], libraries: rea
     source.startsWith("../")
       ? `${ROOT}native/${source}`
       : `${ROOT}native/build/Release/obj.target/carom/${source.replace(/\.cpp$/, ".o")}`;
-  const files = [`${ROOT}bench/${name}.cpp`, ...sources.map(fileOf)];
+  const files = [`${ROOT}bench/${name}.cpp`, ...[...new Set(sources)].map(fileOf)];
   try {
     execFileSync("g++", [...FLAGS, ...files, ...libraries, "-lpthread", "-o", output], {
       stdio: ["ignore", "inherit", "inherit"],
