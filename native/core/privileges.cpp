@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <fstream>
 #include <future>
@@ -98,21 +99,23 @@ std::vector<int> thread_ids() {
 }
 
 // Returns false when the thread has ended.
-bool read_thread(int thread_id, ThreadPrivileges& found) {
-  std::ifstream file("/proc/self/task/" + std::to_string(thread_id) + "/status");
-  found = {.thread_id = thread_id, .name = "", .capabilities = 0, .no_new_privileges = false};
+bool read_thread(const std::string& task, ThreadPrivileges& found) {
+  std::ifstream file("/proc/" + task + "/status");
+  found = {.thread_id = 0, .name = "", .capabilities = 0, .no_new_privileges = false};
   int fields = 0;
   for (std::string line; std::getline(file, line);) {
     auto value = [&](std::string_view key) {
       return line.starts_with(key) ? line.c_str() + key.size() : nullptr;
     };
     if (const char* name = value("Name:\t")) found.name = name;
+    // /proc may be that of an outer PID namespace: the thread's own number is the last one.
+    if (const char* ids = value("NSpid:\t")) found.thread_id = atoi(strrchr(ids - 1, '\t') + 1), fields++;
     const char* mask = value("CapPrm:\t");
     if (mask == nullptr) mask = value("CapEff:\t");
     if (mask != nullptr) found.capabilities |= strtoull(mask, nullptr, 16), fields++;
     if (const char* flag = value("NoNewPrivs:\t")) found.no_new_privileges = *flag == '1', fields++;
   }
-  return fields == 3;
+  return fields == 4;
 }
 
 void require(const ThreadPrivileges& found, uint64_t kept) {
@@ -195,7 +198,8 @@ void keep_mask(uint64_t mask) {
   (void)forgets_at_end;
   if (int error = limit_to(mask); error != 0) throw refused(errno_text(error));
   ThreadPrivileges found;
-  if (!read_thread(gettid(), found)) throw refused("/proc/self/task can't be read, to see whether it worked");
+  if (!read_thread("thread-self", found))
+    throw refused("/proc/thread-self can't be read, to see whether it worked");
   require(found, mask);
   KeptMasks::get().set(gettid(), mask);
 }
@@ -235,7 +239,7 @@ std::vector<ThreadPrivileges> read_privileges() {
   std::vector<ThreadPrivileges> all;
   for (int id : thread_ids()) {
     ThreadPrivileges found;
-    if (read_thread(id, found)) all.push_back(std::move(found));
+    if (read_thread("self/task/" + std::to_string(id), found)) all.push_back(std::move(found));
   }
   if (all.empty()) throw system_error("read /proc/self/task", EIO, "mount /proc");
   return all;
