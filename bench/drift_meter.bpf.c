@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 // How a schedule of a constant rate drifts against CLOCK_MONOTONIC, as it arrives: the n-th tick is due n
 // periods after the first, and of each window of ticks the earliest arrival is kept, so that stops of the
 // machine do not count. Nothing of the sender's clock has a part in it, nor what is in the tick. Everything
@@ -38,4 +39,4 @@ int meter(struct xdp_md* context) {
   return XDP_DROP;
 }
 
-char LICENSE[] SEC("license") = "GPL";
+char LICENSE[] SEC("license") = "Dual MIT/GPL";

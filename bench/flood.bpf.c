@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 // A flood of ticks from one core, and what comes back. `flood` is run again and again by the kernel with live
 // frames (BPF_PROG_TEST_RUN) and sends each out of an interface; `count` is in the driver of that interface,
 // and counts and drops what comes back.
@@ -116,4 +117,4 @@ int count(struct xdp_md* context) {
   return XDP_DROP;
 }
 
-char LICENSE[] SEC("license") = "GPL";
+char LICENSE[] SEC("license") = "Dual MIT/GPL";

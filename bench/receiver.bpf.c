@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 // What arrives at an interface: ticks by their form, how many of them are newer than every one before, and
 // the rest. Everything is dropped.
 #include <linux/bpf.h>
@@ -36,4 +37,4 @@ int receive(struct xdp_md* context) {
   return XDP_DROP;
 }
 
-char LICENSE[] SEC("license") = "GPL";
+char LICENSE[] SEC("license") = "Dual MIT/GPL";

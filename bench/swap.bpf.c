@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 // The floor of an answer from the driver: a datagram for the ticks' port goes back with its MAC addresses
 // swapped. No checks, no decision, no order.
 #include <linux/bpf.h>
@@ -26,4 +27,4 @@ int swap(struct xdp_md* context) {
   return XDP_TX;
 }
 
-char LICENSE[] SEC("license") = "GPL";
+char LICENSE[] SEC("license") = "Dual MIT/GPL";

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 /* Stamps of arriving ticks, in whatever XDP program is at the receiving end: how far each is off its
  * schedule, and the gap before it off the planned one. A program that includes this has it as a constant, off
  * unless it is set before the program is loaded: the verifier then leaves all of it out. */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 /* What stamps arrivals and what reads them share. Plain C. */
 #ifndef CAROM_BPF_ARRIVAL_STATE_H
 #define CAROM_BPF_ARRIVAL_STATE_H

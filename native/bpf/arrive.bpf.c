@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 // Stamps arriving ticks and lets everything pass: for a receiving end without an XDP program of its own.
 #include <linux/bpf.h>
 
@@ -9,4 +10,4 @@ int arrive(struct xdp_md* context) {
   return XDP_PASS;
 }
 
-char LICENSE[] SEC("license") = "GPL";
+char LICENSE[] SEC("license") = "Dual MIT/GPL";

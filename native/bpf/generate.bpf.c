@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 // The generator in the kernel. `send_ticks` is run over and over with live frames (BPF_PROG_TEST_RUN): it
 // takes the next planned tick from the ledger's memory, makes the whole frame and sends it out. `send_frames`
 // takes its place where more is asked for than one tick a frame, on one line: it sends frames that user space
@@ -108,4 +109,4 @@ int count_refused(__u64* arguments) {
   return 0;
 }
 
-char LICENSE[] SEC("license") = "GPL";
+char LICENSE[] SEC("license") = "Dual MIT/GPL";

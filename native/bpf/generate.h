@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 /* What the eBPF generator and the program that controls it share. Plain C. Times are ns of CLOCK_MONOTONIC.
  */
 #ifndef CAROM_BPF_GENERATE_H

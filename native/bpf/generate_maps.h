@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 /* What the programs of the generator in the kernel work on: the ledger's memory, and what they tell user
  * space. */
 #ifndef CAROM_BPF_GENERATE_MAPS_H

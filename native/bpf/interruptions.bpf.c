@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 // Notes when each core handled interrupts. The programs run on the tracepoints of the interrupt vectors, some
 // hundred times a second. The softirqs are left out on purpose: on a veth pair their tracepoints are on the
 // way of each packet, twice, and would make each round trip slower.
@@ -48,4 +49,4 @@ int handled(void* context) {
   return 0;
 }
 
-char LICENSE[] SEC("license") = "GPL";
+char LICENSE[] SEC("license") = "Dual MIT/GPL";

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 /* Which frames are for an interface: plain C, shared by the eBPF programs and who loads them. */
 #ifndef CAROM_BPF_LINK_RULES_H
 #define CAROM_BPF_LINK_RULES_H

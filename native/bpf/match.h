@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 /* Which frames hold a UDP datagram, and for which port, whatever else is wrong with them. */
 #ifndef CAROM_BPF_MATCH_H
 #define CAROM_BPF_MATCH_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 /* What the eBPF programs that read datagrams have in common: sums, addresses, digits. */
 #ifndef CAROM_BPF_PACKET_H
 #define CAROM_BPF_PACKET_H

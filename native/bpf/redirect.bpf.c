@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 // Takes the UDP datagrams for one port to the AF_XDP socket of the queue they came in on; everything else
 // (ARP, IGMP, ssh) goes on to the kernel. Where it is asked to, it leaves the time in front of the frame, and
 // drops what the user's filter does not want.
@@ -65,4 +66,4 @@ int wanted(struct xdp_md* context) {
   return own ? hand_up(context, own) : XDP_PASS;
 }
 
-char LICENSE[] SEC("license") = "GPL";
+char LICENSE[] SEC("license") = "Dual MIT/GPL";

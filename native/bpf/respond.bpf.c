@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 // The responder in the kernel: a datagram that holds exactly one tick, and is right to the last bit, is
 // decided and answered here, from the driver, before any socket buffer exists. Everything else that is for
 // the port goes up to user space, which refuses and counts it, or answers it, by the same rules as every
@@ -344,4 +345,4 @@ int respond(struct xdp_md* context) {
 SEC("xdp")
 int wanted(struct xdp_md* context) { return take(context); }
 
-char LICENSE[] SEC("license") = "GPL";
+char LICENSE[] SEC("license") = "Dual MIT/GPL";

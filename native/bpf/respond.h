@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 /* What the eBPF responder and the program that controls it share: settings, counters, samples. Plain C. */
 #ifndef CAROM_BPF_RESPOND_H
 #define CAROM_BPF_RESPOND_H

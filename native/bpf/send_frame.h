@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 /* The next frame as it is in the ring, at its time: what is in it is nothing to this program. */
 #ifndef CAROM_BPF_SEND_FRAME_H
 #define CAROM_BPF_SEND_FRAME_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 /* The next planned tick as a whole frame, at its time. */
 #ifndef CAROM_BPF_SEND_TICK_H
 #define CAROM_BPF_SEND_TICK_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 /* When a sending program sends: the clock, stalls and pauses, and a schedule that slips. */
 #ifndef CAROM_BPF_SEND_TIME_H
 #define CAROM_BPF_SEND_TIME_H

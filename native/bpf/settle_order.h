@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 /* An order that is right to the last bit, in time, and the one that had to come: it settles its tick. */
 #ifndef CAROM_BPF_SETTLE_ORDER_H
 #define CAROM_BPF_SETTLE_ORDER_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 /* The places of the programs that a filtered frame goes through. Plain C. */
 #ifndef CAROM_BPF_STAGES_H
 #define CAROM_BPF_STAGES_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 /* What goes out and what comes in, tied together by what is in it: shared by who sends and the eBPF program
  * at the receiving end. Plain C. */
 #ifndef CAROM_BPF_TRAIL_STATE_H

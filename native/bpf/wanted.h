@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
 /* The user's filter in front of a program that takes frames for a port: it is made at run time
  * (io/xdp_filter.h) and stands between two programs, which hand the frame on by tail calls. What it does not
  * want ends here. */
