@@ -35,7 +35,9 @@ function biome() {
 function clangFormat() {
   const isSource = (name) => /\.(c|cpp|h)$/.test(name) && !name.endsWith(".gen.h");
   const isEntered = (name) => !name.startsWith("build") && name !== "node_modules";
-  const files = ["native", "bench"].flatMap((folder) => filesBelow(join(ROOT, folder), isSource, isEntered));
+  const files = ["native", "bench", "tests/vm"].flatMap((folder) =>
+    filesBelow(join(ROOT, folder), isSource, isEntered),
+  );
   const options = isWriting ? ["-i"] : ["--dry-run", "--Werror"];
   return run("clang-format", ["clang-format", ...options, ...files.map((file) => relative(ROOT, file))]);
 }
