@@ -1,14 +1,14 @@
 /** One case of a script: what it sends, how long it waits, and the verdict. */
 
 import { setTimeout as sleep } from "node:timers/promises";
-import { orderPrice } from "../config/strategy.js";
+import { orderPrice } from "../config/strategy_rules.js";
 import type { Counters } from "../native/index.js";
 import { type Arrival, type Expectation, judge, ordersIn } from "./judge.js";
 import { addressOf, buildOutgoing, type SentTick, type TickClock } from "./outgoing.js";
 import { probeOf } from "./probe.js";
 import type { CaseResult, SentDatagram } from "./result.js";
-import type { Attachment } from "./rig.js";
 import { type Case, type ExpectedOrder, plainSend, type SendItem } from "./script.js";
+import type { Station } from "./station.js";
 
 const POLL_MS = 1;
 const SENDS_PER_POLL = 32; // so that answers to many datagrams don't overflow the socket's buffer
@@ -31,12 +31,12 @@ export type Sieve = (arrivals: readonly Arrival[], own: ReadonlySet<string>) => 
  */
 export function runCase(
   item: Case,
-  attachment: Attachment,
+  station: Station,
   clock: TickClock,
   sieve: Sieve,
   sent: SentDatagram[],
 ): Promise<CaseFindings> {
-  return new CaseRun(item, attachment, clock, sieve, sent).run();
+  return new CaseRun(item, station, clock, sieve, sent).run();
 }
 
 class CaseRun {
@@ -50,16 +50,16 @@ class CaseRun {
 
   constructor(
     private readonly item: Case,
-    private readonly attachment: Attachment,
+    private readonly station: Station,
     private readonly clock: TickClock,
     private readonly sieve: Sieve,
     private readonly sent: SentDatagram[],
   ) {}
 
   async run(): Promise<CaseFindings> {
-    const { item, attachment, ticks, notes } = this;
+    const { item, station, ticks, notes } = this;
     this.rehearse();
-    const before = attachment.counters();
+    const before = station.counters();
     for (const send of item.sends) {
       if (send.pause_ns > 0) await sleep(send.pause_ns / 1e6);
       for (let count = 1; count <= send.repeat; count++) {
@@ -82,20 +82,20 @@ class CaseRun {
       inOrder,
       datagrams,
     });
-    const counters = difference(before, attachment.counters());
+    const counters = difference(before, station.counters());
     const outcome = faults.length === 0 ? "passed" : "failed";
     return { outcome, faults: [...faults], received, expectations, notes, counters };
   }
 
   /** Builds everything once and sends nothing. @throws Unavailable */
   private rehearse(): void {
-    const { item, attachment } = this;
+    const { item, station } = this;
     const ticks = item.sends.flatMap((send) => {
-      const once = buildOutgoing(send, attachment.wiring, this.clock).ticks;
+      const once = buildOutgoing(send, station.wiring, this.clock).ticks;
       return Array.from({ length: send.repeat }, () => once).flat();
     });
     for (const expected of item.expected) this.resolve(expected, ticks[expected.tick]!, false);
-    if (this.wantsProbe()) probeOf(attachment.config.strategy, "");
+    if (this.wantsProbe()) probeOf(station.config.strategy, "");
   }
 
   private wantsProbe(): boolean {
@@ -103,14 +103,14 @@ class CaseRun {
   }
 
   private async send(item: SendItem, isProbe: boolean): Promise<readonly SentTick[]> {
-    const outgoing = buildOutgoing(item, this.attachment.wiring, this.clock);
+    const outgoing = buildOutgoing(item, this.station.wiring, this.clock);
     const { frame, way, ticks } = outgoing;
     const time_ns = BigInt(Date.now()) * 1_000_000n;
     for (const tick of ticks) {
       this.sentAt.set(tick, time_ns);
       this.own.add(tick.clOrdId);
     }
-    await this.attachment.sender.send(outgoing);
+    await this.station.sender.send(outgoing);
     this.sent.push({ way, frame, ticks, isProbe, time_ns });
     return ticks;
   }
@@ -121,7 +121,7 @@ class CaseRun {
    */
   private async probe(): Promise<void> {
     const fresh = `P${(this.clock.next() % FRESH_SYMBOLS).toString(36).toUpperCase()}`;
-    const { ticks, side } = probeOf(this.attachment.config.strategy, fresh);
+    const { ticks, side } = probeOf(this.station.config.strategy, fresh);
     for (const tick of ticks) {
       const sent = await this.send(plainSend("probe", [tick]), true);
       this.expectations = sent.map((one) => this.resolve({ tick: 0, side }, one, true));
@@ -145,7 +145,7 @@ class CaseRun {
   }
 
   private receive(): void {
-    const came = this.attachment.inbox.receive((note) => {
+    const came = this.station.inbox.receive((note) => {
       if (this.notes.length < NOTES_MAX && !this.notes.includes(note)) this.notes.push(note);
     });
     for (const arrival of this.sieve(came, this.own)) {
@@ -166,7 +166,7 @@ class CaseRun {
 
   /** What an expectation leaves open follows from the tick, the device's settings and the addresses on the link. */
   private resolve(expected: ExpectedOrder, tick: SentTick, isProbe: boolean): Expectation {
-    const { wiring, config } = this.attachment;
+    const { wiring, config } = this.station;
     const { strategy } = config;
     const { outgoing, spec } = tick;
     const side = expected.side ?? strategy.side;

@@ -42,9 +42,10 @@ export interface Outgoing {
 /** Why a case can't be run here: not a fault of the device. */
 export class Unavailable extends Error {}
 
-/** Gives each tick of this process another timestamp: the time it was made at, in ns since the epoch, as far as it is free. */
+/** Gives each tick another timestamp: the time it was made at, in ns since the epoch, as far as it is free. */
 export class TickClock {
-  private last_ns = 0n;
+  /** @param last_ns the last one that was given before */
+  constructor(public last_ns = 0n) {}
 
   next(): bigint {
     const now_ns = BigInt(Date.now()) * 1_000_000n;

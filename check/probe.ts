@@ -1,6 +1,6 @@
 /** Good ticks to probe a device with: the last of them, and no other, is answered by the strategy that it is set to. */
 
-import { keepsState, type StrategyName } from "../config/strategy.js";
+import { keepsState, type StrategyName } from "../config/strategy_rules.js";
 import type { StrategyConfig } from "../native/index.js";
 import { Unavailable } from "./outgoing.js";
 import type { TickSpec } from "./script.js";

@@ -143,6 +143,7 @@ export function runAsJson(run: RunResult) {
     device: run.device,
     backend: run.backend ?? null,
     interrupted: run.interrupted,
+    capabilities: run.privileges,
     summary: summarize(run.cases),
     scripts: scripts.map((script) => ({
       name: script.name,

@@ -1,5 +1,6 @@
 /** What a run of check scripts found: what the lines on the terminal, the JSON report and the JUnit file are made of. */
 
+import type { Privileges } from "../lab/privileges.js";
 import type { Counters } from "../native/index.js";
 import type { Expectation, Fault, ReceivedOrder } from "./judge.js";
 import type { SentTick, Way } from "./outgoing.js";
@@ -38,6 +39,7 @@ export interface RunResult {
   readonly started: Date;
   readonly duration_ns: number;
   readonly interrupted: boolean;
+  readonly privileges: Privileges | null; // what the process that ran the last cases could still do; null: none was run
   readonly cases: readonly CaseResult[];
 }
 

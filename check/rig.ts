@@ -2,69 +2,39 @@
 
 import { resolveValues, type Texts } from "../config/file.js";
 import { createLab, type Lab } from "../lab/lab.js";
-import { resolveMac } from "../lab/neighbor.js";
-import { asCaromError, type CaromError } from "../native/error.js";
-import {
-  attachXdpPass,
-  type Counters,
-  type FrameSocket,
-  type Link,
-  openFrameSocket,
-  type ResponderConfig,
-} from "../native/index.js";
-import { responderConfig, responderOptions } from "../responder/config.js";
-import { openResponder, type ResponderThreads } from "../responder/threads.js";
+import { askNeighbor } from "../lab/neighbor.js";
+import { attachXdpPass, type Link } from "../native/index.js";
+import { type ResponderPlan, responderConfig, responderOptions } from "../responder/config.js";
 import { isIp6 } from "../wire/address.js";
-import { type Inbox, openInbox } from "./inbox.js";
 import type { Wiring } from "./outgoing.js";
-import { Sender } from "./sender.js";
 
 const DEFAULT_MTU = 1500; // bytes
 
-/** The generator's end of the link, and what is known of the device at the other. */
+/** The generator's end of the link, and what is known of the device at the other: plain data, for another process. */
 export interface Attachment {
   readonly wiring: Wiring;
   /** What the device is set to: carom's responder is, another one is taken to be. */
-  readonly config: ResponderConfig;
-  readonly inbox: Inbox;
-  readonly sender: Sender;
-  /** Of carom's responder; empty for another device. */
-  counters(): Counters;
-  /** Why carom's responder has ended by itself. */
-  problem(): CaromError | undefined;
+  readonly config: ResponderPlan;
+  readonly isOwn: boolean; // carom's responder is to be started
 }
 
 export interface Rig {
   /** "carom's responder on af_xdp". */
   readonly device: string;
   readonly backend: string | undefined; // of carom's responder
+  /** The device must be attached anew for cases of which this differs. */
+  key(settings: Texts, mtu: number | undefined): string;
   /**
-   * The device, set as a case needs it: the same attachment as before when nothing has to change.
-   * @param beforeChange called before what was attached is given back
+   * Makes what it takes for the device to be set like this. What was attached before must have been closed.
    * @throws CaromError
    */
-  attach(settings: Texts, mtu: number | undefined, beforeChange: () => void): Promise<Attachment>;
+  prepare(settings: Texts, mtu: number | undefined): Attachment;
   /** Gives everything back. May be called more than once. */
   close(): void;
 }
 
-/** What is open on the generator's end. */
-class Station {
-  readonly inbox: Inbox;
-  readonly sender: Sender;
-  private readonly frames: FrameSocket;
-
-  constructor(readonly wiring: Wiring) {
-    const { generator: link, responsePort: holdPort } = wiring;
-    this.frames = openFrameSocket({ link, holdPort });
-    this.inbox = openInbox(this.frames, wiring);
-    this.sender = new Sender(link, this.frames);
-  }
-
-  close(): void {
-    this.sender.close();
-    this.frames.close();
-  }
+function keyOf(settings: Texts): string {
+  return JSON.stringify([...settings].map(([name, { text }]) => [name, text]).sort());
 }
 
 /**
@@ -80,9 +50,6 @@ class LabRig implements Rig {
   private lab: Lab | undefined;
   private detachPass: (() => void) | undefined;
   private mtu = 0;
-  private current:
-    | { key: string; responder: ResponderThreads; station: Station; attachment: Attachment }
-    | undefined;
 
   constructor(
     readonly backend: string,
@@ -91,47 +58,21 @@ class LabRig implements Rig {
     this.device = `carom's responder on ${backend}`;
   }
 
-  async attach(settings: Texts, mtu = DEFAULT_MTU, beforeChange: () => void): Promise<Attachment> {
-    const key = JSON.stringify([mtu, [...settings].map(([name, { text }]) => [name, text]).sort()]);
-    if (this.current?.key === key && this.current.attachment.problem() === undefined)
-      return this.current.attachment;
-    if (this.current !== undefined) beforeChange();
-    this.stop();
-    if (this.mtu !== mtu) this.removeLab();
+  key(settings: Texts, mtu = DEFAULT_MTU): string {
+    return `${mtu} ${keyOf(settings)}`;
+  }
+
+  prepare(settings: Texts, mtu = DEFAULT_MTU): Attachment {
+    if (this.mtu !== mtu) this.close();
     this.lab ??= this.makeLab(mtu);
-    this.current = await this.start(this.lab, settings, key);
-    return this.current.attachment;
-  }
-
-  private async start(lab: Lab, settings: Texts, key: string) {
-    const values = resolveValues(responderOptions, new Map([...this.base, ...settings]));
-    const config = responderConfig(lab.responder, values);
-    const responder = openResponder(config);
-    let ended: CaromError | undefined;
-    let station: Station | undefined;
-    try {
-      const { mac, address4, address6 } = lab.responder;
-      const wiring = wiringOf(config, lab.generator, { mac, address4, address6 }, settings, true);
-      station = new Station(wiring);
-      responder.start((error) => {
-        if (error !== null && error !== undefined) ended = asCaromError(error, this.device);
-      });
-      const { inbox, sender } = station;
-      const counters = () => responder.counters();
-      const attachment = { wiring, config, inbox, sender, counters, problem: () => ended };
-      return { key, responder, station, attachment };
-    } catch (error) {
-      station?.close();
-      responder.close();
-      throw error;
-    }
-  }
-
-  private stop(): void {
-    const { current } = this;
-    this.current = undefined;
-    current?.station.close();
-    current?.responder.close();
+    const { generator, responder } = this.lab;
+    const config = responderConfig(
+      responder,
+      resolveValues(responderOptions, new Map([...this.base, ...settings])),
+    );
+    const { mac, address4, address6 } = responder;
+    const wiring = wiringOf(config, generator, { mac, address4, address6 }, settings, true);
+    return { wiring, config, isOwn: true };
   }
 
   private makeLab(mtu: number): Lab {
@@ -143,20 +84,12 @@ class LabRig implements Rig {
     return lab;
   }
 
-  private removeLab(): void {
+  close(): void {
     const { lab, detachPass } = this;
     this.lab = this.detachPass = undefined;
     this.mtu = 0;
     detachPass?.();
     lab?.down();
-  }
-
-  close(): void {
-    try {
-      this.stop();
-    } finally {
-      this.removeLab();
-    }
   }
 }
 
@@ -175,23 +108,14 @@ export interface DeviceOptions {
 /** @throws CaromError (environment) when the device's MAC address can't be found out */
 export async function deviceRig(options: DeviceOptions): Promise<Rig> {
   const { link, addresses } = options;
-  let { mac } = options;
-  if (mac === "" && addresses[0] !== undefined) {
-    const frames = openFrameSocket({ link, holdPort: 0 });
-    try {
-      mac = await resolveMac(frames, link, addresses[0]);
-    } finally {
-      frames.close();
-    }
-  }
+  const isAsked = options.mac === "" && addresses[0] !== undefined;
+  const mac = isAsked ? await askNeighbor(link, addresses[0]!) : options.mac;
   return new DeviceRig({ ...options, mac });
 }
 
 class DeviceRig implements Rig {
   readonly device: string;
   readonly backend = undefined;
-  private current: { key: string; station: Station; attachment: Attachment } | undefined;
-
   private detachPass: (() => void) | undefined;
 
   constructor(private readonly options: DeviceOptions) {
@@ -200,11 +124,11 @@ class DeviceRig implements Rig {
     this.device = `the device${where} on ${options.link.interfaceName}`;
   }
 
-  async attach(settings: Texts, _mtu: number | undefined, beforeChange: () => void): Promise<Attachment> {
-    const key = JSON.stringify([...settings].map(([name, { text }]) => [name, text]).sort());
-    if (this.current?.key === key) return this.current.attachment;
-    if (this.current !== undefined) beforeChange();
-    this.leave();
+  key(settings: Texts): string {
+    return keyOf(settings);
+  }
+
+  prepare(settings: Texts): Attachment {
     const { link, addresses, mac, overrides, kernelResolves } = this.options;
     const texts = new Map([...settings, ...overrides]);
     const address4 = addresses.find((address) => !isIp6(address)) ?? "";
@@ -214,29 +138,18 @@ class DeviceRig implements Rig {
       resolveValues(responderOptions, texts),
     );
     const wiring = wiringOf(config, link, { mac, address4, address6 }, texts, kernelResolves);
-    const station = new Station(wiring);
-    const { inbox, sender } = station;
-    const attachment = { wiring, config, inbox, sender, counters: () => ({}), problem: () => undefined };
-    this.current = { key, station, attachment };
-    return attachment;
+    return { wiring, config, isOwn: false };
   }
 
   close(): void {
     const { detachPass } = this;
     this.detachPass = undefined;
-    this.leave();
     detachPass?.();
-  }
-
-  private leave(): void {
-    const { current } = this;
-    this.current = undefined;
-    current?.station.close();
   }
 }
 
 function wiringOf(
-  config: ResponderConfig,
+  config: ResponderPlan,
   generator: Link,
   device: Wiring["device"],
   settings: Texts,

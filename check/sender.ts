@@ -24,11 +24,13 @@ const inUse = new Set<Socket>();
 export class Sender {
   private raw: Socket | undefined;
 
-  /** @param frames stays the caller's to close */
+  /** @param frames stays the caller's to close @throws CaromError (environment) */
   constructor(
     private readonly link: Link,
     private readonly frames: FrameSocket,
-  ) {}
+  ) {
+    this.raw = this.open();
+  }
 
   /** @throws CaromError (environment) when the kernel refuses it */
   async send({ frame, way, decoded }: Outgoing): Promise<void> {
@@ -37,8 +39,8 @@ export class Sender {
       return;
     }
     const address = decoded.ip?.destination ?? "";
-    this.raw ??= this.open();
     const { raw } = this;
+    if (raw === undefined) throw this.refused(address, new Error("its socket was closed by an error before"));
     inUse.add(raw);
     const packet = frame.subarray(ETHERNET_SIZE);
     await new Promise<void>((resolve, reject) => {
@@ -55,6 +57,11 @@ export class Sender {
         else reject(this.refused(address, error));
       });
     });
+  }
+
+  /** An error has closed a socket. */
+  get isLost(): boolean {
+    return this.raw === undefined;
   }
 
   /** May be called more than once. */

@@ -3,6 +3,7 @@
 import { CaromError } from "../native/error.js";
 import type { StrategyConfig } from "../native/index.js";
 import { optionGroup, type Values } from "./option.js";
+import { keepsState, STRATEGY_NAMES } from "./strategy_rules.js";
 import { choice, integer, signedInteger, symbols } from "./values.js";
 
 const strategy = optionGroup("Strategy");
@@ -10,16 +11,6 @@ const U32_MAX = 0xffff_ffff;
 const MAX_SYMBOLS = 10_000;
 const MAX_STATES = 1 << 20;
 const MAX_AVERAGE = 10_000; // ticks
-
-/** As in native/strategy/strategies.h: whether each remembers something of a symbol, and chooses the side itself. */
-const STRATEGIES = {
-  threshold: { keepsState: false, choosesSide: false },
-  echo: { keepsState: false, choosesSide: false },
-  crossover: { keepsState: true, choosesSide: true },
-  book: { keepsState: true, choosesSide: true },
-} as const;
-export type StrategyName = keyof typeof STRATEGIES;
-export const STRATEGY_NAMES = Object.keys(STRATEGIES) as [StrategyName, ...StrategyName[]];
 
 export const strategyOptions = {
   strategy: strategy(
@@ -58,18 +49,6 @@ export const strategyOptions = {
 } as const;
 
 export type StrategyValues = Values<typeof strategyOptions>;
-
-/** Whether the strategy remembers something of each symbol. */
-export function keepsState(name: StrategyName): boolean {
-  return STRATEGIES[name].keepsState;
-}
-
-/** The price of the order to a tick: one that chooses the side takes the offset off the price when it sells. */
-export function orderPrice({ name, priceOffset }: StrategyConfig, price: number, side: number): number {
-  return STRATEGIES[name as StrategyName].choosesSide && side === 1
-    ? price - priceOffset
-    : price + priceOffset;
-}
 
 /** @throws CaromError (usage) for settings that contradict each other */
 export function strategyConfig(values: StrategyValues): StrategyConfig {

@@ -1,6 +1,6 @@
 /** The lines that a feed goes out on, with their addresses; and shapes of frames that an option or the link rules out. */
 
-import { keepsState, type StrategyName } from "../config/strategy.js";
+import { keepsState, type StrategyName } from "../config/strategy_rules.js";
 import { CaromError } from "../native/error.js";
 import type { LineConfig, Link } from "../native/index.js";
 import { isIp6, multicastMac, normalAddress } from "../wire/address.js";

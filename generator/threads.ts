@@ -4,7 +4,7 @@
  * What they found is put together when it is read.
  */
 
-import { keepsState } from "../config/strategy.js";
+import { keepsState } from "../config/strategy_rules.js";
 import { CaromError } from "../native/error.js";
 import {
   type Arrivals,

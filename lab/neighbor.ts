@@ -1,17 +1,51 @@
 /** Asks the link for the MAC address behind an IP address, as frames need it and the kernel does not tell. */
 
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { CaromError } from "../native/error.js";
 import type { FrameSocket, Link } from "../native/index.js";
 import { isIp6, multicastMac, normalAddress, parseIp } from "../wire/address.js";
 import { decodeFrame } from "../wire/decode.js";
 import { buildFrame, checksumOf } from "../wire/frame.js";
+import { ConfinedProcess, deathOf, type Failed } from "./confined_process.js";
 
 const ARP = 0x0806;
 const ICMP6 = 58;
 const TRIES = 3;
 const TRY_MS = 500;
 const POLL_MS = 2;
+
+const MAIN = fileURLToPath(new URL("./neighbor_main.js", import.meta.url));
+
+export interface Question {
+  readonly link: Link;
+  readonly address: string;
+}
+
+export type Answer = { readonly type: "answer"; readonly mac: string } | Failed;
+
+/**
+ * The MAC address behind an address on the link, found out by a process that has no privileges when it reads answers.
+ * @throws CaromError (environment) when nobody answers
+ */
+export async function askNeighbor(link: Link, address: string): Promise<string> {
+  const operation = `find ${address} on ${link.interfaceName}`;
+  const asking = new ConfinedProcess<Question, Answer>(MAIN, operation, false);
+  try {
+    return await asking.converse(
+      { link, address },
+      (message, resolve: (mac: string) => void) => {
+        if (message.type === "answer") resolve(message.mac);
+      },
+      (how, said) => {
+        const { detail, hint } = deathOf("the process that asks", how, said);
+        return new CaromError("environment", operation, detail, hint);
+      },
+    );
+  } finally {
+    await asking.close();
+  }
+}
 
 /**
  * The MAC address behind an address on the link.

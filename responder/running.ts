@@ -3,7 +3,8 @@
 import { closeSync } from "node:fs";
 import { parseConfig, resolveValues } from "../config/file.js";
 import { keyName } from "../config/option.js";
-import { keepsState, strategyConfig, strategyOptions } from "../config/strategy.js";
+import { strategyConfig, strategyOptions } from "../config/strategy.js";
+import { keepsState } from "../config/strategy_rules.js";
 import { unfinishedNotes } from "../lab/checksum_offload.js";
 import { readPrivileges } from "../lab/privileges.js";
 import { CaromError } from "../native/error.js";

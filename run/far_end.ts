@@ -1,7 +1,7 @@
 /** The lab's far end: carom's own responder there, as the generator's streams need it. */
 
 import { hasProgram, type RESPONDER_BACKENDS } from "../config/io.js";
-import { keepsState } from "../config/strategy.js";
+import { keepsState } from "../config/strategy_rules.js";
 import { isMulticast } from "../config/values.js";
 import type { Lab } from "../lab/lab.js";
 import { CaromError } from "../native/error.js";

@@ -3,17 +3,16 @@
  * and sends what it found to the process that started it (run/measuring_process.ts), with which it ends.
  */
 
+import { toData as asData, serve, tell as tellAny } from "../lab/confined_main.js";
 import { dropPrivileges } from "../lab/privileges.js";
-import { asCaromError, type CaromError } from "../native/error.js";
-import { clockInfo, endWithParent } from "../native/index.js";
+import type { CaromError } from "../native/error.js";
+import { clockInfo } from "../native/index.js";
 import { measure, type RunningRoles } from "./measure.js";
 import type { FromMeasuring, Live, ToMeasuring, Wanted } from "./measuring_messages.js";
 import type { InterfaceCounters } from "./statistics.js";
 
 const SECOND_MS = 1000;
-
-/** A terminal sends these to this process, too: the one that started it decides what they mean. */
-const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+const OPERATION = "measure";
 
 let roles: RunningRoles | undefined;
 let stops = 0; // asked for so far
@@ -21,17 +20,15 @@ let stop: (() => void) | undefined;
 let drawing = 0; // how many are at it: the user interface, and what is read for it here
 const counting = new Map<number, (found: InterfaceCounters | object) => void>();
 
-function tell(message: FromMeasuring): void {
-  if (process.connected) process.send!(message);
-}
+const tell = (message: FromMeasuring) => tellAny(message);
+const toData = (error: unknown) => asData(error, OPERATION);
 
-function obey(message: ToMeasuring): void {
+function obey(message: ToMeasuring): void | Promise<void> {
   switch (message.type) {
     case "measure":
-      run(message).catch((error) => tell({ type: "failed", error: toData(error) }));
-      break;
+      return run(message);
     case "confine":
-      attempt("failed", () => tell({ type: "confined", privileges: dropPrivileges() }));
+      tell({ type: "confined", privileges: dropPrivileges() });
       break;
     case "stop":
       stops++;
@@ -41,22 +38,16 @@ function obey(message: ToMeasuring): void {
       counting.get(message.id)?.(message.found);
       break;
     case "change":
-      attempt("refused", () => {
+      try {
         if (message.what === "rate") roles?.generator.setRate(message.to);
         else roles?.generator.setWindow(message.to);
-      });
+      } catch (error) {
+        tell({ type: "refused", error: toData(error) });
+      }
       break;
     case "refreshing":
       refreshing(message.isDrawn);
       break;
-  }
-}
-
-function attempt(type: "failed" | "refused", action: () => void): void {
-  try {
-    action();
-  } catch (error) {
-    tell({ type, error: toData(error) });
   }
 }
 
@@ -130,16 +121,5 @@ function refreshing(isDrawn: boolean): void {
   if ((before === 0) !== (drawing === 0)) roles?.generator.refreshing(isDrawn);
 }
 
-function toData(error: unknown) {
-  return asCaromError(error, "measure").toJSON();
-}
-
-for (const signal of SIGNALS) process.on(signal, () => {});
-process.on("message", obey);
-process.on("disconnect", () => process.exit());
-try {
-  endWithParent();
-  clockInfo(); // calibrated while the run is planned
-} catch (error) {
-  tell({ type: "failed", error: toData(error) });
-}
+serve(OPERATION, obey);
+clockInfo(); // calibrated while the run is planned

@@ -1,12 +1,10 @@
 /** What the process that measures and the one that started it say to each other. */
 
+import type { ErrorData, Failed } from "../lab/confined_process.js";
 import type { Privileges } from "../lab/privileges.js";
-import type { CaromError } from "../native/error.js";
 import type { Example, Link, RecordedSoFar, RunChange } from "../native/index.js";
 import type { MeasuredPlan, Measurement, Progress } from "./measure.js";
 import type { InterfaceCounters } from "./statistics.js";
-
-type ErrorData = ReturnType<CaromError["toJSON"]>;
 
 /** What is to be told while a run goes on. */
 export interface Wanted {
@@ -47,4 +45,4 @@ export type FromMeasuring =
   | { readonly type: "refused"; readonly error: ErrorData } // a change
   | { readonly type: "confined"; readonly privileges: Privileges }
   | { readonly type: "ended"; readonly found: Measurement }
-  | { readonly type: "failed"; readonly error: ErrorData };
+  | Failed;

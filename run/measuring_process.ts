@@ -4,10 +4,8 @@
  * and measures nothing.
  */
 
-import { type ChildProcess, fork } from "node:child_process";
-import { isatty } from "node:tty";
 import { fileURLToPath } from "node:url";
-import { atEndOfProcess } from "../lab/end.js";
+import { ConfinedProcess, deathOf } from "../lab/confined_process.js";
 import type { Privileges } from "../lab/privileges.js";
 import { asCaromError, CaromError } from "../native/error.js";
 import type { RunChange } from "../native/index.js";
@@ -18,7 +16,6 @@ import { readInterface } from "./statistics.js";
 const MAIN = fileURLToPath(new URL("./measuring_main.js", import.meta.url));
 const OPERATION = "measure a run";
 const OPENING_MS = 2000; // for a run that is to end before it has begun
-const SAID_MAX = 4096; // characters that are kept of what it says of its own accord: how it crashed, say
 
 /** A run while it goes on. */
 export interface RunningControls {
@@ -41,45 +38,11 @@ export interface RunWatcher {
   readonly onStopRequest?: (stop: () => void) => void;
 }
 
-/** Those that run, which are not to outlive this process, nor its lab. */
-const alive = new Set<ChildProcess>();
-
-function killAll(): void {
-  for (const child of alive) child.kill("SIGKILL");
-}
-
 /** A process that is about to measure. Start it before the run is planned: it gets ready meanwhile. */
 export class MeasuringProcess {
-  private readonly child: ChildProcess;
-  private readonly end: Promise<string>; // what it ended with
-  private said = "";
+  private readonly process = new ConfinedProcess<ToMeasuring, FromMeasuring>(MAIN, OPERATION, true);
   private hasBegun = false;
   private isStopped = false;
-  private onMessage: (message: FromMeasuring) => void = () => {};
-
-  constructor() {
-    // A capture may be read from standard input. What is a terminal is not its: Node sets one back when it ends.
-    const inherited = (descriptor: number) => (isatty(descriptor) ? "ignore" : "inherit");
-    this.child = fork(MAIN, {
-      serialization: "advanced",
-      stdio: [inherited(0), inherited(1), "pipe", "ipc"],
-    });
-    alive.add(this.child);
-    atEndOfProcess(killAll);
-    this.child.stderr!.on("data", (data: Buffer) => {
-      this.said = (this.said + data.toString()).slice(-SAID_MAX);
-    });
-    this.child.on("message", (message) => this.onMessage(message as FromMeasuring));
-    const ended = new Promise<string>((resolve) => {
-      this.child.on("error", ({ message }) => resolve(`could not be started: ${message}`));
-      this.child.on("exit", (status, signal) => {
-        alive.delete(this.child);
-        resolve(signal === null ? `ended with status ${status}` : `was ended by ${signal}`);
-      });
-    });
-    const silent = new Promise((resolve) => this.child.stderr!.on("close", resolve));
-    this.end = Promise.all([ended, silent]).then(([how]) => how);
-  }
 
   /**
    * Runs a plan to its end. Once for each process.
@@ -128,9 +91,8 @@ export class MeasuringProcess {
   }
 
   /** Ends it. May be called at any time and more than once. */
-  async close(): Promise<void> {
-    if (this.child.connected) this.child.disconnect();
-    await this.end;
+  close(): Promise<void> {
+    return this.process.close();
   }
 
   private converse<Result>(
@@ -138,58 +100,45 @@ export class MeasuringProcess {
     hear: (message: FromMeasuring, resolve: (result: Result) => void) => void,
     onStopRequest?: (stop: () => void) => void,
   ): Promise<Result> {
-    return new Promise((resolve, reject) => {
-      this.onMessage = (message) => {
-        if (message.type === "failed") reject(asCaromError(message.error, OPERATION));
-        else hear(message, resolve);
-      };
-      this.end.then((how) => reject(this.death(how)));
-      onStopRequest?.(() => this.stop());
-      this.tell(request);
-    });
+    onStopRequest?.(() => this.stop());
+    return this.process.converse(request, hear, (how, said) => this.death(how, said));
   }
 
   /** What takes long to be opened, and may never be, is not waited for: nothing was sent yet. */
   private stop(): void {
     const kill = () => {
-      if (!this.hasBegun) this.child.kill("SIGKILL");
+      if (!this.hasBegun) this.process.kill();
     };
     if (this.isStopped) kill();
     else setTimeout(kill, OPENING_MS).unref();
     this.isStopped = true;
-    this.tell({ type: "stop" });
+    this.process.tell({ type: "stop" });
   }
 
-  private death(how: string): CaromError {
+  private death(how: string, said: string): CaromError {
     if (this.isStopped && !this.hasBegun)
       return new CaromError("environment", OPERATION, "it was stopped before anything was sent");
     const lost = this.hasBegun ? "what it had measured is lost" : "nothing was sent";
-    const said = this.said.trim() === "" ? "" : `; it said: ${this.said.trim()}`;
-    const hint = how.endsWith("SIGKILL") ? "if nobody killed it, memory ran out: dmesg says so" : "";
-    return new CaromError("environment", OPERATION, `the process that measures ${how}; ${lost}${said}`, hint);
+    const { detail, hint } = deathOf("the process that measures", `${how}; ${lost}`, said);
+    return new CaromError("environment", OPERATION, detail, hint);
   }
 
   private controls(threads: RunningThreads): RunningControls {
     return {
       threads,
-      change: (what, to) => this.tell({ type: "change", what, to }),
-      refreshing: (isDrawn) => this.tell({ type: "refreshing", isDrawn }),
+      change: (what, to) => this.process.tell({ type: "change", what, to }),
+      refreshing: (isDrawn) => this.process.tell({ type: "refreshing", isDrawn }),
     };
   }
 
   /** It may not look into namespaces any more, which this process may. */
   private count({ id, link }: Extract<FromMeasuring, { type: "count" }>): void {
     try {
-      this.tell({ type: "counted", id, found: readInterface(link) });
+      this.process.tell({ type: "counted", id, found: readInterface(link) });
     } catch (error) {
       const found = asCaromError(error, `read the counters of ${link.interfaceName}`).toJSON();
-      this.tell({ type: "counted", id, found });
+      this.process.tell({ type: "counted", id, found });
     }
-  }
-
-  private tell(message: ToMeasuring): void {
-    // It may have died in this moment, which its end tells.
-    if (this.child.connected) this.child.send(message, () => {});
   }
 }
 

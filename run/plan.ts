@@ -21,7 +21,7 @@ import { type ReplayValues, replayConfig } from "../generator/replay.js";
 import { type StreamEntry, streamEntries } from "../generator/streams.js";
 import { type GeneratorPlan, generatorPlan } from "../generator/threads.js";
 import { createLab, type Lab, openLab, resolveLink } from "../lab/lab.js";
-import { resolveMac } from "../lab/neighbor.js";
+import { askNeighbor } from "../lab/neighbor.js";
 import { CaromError } from "../native/error.js";
 import {
   attachXdpPass,
@@ -29,7 +29,6 @@ import {
   clockInfo,
   type GeneratorConfig,
   type Link,
-  openFrameSocket,
 } from "../native/index.js";
 import { type ResponderPlan, responderOptions } from "../responder/config.js";
 import { multicastMac } from "../wire/address.js";
@@ -325,15 +324,6 @@ async function findDestination(
     throw new CaromError("usage", "send to one address", "no --target-ip was given", hint);
   }
   const known = [device?.address4, device?.address6].includes(address) ? device?.mac : undefined;
-  const mac = values.targetMac ?? known ?? (await askForMac(link, address));
+  const mac = values.targetMac ?? known ?? (await askNeighbor(link, address));
   return { address, mac };
-}
-
-async function askForMac(link: Link, address: string): Promise<string> {
-  const frames = openFrameSocket({ link, holdPort: 0 });
-  try {
-    return await resolveMac(frames, link, address);
-  } finally {
-    frames.close();
-  }
 }

@@ -1,6 +1,6 @@
 /** What a run found: one object, the same for people and as JSON (docs/report.md). */
 
-import { keepsState, type StrategyName } from "../config/strategy.js";
+import { keepsState, type StrategyName } from "../config/strategy_rules.js";
 import { isPlain } from "../generator/frames.js";
 import { memoryText } from "../generator/ledger.js";
 import { unfinishedNotes } from "../lab/checksum_offload.js";

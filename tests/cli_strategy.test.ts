@@ -2,7 +2,7 @@
 
 import { test } from "uvu";
 import * as assert from "uvu/assert";
-import { STRATEGY_NAMES, type StrategyName } from "../config/strategy.js";
+import { STRATEGY_NAMES, type StrategyName } from "../config/strategy_rules.js";
 import { backendsOf, backendTest, caromHere, reportOf } from "./cli_support.js";
 import { labTest } from "./lab_support.js";
 

@@ -1,10 +1,11 @@
 /** The process that measures a run: what it may still do meanwhile, and how it and the one that started it end. */
 
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { type Lab, listLabs, sweepLabs } from "../lab/lab.js";
 import { ask, socketPath } from "../responder/control.js";
+import { file, SCRIPT } from "./check_support.js";
 import {
   backendsOf,
   backendTest,
@@ -16,31 +17,7 @@ import {
   startCarom,
 } from "./cli_support.js";
 import { labTest, MAIN, PREFIX, withLab } from "./lab_support.js";
-import { measuring, read, until } from "./measuring_support.js";
-
-interface Thread {
-  readonly name: string;
-  readonly permitted: bigint;
-  readonly effective: bigint;
-  readonly noNewPrivileges: boolean;
-}
-
-function threadsOf(pid: number): Thread[] {
-  return readdirSync(`/proc/${pid}/task`).flatMap((id) => {
-    const status = read(`/proc/${pid}/task/${id}/status`);
-    const field = (name: string) => new RegExp(`^${name}:\\s+(\\S+)`, "m").exec(status)?.[1] ?? "0";
-    const mask = (name: string) => BigInt(`0x${field(name)}`);
-    if (status === "") return [];
-    return [
-      {
-        name: field("Name"),
-        permitted: mask("CapPrm"),
-        effective: mask("CapEff"),
-        noNewPrivileges: field("NoNewPrivs") === "1",
-      },
-    ];
-  });
-}
+import { measuring, read, threadsOf, until } from "./measuring_support.js";
 
 const ENDLESS = ["--duration", "10m", "--cpu", "none", "--responder-cpu", "none", "--no-history", "--json"];
 const NET_ADMIN = 1n << 12n;
@@ -135,9 +112,11 @@ labTest("capabilities that stay are an error, also when the kernel says that the
       [1, run, /^EPERM/],
       [0, run, /still has capabilities, mask [0-9a-f]+$/],
       [0, [...respond, "--name", `${PREFIX}-cap`, "--json"], /still has capabilities/],
+      [0, ["check", file("capset.yaml", SCRIPT), "--backend", "udp", "--json"], /still has capabilities/],
     ] as const;
     for (const [number, args, detail] of cases) {
-      const ended = await withoutCapset(number, ...args, "--duration", "1s");
+      const end = args[0] === "check" ? [] : ["--duration", "1s"];
+      const ended = await withoutCapset(number, ...args, ...end);
       assert.is(ended.status, 3, ended.stderr);
       const { error } = jsonOf(ended) as { error: Record<string, string> };
       assert.is(error.code, "environment");

@@ -3,7 +3,7 @@
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { resolveValues } from "../config/file.js";
-import { STRATEGY_NAMES } from "../config/strategy.js";
+import { STRATEGY_NAMES } from "../config/strategy_rules.js";
 import { createLab, type Lab } from "../lab/lab.js";
 import type { CaromError } from "../native/error.js";
 import {

@@ -1,7 +1,7 @@
 /** The settings of a run that the UI shows; all others keep their defaults. */
 
 import { GENERATOR_BACKENDS, RESPONDER_BACKENDS } from "../config/io.js";
-import { STRATEGY_NAMES } from "../config/strategy.js";
+import { STRATEGY_NAMES } from "../config/strategy_rules.js";
 import { readyProfiles } from "../generator/profile.js";
 
 export interface Field {
