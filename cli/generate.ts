@@ -8,6 +8,7 @@ import { CaromError } from "../native/error.js";
 import { certificateOptions } from "../run/certificate.js";
 import { outputOptions, runAndReport } from "../run/command.js";
 import { captureOptions, linkOptions, runOptions } from "../run/plan.js";
+import { stampOptions } from "../run/stamps.js";
 import { defineCommand } from "./command.js";
 import { present, progress, samePlan } from "./run.js";
 
@@ -23,6 +24,7 @@ const options = {
   ...ioOptions,
   ...outputOptions,
   ...captureOptions,
+  ...stampOptions,
 } as const;
 
 export const command = defineCommand({

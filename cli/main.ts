@@ -73,6 +73,11 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "finished runs side by side, and whether one is worse than the first",
     load: async () => [(await import("./compare.js")).command],
   },
+  join: {
+    group: "Finished runs:",
+    summary: "the reports of both ends of a run on two hosts: one-way latency, loss each way",
+    load: async () => [(await import("./join.js")).command],
+  },
   lab: {
     group: "This machine:",
     summary: "a network on this machine that stays: up, down, exec, list",

@@ -3,6 +3,7 @@
 import { spawn } from "node:child_process";
 import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import { optionGroup, type Values } from "../config/option.js";
+import { refusePast, startAt, timeText, untilStartMs } from "../config/start_time.js";
 import { duration, filePath, flag, interfaceName, name } from "../config/values.js";
 import { unfinishedNotes } from "../lab/checksum_offload.js";
 import { openLab, resolveLink } from "../lab/lab.js";
@@ -16,9 +17,12 @@ import { isAnswered, serveControl, withStartLock } from "../responder/control.js
 import { RunningResponder } from "../responder/running.js";
 import { refuseSecond } from "../responder/second.js";
 import { openResponder, type ResponderThreads } from "../responder/threads.js";
+import { ClockTies, disciplineNotes } from "../run/clock_ties.js";
 import { chooseCores } from "../run/cores.js";
+import { environment } from "../run/environment.js";
 import { responderTurns } from "../run/interference.js";
 import { aSecond, RecentRate } from "../run/rate.js";
+import { refuseStampOptions, stampOptions, stampsPlan, writeStamps } from "../run/stamps.js";
 import { type Context, defineCommand } from "./command.js";
 import { formatTable } from "./table.js";
 
@@ -38,6 +42,12 @@ const options = {
   ),
   detach: where(flag(), "run in the background; carom stop ends it", "", "false"),
   log: where(filePath(), "with --detach: append what it says to this file", "file"),
+  startAt: where(
+    startAt.type,
+    "answer from this time of CLOCK_REALTIME on, as at the generator's --start-at",
+    "time",
+  ),
+  ...stampOptions,
   ...responderOptions,
 } as const;
 
@@ -69,7 +79,7 @@ export const command = defineCommand({
         ? resolveLink(values.interface!, values.namespace)
         : openLab(values.lab).responder;
     // Not the core that a generator on the same machine would take.
-    const config = responderConfig(
+    const plain = responderConfig(
       link,
       values,
       chooseCores(values.queues.length, values.backend === "xdp").responder,
@@ -86,6 +96,10 @@ export const command = defineCommand({
     if (values.log !== undefined && !values.detach) {
       throw new CaromError("usage", "--log", "it is about --detach", "leave it out, or add --detach");
     }
+    refusePast(values.startAt);
+    refuseStampOptions(values);
+    const stamps = stampsPlan(values, Number.POSITIVE_INFINITY);
+    const config = { ...plain, breakdownEvery: stamps?.one_in ?? 0, passageRoom: stamps?.room ?? 0 };
     const isInBackground = process.env[IN_BACKGROUND] !== undefined;
     if (values.detach && !isInBackground) return detach(values.name, values.log, context);
     const { responder, running, endControl } = await withStartLock(values.name, () => open(config, values));
@@ -97,16 +111,26 @@ export const command = defineCommand({
         const detail = "who started it has not waited for it";
         throw new CaromError("environment", `start the responder ${values.name}`, detail);
       }
-      const started = performance.now();
+      const away_ms = values.startAt === undefined ? 0 : untilStartMs(values.startAt);
+      const started = performance.now() + away_ms;
+      const startedAt = new Date(Date.now() + away_ms);
       const group = config.io.groups.map((address) => ` and ${address}`).join("");
       context.say(
         `answering ticks to ${link.address4 || link.address6}${group}, UDP port ${config.io.localPort}, by ${config.io.backend} on ${link.interfaceName}; Ctrl-C stops`,
       );
       for (const note of tscDoubts()) context.say(note);
       const sayNotes = notesOnce(link.interfaceName, context);
-      await untilStopped(responder, values.duration, sayNotes, context);
-      const { counters, threads, notes } = responder.result();
-      const elapsed_s = (performance.now() - started) / 1000;
+      if (stamps !== null) for (const note of disciplineNotes(stamps.clock_error_ns)) context.say(note);
+      const endTies = stamps === null ? null : ClockTies.follow();
+      const enable = startLater(running, away_ms);
+      await untilStopped(responder, values.duration, away_ms, sayNotes, context).finally(enable);
+      const ties = endTies?.();
+      const { counters, threads, passages, unlogged, notes } = responder.result();
+      const elapsed_s = Math.max(0, performance.now() - started) / 1000;
+      const kept =
+        stamps === null || ties === undefined
+          ? null
+          : writeStamps(stamps, { passages: joined(passages), unlogged }, ClockTies.of(ties));
       const interference = responderTurns(threads);
       sayNotes(counters);
       const faults = running.linkFaults();
@@ -114,8 +138,12 @@ export const command = defineCommand({
       context.result({
         schema: "carom.responder",
         version: 1,
+        started: startedAt.toISOString(),
+        start_at: values.startAt === undefined ? null : timeText(values.startAt),
         elapsed_s,
         config,
+        environment: environment(),
+        stamps: kept,
         capabilities,
         counters,
         interference,
@@ -131,6 +159,25 @@ export const command = defineCommand({
     }
   },
 });
+
+/** Until a start that is still to come, ticks are counted and not answered. @returns what forgets it */
+function startLater(running: RunningResponder, away_ms: number): () => void {
+  if (away_ms === 0) return () => {};
+  running.handle("disable", {});
+  const timer = setTimeout(() => running.handle("enable", {}), away_ms);
+  return () => clearTimeout(timer);
+}
+
+/** The rows of all threads. */
+function joined(logs: readonly BigUint64Array[]): BigUint64Array {
+  const all = new BigUint64Array(logs.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const log of logs) {
+    all.set(log, at);
+    at += log.length;
+  }
+  return all;
+}
 
 /** Opens the responder, and its socket, so that of two that start in the same moment one is told of the other. */
 async function open(config: ResponderPlan, values: Values<typeof options>) {
@@ -236,6 +283,7 @@ function notesOnce(interfaceName: string, context: Context): (counters: Counters
 function untilStopped(
   responder: ResponderThreads,
   duration_ns: number | undefined,
+  away_ms: number,
   sayNotes: (counters: Counters) => void,
   context: Context,
 ) {
@@ -252,7 +300,7 @@ function untilStopped(
       if (shown) process.stderr.write(`\r\x1b[K${ticks} ticks, ${orders} orders, ${shownRate}\r`);
     }, 1000);
     const stop = () => responder.stop();
-    const limit = duration_ns === undefined ? undefined : setTimeout(stop, duration_ns / 1e6);
+    const limit = duration_ns === undefined ? undefined : setTimeout(stop, away_ms + duration_ns / 1e6);
     for (const signal of signals) process.on(signal, stop);
     responder.start((error) => {
       clearInterval(watch);

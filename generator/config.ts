@@ -2,6 +2,7 @@
 
 import { ioConfig, ioOptions } from "../config/io.js";
 import { optionGroup, type Values } from "../config/option.js";
+import { startAt } from "../config/start_time.js";
 import { strategyConfig, strategyOptions } from "../config/strategy.js";
 import {
   choice,
@@ -57,6 +58,7 @@ export const sendOptions = {
   duration: when(duration(1e6, 7 * 24 * 3600e9), "how long to measure (default: 5s without --count)", "time"),
   count: when(integer(1, 1e15), "how many ticks to measure", "ticks"),
   warmup: when(duration(0, 3600e9), "sent before, shown apart", "time", "200ms"),
+  startAt,
   lateThreshold: when(duration(0, 1e9), "a tick sent later than this counts as late", "time", "3us"),
   late: when(
     choice("catch-up", "skip", "slip"),
@@ -164,6 +166,7 @@ export interface Circumstances {
   readonly timestamps: Provenance;
   readonly expectAnswers: boolean;
   readonly breakdownEvery: number;
+  readonly passageRoom: number;
   readonly room: number; // for a rate that many times as high, while it runs
   readonly capture: CaptureOutputConfig | null;
   readonly isRateKnown: boolean; // not so of a capture, or a trial of more than can be sent
@@ -252,6 +255,8 @@ export function generatorConfig(
     late: values.late ?? "catch-up",
     scheduleClock: values.scheduleClock ?? "monotonic",
     breakdownEvery: found.breakdownEvery,
+    passageRoom: found.passageRoom,
+    startAtNs: values.startAt ?? 0n,
     parts: partsConfig(values, streams, found),
     thread: 0,
     threads: 1,

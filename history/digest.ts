@@ -12,6 +12,9 @@ const CIRCUMSTANCES = new Set([
   "destinationMac",
   "destinationAddress",
   "namespace",
+  "startAtNs",
+  "breakdownEvery",
+  "passageRoom",
 ]);
 
 export function planDigest({ generator, responder }: Plan): string {

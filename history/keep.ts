@@ -17,7 +17,7 @@ export interface Kept {
 /** @returns the run's number @throws CaromError when the history can't be used */
 export function keepRun(outcome: Outcome, { args, options, json, lines, keep }: Kept): number {
   // A repeated run overwrites nothing.
-  const { hlog: _, capture: __, captureBuffer: ___, ...repeatable } = options;
+  const { hlog: _, capture: __, captureBuffer: ___, stamps: ____, startAt: _____, ...repeatable } = options;
   const history = openHistory();
   try {
     const entry = {

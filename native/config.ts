@@ -98,6 +98,7 @@ export interface ResponderConfig {
   readonly responseMac: string; // with responseAddress: where frames to it go
   readonly responsePort: number;
   readonly breakdownEvery: number; // one tick of so many, a power of two, is followed; 0 for none
+  readonly passageRoom: number; // so many of those are kept, by each thread
 }
 
 /** A late tick goes as soon as possible; or it is not sent; or the rest of the schedule moves by as much. */
@@ -240,6 +241,8 @@ export interface GeneratorConfig {
   readonly capture: CaptureOutputConfig | null; // where what is sent and received is written; of one thread
   readonly scheduleClock: ScheduleClock; // open loop: by which the schedule goes
   readonly breakdownEvery: number; // one tick of so many, a power of two, is followed; 0 for none
+  readonly passageRoom: number; // so many of those are kept, by each thread
+  readonly startAtNs: bigint; // when the schedule begins, by CLOCK_REALTIME, ns since the epoch; 0: at once
   readonly parts: PartsConfig; // into which the round trips are cut, up to 64
   readonly replay: ReplayConfig | null; // captures are sent, and not what the streams say
 }

@@ -158,6 +158,21 @@ export interface ClocksReading {
   readonly widthNs: number; // of the bracket: no offset is off by more than half of it
 }
 
+/** CLOCK_REALTIME beside the TSC's timeline. */
+export interface RealtimeReading {
+  readonly timelineNs: number;
+  readonly offsetNs: bigint; // CLOCK_REALTIME less the timeline
+  readonly widthNs: number; // of the bracket: it is not off by more than half of it
+}
+
+/** What the kernel was told of CLOCK_REALTIME by whoever disciplines it: chrony, ntpd, phc2sys (adjtimex(2)). */
+export interface ClockDiscipline {
+  readonly synchronised: boolean;
+  readonly maxErrorNs: number;
+  readonly estimatedErrorNs: number;
+  readonly taiOffsetS: number; // TAI less UTC; 0 where nobody said
+}
+
 export interface BackendProbe {
   readonly name: string;
   readonly roles: readonly ("generator" | "responder")[];
@@ -199,6 +214,8 @@ interface Addon {
   readonly FrameSocket: new (config: FrameSocketConfig) => FrameSocket;
   clock(): ClockInfo;
   readClocks(): ClocksReading;
+  readRealtime(): RealtimeReading;
+  clockDiscipline(): ClockDiscipline;
   backendNames(): string[];
   strategyNames(): string[];
   probeBackends(link: Link, queue: number, tries: boolean): BackendProbe[];
@@ -313,6 +330,15 @@ export function clockInfo(): ClockInfo {
 
 export function readClocks(): ClocksReading {
   return addon().readClocks();
+}
+
+export function readRealtime(): RealtimeReading {
+  return addon().readRealtime();
+}
+
+/** @throws CaromError */
+export function clockDiscipline(): ClockDiscipline {
+  return call("read the state of the system's clock", () => addon().clockDiscipline());
 }
 
 /** The names of all backends, in the order of the one table. */

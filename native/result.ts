@@ -130,7 +130,8 @@ export interface GeneratorResult {
   readonly recent: readonly Example[]; // those that nobody has taken while it ran
   readonly examples: readonly Example[];
   readonly sends: BigUint64Array; // rows of tick timestamp, planned, handed to the backend, returned
-  readonly answers: BigUint64Array; // rows of tick timestamp, the order's timestamp, received, received
+  readonly answers: BigUint64Array; // rows of tick timestamp, the order's timestamp, received, that timestamp as it came
+  readonly unlogged: number; // rows of both for which there was no room
   readonly lines: readonly LineCounts[]; // of each stream its lines; of a plain one nothing is counted here
   readonly streams: readonly StreamCounts[]; // empty where there is one: it has all
   readonly capture: Captured | null;
@@ -237,7 +238,8 @@ export interface LineCounts {
 export interface ResponderResult {
   readonly counters: Counters;
   readonly processing: HistogramData; // ns of each tick, from when its batch was taken up until the orders of that were handed over
-  readonly passages: BigUint64Array; // rows of tick timestamp, taken up, order handed to the backend, returned
+  readonly passages: BigUint64Array; // rows of tick timestamp, taken up, order handed to the backend (all ones: no order), returned
+  readonly unlogged: number; // rows for which there was no room
   readonly turns: SlowTurns;
   readonly notes: readonly string[];
 }

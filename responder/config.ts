@@ -128,6 +128,7 @@ export function responderConfig(
     strategy: strategyConfig(values),
     answerLimit: values.answerLimit ?? 0,
     breakdownEvery: 0,
+    passageRoom: 0,
     responseAddress: values.responseIp ?? "",
     responseMac: values.responseMac ?? "",
     responsePort: values.responsePort,

@@ -27,6 +27,7 @@ export interface ResponderFindings {
   readonly counters: Counters; // of all threads together, as everything but threads
   readonly processing: HistogramData;
   readonly passages: readonly BigUint64Array[];
+  readonly unlogged: number;
   readonly notes: readonly string[];
   readonly threads: readonly ThreadFindings[];
 }
@@ -101,6 +102,7 @@ export class ResponderThreads {
       counters,
       processing: addHistograms(results.map(({ processing }) => processing)),
       passages: results.map(({ passages }) => passages),
+      unlogged: results.reduce((sum, { unlogged }) => sum + unlogged, 0),
       notes: [...results.flatMap(({ notes }) => notes), ...unfinishedNotes(counters, io.link.interfaceName)],
       threads: results.map(({ counters, turns }, index) => ({ ...threads[index]!, counters, turns })),
     };

@@ -4,6 +4,7 @@ import { writeFileSync } from "node:fs";
 import { optionGroup, type Values } from "../config/option.js";
 import { besideReport, flag, integer } from "../config/values.js";
 import { asCaromError, CaromError } from "../native/error.js";
+import { ClockTies } from "./clock_ties.js";
 import { encodeHistograms } from "./histograms.js";
 import { hdrLog } from "./hlog.js";
 import type { Measurement } from "./measure.js";
@@ -11,6 +12,7 @@ import { MeasuringProcess } from "./measuring_process.js";
 import { type Plan, planRun, type ReplayRequest, type RunValues } from "./plan.js";
 import { untilReadable } from "./readable.js";
 import { makeReport, type Report, reportAsJson } from "./report.js";
+import { writeStamps } from "./stamps.js";
 
 const output = optionGroup("Output");
 
@@ -73,12 +75,25 @@ export async function runAndReport(
   }
 }
 
-/** What a run found, with nothing written yet but its capture. @throws CaromError (usage) when a replay sent nothing */
+/**
+ * What a run found, with nothing written yet but its capture and its stamps.
+ * @throws CaromError (usage) when a replay sent nothing
+ */
 export function outcomeOf(command: Report["command"], plan: Plan, found: Measurement): Outcome {
   refuseUnsent(found);
-  const report = makeReport(command, plan, found);
+  const { stamps, failure } = keepStamps(plan, found);
+  const report = makeReport(command, plan, found, stamps);
   const json = () => ({ ...reportAsJson(report), histograms: encodeHistograms(plan, found) });
-  return { report, plan, found, json, failure: captureFailure(found) };
+  return { report, plan, found, json, failure: captureFailure(found) ?? failure };
+}
+
+function keepStamps(plan: Plan, { generator, ties }: Measurement) {
+  if (plan.stamps === null || ties === null) return { stamps: null, failure: undefined };
+  try {
+    return { stamps: writeStamps(plan.stamps, generator, ClockTies.of(ties)), failure: undefined };
+  } catch (error) {
+    return { stamps: null, failure: asCaromError(error, `write ${plan.stamps.path}`) };
+  }
 }
 
 /** Why the capture is not whole. */

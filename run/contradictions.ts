@@ -1,11 +1,13 @@
 /** What of a run's options contradicts itself, or is more than a link carries. */
 
 import { flagName } from "../config/option.js";
+import { refusePast } from "../config/start_time.js";
 import { isOpen } from "../generator/config.js";
 import type { Feed } from "../generator/feed.js";
 import { CaromError } from "../native/error.js";
 import { isIp6 } from "../wire/address.js";
 import type { RunValues } from "./plan.js";
+import { refuseStampOptions } from "./stamps.js";
 
 /** @throws CaromError (usage) */
 export function refuseContradictions(values: RunValues): void {
@@ -23,6 +25,12 @@ export function refuseContradictions(values: RunValues): void {
   }
   if (values.namespace !== undefined && values.interface === undefined) {
     refuse("--namespace", "it says where --interface is", "give --interface, too");
+  }
+  refusePast(values.startAt);
+  refuseStampOptions(values);
+  if (values.stamps !== undefined && values.backend === "xdp_live") {
+    const detail = "a tick is not handed to a backend: it is made in the driver";
+    refuse("--stamps with xdp_live", detail, "use af_xdp, af_packet or udp");
   }
   if (values.breakdown && values.backend === "xdp_live") {
     refuse(

@@ -30,7 +30,6 @@ export function responderPlan(
   values: RunValues & { ringSize: number },
   generator: GeneratorConfig,
   cores: ChosenCores,
-  breakdownEvery: number,
 ): ResponderPlan {
   const { groups, port, vlan } = listening(generator);
   const isPacked = generator.streams.some(({ packing }) => packing.most > 1);
@@ -52,7 +51,8 @@ export function responderPlan(
     answerLimit: undefined,
     filter: undefined,
   };
-  return { ...responderConfig(link, own, cores.responder), breakdownEvery };
+  const { breakdownEvery, passageRoom } = generator;
+  return { ...responderConfig(link, own, cores.responder), breakdownEvery, passageRoom };
 }
 
 /** Where the lab's responder has to listen. @throws CaromError (usage) when that is more than one can do */

@@ -35,6 +35,12 @@ const {
   streams: _streams,
   capture: _capture,
   captureBuffer: _captureBuffer,
+  startAt: _startAt,
+  stamps: _stamps,
+  stampEvery: _stampEvery,
+  stampRoom: _stampRoom,
+  runId: _runId,
+  clockError: _clockError,
   ...shared
 } = runOptions;
 

@@ -1,5 +1,6 @@
 /** One measured run: opens both sides, starts them, waits, and collects what they found. */
 
+import { untilShortlyBefore, untilStartMs } from "../config/start_time.js";
 import type { GeneratorFindings } from "../generator/merge.js";
 import { type GeneratorThreads, openGenerator } from "../generator/threads.js";
 import type { Privileges } from "../lab/privileges.js";
@@ -21,6 +22,7 @@ import {
   watchLink,
 } from "../native/index.js";
 import { openResponder, type ResponderFindings, type ResponderThreads } from "../responder/threads.js";
+import { ClockTies, type TieFindings } from "./clock_ties.js";
 import type { Plan } from "./plan.js";
 import { type InterfaceCounters, readInterface, since } from "./statistics.js";
 
@@ -36,7 +38,7 @@ export interface Progress {
 }
 
 /** The part of a plan that is carried out here: plain data, so that it can be sent to another process. */
-export type MeasuredPlan = Pick<Plan, "generator" | "sending" | "responder" | "certificate"> & {
+export type MeasuredPlan = Pick<Plan, "generator" | "sending" | "responder" | "certificate" | "stamps"> & {
   readonly lab: { readonly responder: Link } | null;
 };
 
@@ -70,6 +72,7 @@ export interface Measurement {
     readonly responder: InterfaceCounters | null;
   };
   readonly clocks: readonly [ClocksReading, ClocksReading]; // before the start, and after the end
+  readonly ties: TieFindings | null; // of the timeline to CLOCK_REALTIME, where stamps are kept
   /** What became of the interfaces. */
   readonly links: { readonly generator: LinkFindings; readonly responder: LinkFindings | null };
   readonly arrivals: ArrivalFindings | null; // as stamped at the far end of a lab
@@ -119,10 +122,14 @@ export async function measure(plan: MeasuredPlan, watcher: Watcher = {}): Promis
         generator: await count(nearLink, near),
         responder: farLink && (await count(farLink, far)),
       });
+      const { startAtNs } = plan.generator;
+      await untilShortlyBefore(startAtNs);
       const before = await both();
       const clocksBefore = readClocks();
-      const started = new Date();
-      const begin = performance.now();
+      const endTies = plan.stamps === null ? null : ClockTies.follow();
+      const away_ms = startAtNs === 0n ? 0 : untilStartMs(startAtNs);
+      const started = new Date(Date.now() + away_ms);
+      const begin = performance.now() + away_ms;
       let interrupted = false;
       responder?.start((error) => {
         if (error !== null) problems.push(asCaromError(error, "the responder"));
@@ -171,6 +178,7 @@ export async function measure(plan: MeasuredPlan, watcher: Watcher = {}): Promis
         generator: generator.result(),
         responder: responder?.result() ?? null,
         clocks,
+        ties: endTies?.() ?? null,
         arrivals: arrivals && arrivalFindings(arrivals),
         clock: clockInfo(),
         privileges,

@@ -49,8 +49,9 @@ export class MeasuringProcess {
    * @throws CaromError when a side can't be opened, or capabilities can't be given up, or the process dies
    */
   measure(plan: MeasuredPlan, watcher: RunWatcher = {}): Promise<Measurement> {
-    const { generator, sending, responder, certificate, lab } = plan;
-    const plain = { generator, sending, responder, certificate, lab: lab && { responder: lab.responder } };
+    const { generator, sending, responder, certificate, stamps, lab } = plan;
+    const far = lab && { responder: lab.responder };
+    const plain = { generator, sending, responder, certificate, stamps, lab: far };
     const wanted = { progress: watcher.onProgress !== undefined, live_hz: watcher.live_hz ?? 0 };
     return this.converse(
       { type: "measure", plan: plain, wanted },

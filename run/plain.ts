@@ -9,6 +9,7 @@ export function plainPlan(plan: Plan): object {
   const generator = {
     ...plan.generator,
     threads,
+    startAtNs: plan.generator.startAtNs.toString(),
     streams: plan.generator.streams.map((stream, index) => ({
       name: plan.streams[index]!.name,
       ...plainStream(stream),

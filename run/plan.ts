@@ -44,6 +44,7 @@ import {
   withStamps,
 } from "./far_end.js";
 import { type CertificatePlan, planCertificate } from "./receiver.js";
+import { followEvery, type StampsPlan, stampOptions, stampsPlan } from "./stamps.js";
 import { type ChosenTimestamps, chooseTimestamps } from "./timestamps.js";
 
 const where = optionGroup("Where it runs");
@@ -71,6 +72,7 @@ export const captureOptions = {
 export const runOptions = {
   ...linkOptions,
   ...captureOptions,
+  ...stampOptions,
   breakdown: shown(flag(), "split the round trip into its parts, with the lab's responder", "", "false"),
   responder: far(
     flag(),
@@ -111,6 +113,8 @@ export interface Plan {
   readonly certificate: CertificatePlan | null; // null: a closed loop
   readonly lab: Lab | null;
   readonly timestamps: ChosenTimestamps;
+  readonly splits: boolean; // the round trip, into its parts
+  readonly stamps: StampsPlan | null; // where they are kept, for carom join
   /** Gives back what planning took: the lab, if it was made for this run. */
   release(): void;
 }
@@ -216,10 +220,14 @@ async function complete(
     within(() => streamConfig(link, stream));
     streams.push(stream);
   }
+  const stamps = stampsPlan(values, expectedTicks(values, feed));
+  const splits = values.breakdown ? followEvery(expectedTicks(values, feed), BREAKDOWN_TICKS) : 0;
   const circumstances = {
     timestamps: timestamps.provenance,
     expectAnswers,
-    breakdownEvery: breakdownEvery(values, feed),
+    // Both look at the same ticks: those of the one that looks at fewer.
+    breakdownEvery: Math.max(splits, stamps?.one_in ?? 0),
+    passageRoom: Math.max(splits === 0 ? 0 : BREAKDOWN_ROOM, stamps?.room ?? 0),
     capture: captureOf(values),
     room,
     isRateKnown: !isTrial && replay === undefined,
@@ -227,9 +235,7 @@ async function complete(
   const plain = generatorConfig(link, values, streams, circumstances);
   const generator = replay === undefined ? plain : withReplay(plain, values, replay, lab);
   const sending = generatorPlan(generator, streams, values, generatorCores(values, cores));
-  const responder = withResponder
-    ? responderPlan(lab.responder, values, generator, cores, generator.breakdownEvery)
-    : null;
+  const responder = withResponder ? responderPlan(lab.responder, values, generator, cores) : null;
   const certificate = isOpen(values) ? planCertificate(values, generator, streams, lab, responder) : null;
   const detach = attachXdpPass(
     ...(takesXdpBack(lab, generator, responder) ? [link] : []),
@@ -248,6 +254,8 @@ async function complete(
     certificate,
     lab,
     timestamps,
+    splits: splits > 0,
+    stamps,
     release,
   };
 }
@@ -281,18 +289,15 @@ function generatorCores({ cpu }: RunValues, { generators }: ChosenCores): readon
   return generators.map((_, thread) => (cpu === "none" ? -1 : cpu + thread));
 }
 
-const BREAKDOWN_TICKS = 50_000; // wanted; the native logs hold more than twice as many
+const BREAKDOWN_TICKS = 50_000; // wanted
+const BREAKDOWN_ROOM = 1 << 17; // more than twice as many
 const CLOSED_LOOP_TICKS_PER_S = 500_000; // about what one window sends
 
-/** One tick of how many is followed, a power of two: all of them in a short run. 0: none. */
-function breakdownEvery(values: RunValues, feed: Feed): number {
-  if (!values.breakdown) return 0;
+/** How many ticks are measured, at most. */
+function expectedTicks(values: RunValues, feed: Feed): number {
   const seconds = (values.duration ?? (values.count === undefined ? DEFAULT_DURATION_NS : Infinity)) / 1e9;
-  const ticks = Math.min(
-    values.count ?? Infinity,
-    (isOpen(values) || isFlatOut(values) ? feed.rate_pps : CLOSED_LOOP_TICKS_PER_S) * seconds,
-  );
-  return 2 ** Math.min(20, Math.max(0, Math.ceil(Math.log2(ticks / BREAKDOWN_TICKS))));
+  const pps = isOpen(values) || isFlatOut(values) ? feed.rate_pps : CLOSED_LOOP_TICKS_PER_S;
+  return Math.min(values.count ?? Infinity, pps * seconds);
 }
 
 /** The capture of a run: the loop's own frames, by the loop's own clock. */

@@ -18,7 +18,8 @@ const answers = optionGroup("Answers");
 
 const { fast, ...otherStrategy } = strategyOptions;
 const { responder, responderBackend, responderCpu, queues } = runOptions;
-const { duration, late, lateThreshold, scheduleClock, multicast, multicastGroup, targetPort } = sendOptions;
+const { duration, startAt, late, lateThreshold, scheduleClock, multicast, multicastGroup, targetPort } =
+  sendOptions;
 const { responsePort, timeout, timestamps } = answerOptions;
 const { vlan: _, ttl: __, dscp: ___, ...otherIo } = ioOptions;
 
@@ -32,6 +33,7 @@ export const replayRunOptions = {
   ...linkOptions,
   ...replayOptions,
   duration: { ...duration, description: "end after this long, even if there is more" },
+  startAt,
   late: {
     ...late,
     description: "a late frame goes at once, is left out, or moves the rest (default: catch-up)",

@@ -1,5 +1,6 @@
 /** What a run found: one object, the same for people and as JSON (docs/report.md). */
 
+import { timeText } from "../config/start_time.js";
 import { keepsState, type StrategyName } from "../config/strategy_rules.js";
 import { isPlain } from "../generator/frames.js";
 import { memoryText } from "../generator/ledger.js";
@@ -37,6 +38,7 @@ import { plainPlan } from "./plain.js";
 import type { Plan } from "./plan.js";
 import { sentRate } from "./rate.js";
 import { type ReplayReport, replayFaults, replayNotes, replayReport } from "./replay_report.js";
+import type { StampsReport } from "./stamps.js";
 import { type InterfaceCounters, lostOnArrival } from "./statistics.js";
 import { type StreamReport, streamReports } from "./streams.js";
 
@@ -146,6 +148,8 @@ export interface Report {
   readonly replay: ReplayReport | null; // of carom replay
   readonly certificate: Certificate | null; // of an open loop
   readonly capture: CaptureReport | null; // with --capture
+  readonly start_at: string | null; // with --start-at, RFC 3339
+  readonly stamps: StampsReport | null; // with --stamps
   readonly counters: { readonly generator: Counters; readonly responder: Counters | null };
   readonly threads: readonly ThreadCounters[]; // of the responder
   readonly interfaces: Measurement["interfaces"];
@@ -159,7 +163,12 @@ export interface Report {
 const EXAMPLES = 4; // of each kind
 const LEDGER_LARGE = 2 ** 22; // ticks
 
-export function makeReport(command: Report["command"], plan: Plan, found: Measurement): Report {
+export function makeReport(
+  command: Report["command"],
+  plan: Plan,
+  found: Measurement,
+  stamps: StampsReport | null = null,
+): Report {
   const { generator, responder } = found;
   const c = generator.counters as Record<string, number> & typeof generator.counters;
   const n = (name: string) => c[name] ?? 0;
@@ -260,7 +269,7 @@ export function makeReport(command: Report["command"], plan: Plan, found: Measur
     },
     changes: generator.changes,
     breakdown:
-      responder !== null && plan.generator.breakdownEvery > 0
+      responder !== null && plan.splits
         ? breakdownOf(
             generator,
             responder,
@@ -271,6 +280,8 @@ export function makeReport(command: Report["command"], plan: Plan, found: Measur
     replay: replayReport(plan, found),
     certificate,
     capture: captureReport(found),
+    start_at: plan.generator.startAtNs === 0n ? null : timeText(plan.generator.startAtNs),
+    stamps,
     counters: { generator: generator.counters, responder: responder?.counters ?? null },
     threads: (responder?.threads ?? []).map(({ queue, cpu, counters: { frames, ticks, orders } }) => ({
       queue,

@@ -94,6 +94,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<readonly CommandSpec[]>>> 
   generate: async () => [(await import("../cli/generate.js")).command],
   replay: async () => [(await import("../cli/replay.js")).command],
   compare: async () => [(await import("../cli/compare.js")).command],
+  join: async () => [(await import("../cli/join.js")).command],
   history: async () => (await import("../cli/history.js")).commands,
 };
 

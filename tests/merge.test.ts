@@ -54,6 +54,7 @@ const result = (own: Partial<GeneratorResult>): GeneratorResult => ({
   capture: null,
   sends: new BigUint64Array(),
   answers: new BigUint64Array(),
+  unlogged: 0,
   lines: [],
   streams: [],
   notes: ["rings of 64 frames"],

@@ -37,6 +37,7 @@ function measured(
       mode: "closed",
       window: 1,
       warmupNs: 0,
+      startAtNs: 0n,
       lateThresholdNs: 3000,
       streams: [
         {
@@ -109,12 +110,14 @@ function measured(
       capture: null,
       sends: new BigUint64Array(),
       answers: new BigUint64Array(),
+      unlogged: 0,
       lines: [],
       notes: [],
       replay: null,
       ...own,
     },
     responder: null,
+    ties: null,
     clocks: [
       { timelineNs: 1e9, rawOffsetNs: 10n, monotonicOffsetNs: 2n ** 60n, widthNs: 40 },
       { timelineNs: 3e9, rawOffsetNs: -990n, monotonicOffsetNs: 2n ** 60n + 1000n, widthNs: 60 },

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/timex.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -58,6 +59,34 @@ Napi::Value read_clocks(const Napi::CallbackInfo& info) {
   object.Set("monotonicOffsetNs", offset(monotonic));
   object.Set("widthNs", static_cast<double>(std::max(raw.width_ns, monotonic.width_ns)));
   return object;
+}
+
+Napi::Value read_realtime(const Napi::CallbackInfo& info) {
+  constexpr int TRIES = 16;
+  Napi::Env env = info.Env();
+  ClockReading reading = Clock::get().read(CLOCK_REALTIME, TRIES);
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("timelineNs", static_cast<double>(reading.timeline_ns));
+  object.Set("offsetNs",
+             Napi::BigInt::New(env, reading.clock_ns - static_cast<int64_t>(reading.timeline_ns)));
+  object.Set("widthNs", static_cast<double>(reading.width_ns));
+  return object;
+}
+
+// What the kernel was told of the system's clock by whoever disciplines it (adjtimex(2)).
+Napi::Value clock_discipline(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    timex state{};
+    int found = adjtimex(&state);
+    if (found < 0) throw system_error("read the state of the system's clock", errno);
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("synchronised", found != TIME_ERROR && (state.status & STA_UNSYNC) == 0);
+    object.Set("maxErrorNs", static_cast<double>(state.maxerror) * 1e3);
+    object.Set("estimatedErrorNs", static_cast<double>(state.esterror) * 1e3);
+    object.Set("taiOffsetS", static_cast<double>(state.tai));
+    return object;
+  });
 }
 
 Napi::Value backend_names(const Napi::CallbackInfo& info) {
@@ -333,6 +362,8 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("layoutHash", CAROM_WIRE_LAYOUT_HASH);
   export_function<clock>(env, exports, "clock");
   export_function<read_clocks>(env, exports, "readClocks");
+  export_function<read_realtime>(env, exports, "readRealtime");
+  export_function<clock_discipline>(env, exports, "clockDiscipline");
   export_function<backend_names>(env, exports, "backendNames");
   export_function<strategy_names>(env, exports, "strategyNames");
   export_function<probe_backends>(env, exports, "probeBackends");

@@ -54,6 +54,10 @@ uint32_t read_breakdown(const Napi::Object& object) {
   return every;
 }
 
+uint32_t read_passage_room(const Napi::Object& object) {
+  return integer<uint32_t>(object, "passageRoom", 0, 1 << 24);
+}
+
 Link read_link(const Napi::Object& object) {
   Link link{};
   link.network_namespace = text(object, "namespace");
@@ -123,6 +127,7 @@ ResponderConfig read_responder(const Napi::Object& object) {
   config.strategy = read_strategy(nested(object, "strategy"));
   config.limit = read_limit(object);
   config.breakdown_every = read_breakdown(object);
+  config.passage_room = read_passage_room(object);
   std::string address = text(object, "responseAddress");
   config.has_response_address = !address.empty();
   if (config.has_response_address) {

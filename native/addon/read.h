@@ -12,5 +12,6 @@ IoConfig read_io(const Napi::Object& object);
 
 // One tick of so many is followed; 0: none.
 uint32_t read_breakdown(const Napi::Object& object);
+uint32_t read_passage_room(const Napi::Object& object);
 
 }  // namespace carom

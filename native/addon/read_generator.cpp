@@ -38,6 +38,15 @@ uint64_t read_seed(const Napi::Object& object) {
   return result;
 }
 
+uint64_t read_start_at(const Napi::Object& object) {
+  bool lossless = false;
+  Napi::Value start = object.Get("startAtNs");
+  if (!start.IsBigInt()) refuse("startAtNs", "a BigInt");
+  uint64_t result = start.As<Napi::BigInt>().Uint64Value(&lossless);
+  if (!lossless) refuse("startAtNs", "in the range of 64 bits");
+  return result;
+}
+
 ArrivalConfig::Kind read_kind(const std::string& from) {
   using Kind = ArrivalConfig::Kind;
   if (from == "constant") return Kind::constant;
@@ -313,6 +322,8 @@ GeneratorConfig read_generator(const Napi::Object& object) {
   bool planned_ahead = text(nested(object, "io"), "backend") == "xdp_live";
   config.schedule_clock = read_schedule_clock(text(object, "scheduleClock"), planned_ahead);
   config.breakdown_every = read_breakdown(object);
+  config.passage_room = read_passage_room(object);
+  config.start_at_ns = read_start_at(object);
   config.threads = integer<uint32_t>(object, "threads", 1, Siblings::MAX);
   config.thread = integer<uint32_t>(object, "thread", 0, config.threads - 1);
   config.vlans = read_vlans(object);

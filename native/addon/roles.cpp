@@ -48,6 +48,7 @@ struct GeneratorTraits {
     object.Set("replay", write_replay(env, role.replay.get()));
     object.Set("sends", write_passages(env, role.sends));
     object.Set("answers", write_passages(env, role.answers));
+    object.Set("unlogged", static_cast<double>(role.sends.dropped() + role.answers.dropped()));
     object.Set("capture", role.capture ? write_captured(env, role.capture->writer()) : env.Null());
   }
 };
@@ -60,6 +61,7 @@ struct ResponderTraits {
   static void result(Napi::Env env, Napi::Object& object, const ResponderRole& role) {
     object.Set("processing", write_histogram(env, role.processing));
     object.Set("passages", write_passages(env, role.passages));
+    object.Set("unlogged", static_cast<double>(role.passages.dropped()));
   }
 };
 

@@ -128,7 +128,7 @@ Napi::Float64Array write_ns(Napi::Env env, const std::vector<uint64_t>& times) {
 
 // Rows of tick, begin, handed and returned, one after the other.
 Napi::Value write_passages(Napi::Env env, const PassageLog& log) {
-  std::vector<Passage> passages = log.passages();
+  std::span<const Passage> passages = log.passages();
   static_assert(sizeof(Passage) == 4 * sizeof(uint64_t));
   Napi::BigUint64Array result = Napi::BigUint64Array::New(env, passages.size() * 4);
   if (!passages.empty()) memcpy(result.Data(), passages.data(), passages.size() * sizeof(Passage));

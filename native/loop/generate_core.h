@@ -21,11 +21,11 @@ class GenerateCore {
   void run() noexcept {
     if (!sender().prepare()) return ledger_.close();
     uint64_t now_ns = clock_.now_ns();
-    uint64_t delay_ns = config_.warmup_ns != 0 ? START_DELAY_NS : QUIET_START_NS;
-    start_ns_ = siblings_ == nullptr ? now_ns + delay_ns : siblings_->start_ns(now_ns);
+    epoch_offset_ns_ = clock_.offset_to(CLOCK_REALTIME);
+    start_ns_ = chosen_start_ns(now_ns);
+    if (siblings_ != nullptr) start_ns_ = siblings_->start_ns(start_ns_);
     warmup_end_ns_ = start_ns_ + config_.warmup_ns;
     end_ns_ = config_.duration_ns == 0 ? UINT64_MAX : warmup_end_ns_ + config_.duration_ns;
-    epoch_offset_ns_ = clock_.offset_to(CLOCK_REALTIME);
     if (role_.capture) role_.capture->begin(epoch_offset_ns_);
     tell_measured_from();
     pauses_.begin(now_ns);
@@ -43,7 +43,8 @@ class GenerateCore {
  protected:
   static constexpr uint64_t START_DELAY_NS = 1'000'000;
   static constexpr uint64_t QUIET_START_NS = 20'000'000;  // without a warm-up: what a start stirs up is over
-  static constexpr uint64_t SETTLE_NS = 10'000'000;       // for answers that must not come
+  static constexpr uint64_t THREADS_START_NS = 20'000'000;  // for the threads of a run to begin together
+  static constexpr uint64_t SETTLE_NS = 10'000'000;         // for answers that must not come
   static constexpr uint32_t SEND_BATCH = Schedule::LOOK_AHEAD;
   static constexpr uint32_t FLAT_OUT_BATCH = MAX_BATCH;
   static constexpr uint32_t RECEIVE_BATCH = 16;  // orders judged before the schedule is looked at again
@@ -63,6 +64,13 @@ class GenerateCore {
         discipline_(role.config.schedule_clock, siblings_ == nullptr ? nullptr : &siblings_->slew(),
                     role.config.thread == 0) {
     ledger_.use_own_memory();
+  }
+
+  // When the schedule begins, as this thread has it.
+  uint64_t chosen_start_ns(uint64_t now_ns) const noexcept {
+    if (config_.start_at_ns != 0) return config_.start_at_ns - static_cast<uint64_t>(epoch_offset_ns_);
+    if (siblings_ != nullptr) return now_ns + THREADS_START_NS;
+    return now_ns + (config_.warmup_ns != 0 ? START_DELAY_NS : QUIET_START_NS);
   }
 
   void turn() noexcept {

@@ -40,6 +40,8 @@ struct GeneratorConfig {
   LatePolicy late = LatePolicy::catch_up;  // open loop: of what is later than the threshold
   int schedule_clock = CLOCK_MONOTONIC;    // open loop: one of KERNEL_CLOCKS (core/clock.h)
   uint32_t breakdown_every;                // one tick of so many is followed (core/passages.h); 0: none
+  uint32_t passage_room;                   // of so many it is kept when they were sent, and when answered
+  uint64_t start_at_ns = 0;                // the schedule begins then, by CLOCK_REALTIME; 0: at once
   uint32_t thread = 0;                     // this one's number
   uint32_t threads = 1;                    // of the run
   std::vector<int32_t> vlans = {};         // of the other threads' streams: their orders may come here, too
@@ -81,8 +83,8 @@ struct GeneratorRole : Role {
         config(config),
         ledger(config.ledger),
         lines(line_count(config.streams)),
-        sends(config.breakdown_every),
-        answers(config.breakdown_every) {}
+        sends(config.breakdown_every, config.passage_room),
+        answers(config.breakdown_every, config.passage_room) {}
   ~GeneratorRole() { close(); }  // before what the thread uses goes
   static constexpr size_t LATEST = 1000;
 

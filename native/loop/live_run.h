@@ -57,12 +57,13 @@ class LiveRun {
       return false;
     }
     shift();
-    uint64_t start_ns = monotonic_ns() + START_DELAY_NS;
+    int64_t epoch = Clock::get().offset_to(CLOCK_REALTIME) - Clock::get().offset_to(CLOCK_MONOTONIC);
+    uint64_t start_ns = config_.start_at_ns == 0 ? monotonic_ns() + START_DELAY_NS
+                                                 : config_.start_at_ns - static_cast<uint64_t>(epoch);
     warmup_end_ns_ = start_ns + config_.warmup_ns;
     end_ns_ = config_.duration_ns == 0 ? UINT64_MAX : warmup_end_ns_ + config_.duration_ns;
     shared_.plan.warmup_end_ns = warmup_end_ns_;
     shared_.plan.end_ns = end_ns_;
-    int64_t epoch = Clock::get().offset_to(CLOCK_REALTIME) - Clock::get().offset_to(CLOCK_MONOTONIC);
     shared_.plan.epoch_offset_ns = static_cast<uint64_t>(epoch);
     shared_.sender.allowed_ns = start_ns;
     role_.watch.begin(to_timeline(start_ns));

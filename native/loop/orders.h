@@ -103,7 +103,7 @@ class OrderTaker {
       uint64_t tick = read_hex(order.cl_ord_id);
       if (!role_.answers.wants(tick)) continue;
       uint64_t made_ns = order.timestamp - static_cast<uint64_t>(Clock::get().offset_to(CLOCK_REALTIME));
-      role_.answers.add({tick, made_ns, now_ns, now_ns});
+      role_.answers.add({tick, made_ns, now_ns, order.timestamp});
     }
   }
 

@@ -272,12 +272,14 @@ class RespondLoop {
       }
       if (!decision.order) {
         ++unanswered(decision);
+        if (role_.passages.on()) [[unlikely]]
+          note_passage(tick.timestamp, false);
         continue;
       }
       bool is_allowed = allowed(datagram);
       bool is_made = is_allowed && answer(datagram, tick, decision);
-      if (role_.passages.on() && is_made && role_.passages.wants(tick.timestamp)) [[unlikely]]
-        role_.passages.add({tick.timestamp, now_ns_, 0, 0});
+      if (role_.passages.on()) [[unlikely]]
+        note_passage(tick.timestamp, is_made);
       if (outcome == nullptr) continue;
       if (is_made) {
         outcome->name = "answered";
@@ -287,6 +289,11 @@ class RespondLoop {
         outcome->why = is_allowed ? "no room to send" : LIMITED;
       }
     }
+  }
+
+  void note_passage(uint64_t tick, bool is_answered) noexcept {
+    if (role_.passages.wants(tick))
+      role_.passages.add({tick, now_ns_, is_answered ? 0 : PassageLog::NOT_HANDED, 0});
   }
 
   // Out of line: a tracer pays for each place in which a probe is.

@@ -30,6 +30,7 @@ struct ResponderConfig {
   bool response_ipv6;
   Endpoint response;         // the port always counts
   uint32_t breakdown_every;  // one tick of so many is followed (core/passages.h); 0: none
+  uint32_t passage_room;     // so many of them are kept
 };
 
 // Every tick is in one of orders, quiet_ticks, orders_unsent, orders_limited, symbol_over_limit and
@@ -63,7 +64,7 @@ struct ResponderRole : Role {
   };
 
   explicit ResponderRole(const ResponderConfig& config)
-      : Role(config.io), config(config), passages(config.breakdown_every) {
+      : Role(config.io), config(config), passages(config.breakdown_every, config.passage_room) {
     change({true, config.strategy, config.limit});
   }
   ~ResponderRole() { close(); }  // before what the thread uses goes

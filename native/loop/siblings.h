@@ -26,7 +26,6 @@ class Siblings {
  public:
   static constexpr uint32_t MAX = 16;
   static constexpr uint64_t CAPACITY = 4096;  // orders on their way from one thread to another
-  static constexpr uint64_t START_DELAY_NS = 20'000'000;
 
   explicit Siblings(uint32_t threads) : threads_(threads) {
     for (uint32_t i = 0; i < threads * threads; i++)
@@ -35,10 +34,9 @@ class Siblings {
 
   uint32_t threads() const noexcept { return threads_; }
 
-  // When the first tick may be planned: one time for all, set by the thread that is first to ask.
-  uint64_t start_ns(uint64_t now_ns) noexcept {
+  // When the first tick may be planned: one time for all, as the thread has it that is first to ask.
+  uint64_t start_ns(uint64_t wanted) noexcept {
     uint64_t set = 0;
-    uint64_t wanted = now_ns + START_DELAY_NS;
     return start_ns_.compare_exchange_strong(set, wanted) ? wanted : set;
   }
 

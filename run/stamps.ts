@@ -1,0 +1,157 @@
+/**
+ * The stamps of single ticks, kept beside the report of one end, so that `carom join` can put them together with
+ * those of the other end (docs/two-hosts.md): an owner-only file, bounded by memory that is taken at the start.
+ */
+
+import { createHash } from "node:crypto";
+import { closeSync, constants, fchmodSync, fstatSync, openSync, writeFileSync } from "node:fs";
+import { optionGroup, type Values } from "../config/option.js";
+import { besideReport, duration, integer, name, powerOfTwo } from "../config/values.js";
+import { CaromError } from "../native/error.js";
+import type { ClockTies, ClockTiesReport } from "./clock_ties.js";
+
+const hosts = optionGroup("Two hosts");
+
+const ROOM = 1 << 20;
+const ROOM_MAX = 1 << 23; // 32 bytes each
+const EVERY_MAX = 1 << 20;
+
+export const stampOptions = {
+  stamps: hosts(besideReport(), "keep when each tick passed here in this file, for carom join", "file"),
+  stampEvery: hosts(
+    powerOfTwo(1, EVERY_MAX),
+    "of one tick in so many, the same ones at both ends (default: all, or what the room is enough for)",
+    "ticks",
+  ),
+  stampRoom: hosts(integer(1, ROOM_MAX), `of so many ticks at most (default: ${ROOM})`, "ticks"),
+  runId: hosts(name(), "the same at both ends: carom join refuses reports of different ones", "name"),
+  clockError: hosts(
+    duration(0, 1e9),
+    "how far CLOCK_REALTIME is off here at most, where you know it better than the kernel does",
+    "time",
+  ),
+} as const;
+
+type StampValues = Values<typeof stampOptions>;
+
+export interface StampsPlan {
+  readonly path: string;
+  readonly one_in: number; // of so many ticks one is kept
+  readonly room: number; // of each thread
+  readonly run_id: string | null;
+  readonly clock_error_ns: number | null;
+}
+
+/** @throws CaromError (usage) */
+export function refuseStampOptions(values: StampValues): void {
+  const others = { "--stamp-every": values.stampEvery, "--stamp-room": values.stampRoom };
+  for (const [option, value] of Object.entries({
+    ...others,
+    "--run-id": values.runId,
+    "--clock-error": values.clockError,
+  })) {
+    if (value !== undefined && values.stamps === undefined)
+      throw new CaromError("usage", option, "it is about --stamps", "add --stamps FILE, or leave it out");
+  }
+}
+
+/**
+ * @param ticks how many there will be; Infinity where nobody knows
+ * @throws CaromError (environment) when the file can't be written: not only when the run is over
+ */
+export function stampsPlan(values: StampValues, ticks: number): StampsPlan | null {
+  if (values.stamps === undefined) return null;
+  claim(values.stamps);
+  const room = values.stampRoom ?? ROOM;
+  return {
+    path: values.stamps,
+    one_in: values.stampEvery ?? (Number.isFinite(ticks) ? followEvery(ticks, room * FULL) : 1),
+    room,
+    run_id: values.runId ?? null,
+    clock_error_ns: values.clockError ?? null,
+  };
+}
+
+const FULL = 0.9; // of the room: a choice by hash is never quite even
+
+/** One tick of how many is followed, a power of two, so that about so many are. */
+export function followEvery(ticks: number, wanted: number): number {
+  return 2 ** Math.min(20, Math.max(0, Math.ceil(Math.log2(ticks / wanted))));
+}
+
+/** What a section of the file has, in this order: rows of four 64-bit numbers. */
+export const SECTIONS = ["sends", "answers", "passages"] as const;
+export type Section = (typeof SECTIONS)[number];
+export type StampSections = Readonly<Record<Section, BigUint64Array>>;
+
+export const ROW = 4; // numbers
+
+export interface StampsReport {
+  readonly file: string;
+  readonly sha256: string;
+  readonly run_id: string | null;
+  readonly one_in: number;
+  readonly room: number;
+  readonly rows: Readonly<Record<Section, number>>;
+  readonly dropped: number; // rows that found no room
+  readonly clock: ClockTiesReport;
+}
+
+export const MAGIC = Buffer.from("caromst1", "latin1");
+
+/** Makes the file, and what the report says of it. @throws CaromError (environment) when it can't be written */
+export function writeStamps(
+  plan: StampsPlan,
+  found: Partial<StampSections> & { readonly unlogged: number },
+  clock: ClockTies,
+): StampsReport {
+  const sections = SECTIONS.map((section) => found[section] ?? new BigUint64Array(0));
+  const head = Buffer.alloc(MAGIC.length + 8 * SECTIONS.length);
+  MAGIC.copy(head);
+  for (const [index, rows] of sections.entries())
+    head.writeBigUInt64LE(BigInt(rows.length / ROW), MAGIC.length + 8 * index);
+  const parts = [head, ...sections.map((rows) => Buffer.from(rows.buffer, rows.byteOffset, rows.byteLength))];
+  const hash = createHash("sha256");
+  for (const part of parts) hash.update(part);
+  const [sends, answers, passages] = sections.map((rows) => rows.length / ROW) as [number, number, number];
+  attempt(plan.path, () => writeFileSync(plan.path, Buffer.concat(parts), { mode: 0o600 }));
+  return {
+    file: plan.path,
+    sha256: hash.digest("hex"),
+    run_id: plan.run_id,
+    one_in: plan.one_in,
+    room: plan.room,
+    rows: { sends, answers, passages },
+    dropped: found.unlogged,
+    clock: clock.report(plan.clock_error_ns),
+  };
+}
+
+/** Only its owner may read it: it tells what was traded when. */
+function claim(path: string): void {
+  attempt(path, () => {
+    const { O_WRONLY, O_CREAT, O_NONBLOCK } = constants;
+    const descriptor = openSync(path, O_WRONLY | O_CREAT | O_NONBLOCK, 0o600); // waits for no pipe's reader
+    try {
+      if (!fstatSync(descriptor).isFile()) throw new Error("it is no file");
+      fchmodSync(descriptor, 0o600);
+    } finally {
+      closeSync(descriptor);
+    }
+  });
+}
+
+function attempt(path: string, action: () => void): void {
+  try {
+    action();
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const detail = code === "ENOSPC" ? "the disk is full (ENOSPC)" : (code ?? message);
+    throw new CaromError(
+      "environment",
+      `write the stamps ${path}`,
+      detail,
+      "free space or choose another path",
+    );
+  }
+}
