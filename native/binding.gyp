@@ -54,13 +54,14 @@
       "target_name": "carom",
       "dependencies": ["bpf"],
       "sources": [
-        "addon/addon.cpp", "addon/arrivals.cpp", "addon/capture.cpp", "addon/filter_capture.cpp", "addon/frame_socket.cpp", "addon/inspect.cpp", "addon/link_watch.cpp", "addon/preview.cpp", "addon/read.cpp", "addon/read_generator.cpp", "addon/replay.cpp", "addon/roles.cpp", "addon/write.cpp",
+        # First what takes longest: a compiler that starts on it at the end would be waited for alone.
+        "loop/backends.cpp", "addon/unit_roles.cpp", "addon/unit_files.cpp",
         "capture/bursts.cpp", "capture/bytes.cpp", "capture/compare.cpp", "capture/edit.cpp", "capture/ethernet.cpp", "capture/file.cpp", "capture/fingerprint.cpp", "capture/inspect.cpp", "capture/pcap_file.cpp", "capture/pcapng.cpp", "capture/pcapng_file.cpp", "capture/player.cpp", "capture/reader.cpp", "capture/remarks.cpp", "capture/ring.cpp", "capture/trading.cpp", "capture/writer.cpp",
         "core/clock.cpp", "core/evidence.cpp", "core/privileges.cpp", "core/thread.cpp", "core/turn_watch.cpp",
         "filter/asmjit_stderr.cpp", "filter/ebpf.cpp", "filter/expression.cpp", "filter/filter.cpp", "filter/graph_builder.cpp", "filter/graph_text.cpp", "filter/head.cpp", "filter/interpret.cpp", "filter/jit.cpp", "filter/language.cpp", "filter/lower.cpp", "filter/machine_code.cpp", "filter/market_terms.cpp", "filter/packet_filter.cpp", "filter/program.cpp", "filter/simd.cpp", "filter/simplify.cpp", "filter/symbol_set.cpp",
         "generate/arrival.cpp", "generate/feed.cpp", "generate/ledger.cpp", "generate/ledger_judge.cpp", "generate/replay.cpp",
         "io/af_packet.cpp", "io/af_xdp.cpp", "io/arrivals.cpp", "io/driver_counters.cpp", "io/interruptions.cpp", "io/link_watch.cpp", "io/netdev.cpp", "io/nic_timestamping.cpp", "io/packet_tap.cpp", "io/socket.cpp", "io/timestamping.cpp", "io/udp.cpp", "io/xdp.cpp", "io/xdp_filter.cpp", "io/xdp_holder.cpp", "io/xdp_live.cpp", "io/xdp_pass.cpp", "io/xdp_program.cpp",
-        "loop/backends.cpp", "loop/capture.cpp", "loop/filter_capture.cpp", "loop/generate_live.cpp", "loop/respond.cpp", "loop/role.cpp", "loop/run_capture.cpp"
+        "loop/capture.cpp", "loop/filter_capture.cpp", "loop/generate_live.cpp", "loop/respond.cpp", "loop/role.cpp", "loop/run_capture.cpp"
       ],
       "cflags_cc": ["-isystem", "<!(node -p \"require('path').resolve(require('node-addon-api').include_dir)\")"],
       "include_dirs": ["<(SHARED_INTERMEDIATE_DIR)"],

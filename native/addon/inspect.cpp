@@ -19,7 +19,7 @@ namespace {
 constexpr size_t TOP = 100;  // entries of each table that JavaScript is given
 
 template <class Count>
-Napi::Value number(Napi::Env env, Count value) {
+Napi::Value count_value(Napi::Env env, Count value) {
   return Napi::Number::New(env, static_cast<double>(value));
 }
 
@@ -29,7 +29,7 @@ template <size_t N>
 Napi::Object named(Napi::Env env, const std::array<uint64_t, N>& values, const char* const* names,
                    size_t from = 0) {
   Napi::Object object = Napi::Object::New(env);
-  for (size_t i = from; i < N; i++) object.Set(names[i], number(env, values[i]));
+  for (size_t i = from; i < N; i++) object.Set(names[i], count_value(env, values[i]));
   return object;
 }
 
@@ -38,9 +38,9 @@ Napi::Object write_file(Napi::Env env, const FileFound& file) {
   object.Set("format", file.format);
   object.Set("compression", file.compression);
   object.Set("linkType", file.link_type);
-  object.Set("interfaces", number(env, file.interfaces));
-  object.Set("frames", number(env, file.end.frames));
-  object.Set("bytes", number(env, file.end.bytes));
+  object.Set("interfaces", count_value(env, file.interfaces));
+  object.Set("frames", count_value(env, file.end.frames));
+  object.Set("bytes", count_value(env, file.end.bytes));
   object.Set("broken", file.end.text());
   object.Set("remarks", write_remarks(env, file.remarks));
   return object;
@@ -48,8 +48,8 @@ Napi::Object write_file(Napi::Env env, const FileFound& file) {
 
 Napi::Object write_count(Napi::Env env, const FrameCount& count) {
   Napi::Object object = Napi::Object::New(env);
-  object.Set("frames", number(env, count.frames));
-  object.Set("bytes", number(env, count.bytes));
+  object.Set("frames", count_value(env, count.frames));
+  object.Set("bytes", count_value(env, count.bytes));
   return object;
 }
 
@@ -63,9 +63,9 @@ Napi::Object write_table(Napi::Env env, const Table& table, Write write) {
   Napi::Array top = Napi::Array::New(env);
   for (const auto& entry : table.top(TOP)) top[top.Length()] = write(entry.key, entry.value);
   Napi::Object object = Napi::Object::New(env);
-  object.Set("count", number(env, table.count()));
-  object.Set("dropped", number(env, table.dropped()));
-  object.Set("droppedFrames", number(env, table.others().frames));
+  object.Set("count", count_value(env, table.count()));
+  object.Set("dropped", count_value(env, table.dropped()));
+  object.Set("droppedFrames", count_value(env, table.others().frames));
   object.Set("top", top);
   return object;
 }
@@ -75,12 +75,12 @@ Napi::Object write_conversations(Napi::Env env, const TopTable<ConversationKey, 
     Napi::Object object = Napi::Object::New(env);
     object.Set("a", write_address(env, key.address[0], key.ipv6 != 0));
     object.Set("b", write_address(env, key.address[1], key.ipv6 != 0));
-    object.Set("portA", key.has_ports != 0 ? number(env, key.port[0]) : env.Null());
-    object.Set("portB", key.has_ports != 0 ? number(env, key.port[1]) : env.Null());
-    object.Set("protocol", number(env, key.protocol));
-    object.Set("frames", number(env, value.frames));
-    object.Set("bytes", number(env, value.bytes));
-    object.Set("framesFromA", number(env, value.forth));
+    object.Set("portA", key.has_ports != 0 ? count_value(env, key.port[0]) : env.Null());
+    object.Set("portB", key.has_ports != 0 ? count_value(env, key.port[1]) : env.Null());
+    object.Set("protocol", count_value(env, key.protocol));
+    object.Set("frames", count_value(env, value.frames));
+    object.Set("bytes", count_value(env, value.bytes));
+    object.Set("framesFromA", count_value(env, value.forth));
     return object;
   });
 }
@@ -89,7 +89,7 @@ Napi::Object write_groups(Napi::Env env, const TopTable<GroupKey, GroupCount>& t
   return write_table(env, table, [&](const GroupKey& key, const GroupCount& value) {
     Napi::Object object = write_count(env, value);
     object.Set("address", write_address(env, key.address, key.ipv6 != 0));
-    object.Set("port", key.has_port != 0 ? number(env, key.port) : env.Null());
+    object.Set("port", key.has_port != 0 ? count_value(env, key.port) : env.Null());
     return object;
   });
 }
@@ -97,22 +97,22 @@ Napi::Object write_groups(Napi::Env env, const TopTable<GroupKey, GroupCount>& t
 Napi::Object write_trading(Napi::Env env, const Trading& trading) {
   const TradingCounters& counters = trading.counters();
   Napi::Object object = Napi::Object::New(env);
-  object.Set("tickDatagrams", number(env, counters.tick_datagrams));
-  object.Set("ticks", number(env, counters.ticks));
-  object.Set("tickCopies", number(env, counters.tick_copies));
-  object.Set("partialTicks", number(env, counters.partial_ticks));
-  object.Set("orderDatagrams", number(env, counters.order_datagrams));
-  object.Set("orders", number(env, counters.orders));
-  object.Set("partialOrders", number(env, counters.partial_orders));
-  object.Set("buys", number(env, counters.sides[0]));
-  object.Set("sells", number(env, counters.sides[1]));
-  object.Set("otherSides", number(env, counters.sides[2]));
-  object.Set("matched", number(env, counters.matched));
-  object.Set("repeated", number(env, counters.repeated));
-  object.Set("unmatched", number(env, counters.unmatched));
-  object.Set("badIds", number(env, counters.bad_ids));
-  object.Set("early", number(env, counters.early));
-  object.Set("unfinished", number(env, counters.unfinished));
+  object.Set("tickDatagrams", count_value(env, counters.tick_datagrams));
+  object.Set("ticks", count_value(env, counters.ticks));
+  object.Set("tickCopies", count_value(env, counters.tick_copies));
+  object.Set("partialTicks", count_value(env, counters.partial_ticks));
+  object.Set("orderDatagrams", count_value(env, counters.order_datagrams));
+  object.Set("orders", count_value(env, counters.orders));
+  object.Set("partialOrders", count_value(env, counters.partial_orders));
+  object.Set("buys", count_value(env, counters.sides[0]));
+  object.Set("sells", count_value(env, counters.sides[1]));
+  object.Set("otherSides", count_value(env, counters.sides[2]));
+  object.Set("matched", count_value(env, counters.matched));
+  object.Set("repeated", count_value(env, counters.repeated));
+  object.Set("unmatched", count_value(env, counters.unmatched));
+  object.Set("badIds", count_value(env, counters.bad_ids));
+  object.Set("early", count_value(env, counters.early));
+  object.Set("unfinished", count_value(env, counters.unfinished));
   object.Set("refused", named(env, counters.refused, PARSE_RESULT_NAMES, 1));
   object.Set("roundTrips", write_histogram(env, trading.round_trips()));
   object.Set(
@@ -120,8 +120,8 @@ Napi::Object write_trading(Napi::Env env, const Trading& trading) {
       write_table(env, trading.symbols(), [&](const std::array<char, 8>& key, const SymbolCount& value) {
         Napi::Object entry = Napi::Object::New(env);
         entry.Set("symbol", Napi::Buffer<char>::Copy(env, key.data(), key.size()));
-        entry.Set("ticks", number(env, value.ticks));
-        entry.Set("orders", number(env, value.orders));
+        entry.Set("ticks", count_value(env, value.ticks));
+        entry.Set("orders", count_value(env, value.orders));
         return entry;
       }));
   return object;
@@ -129,22 +129,22 @@ Napi::Object write_trading(Napi::Env env, const Trading& trading) {
 
 Napi::Object write_counters(Napi::Env env, const InspectCounters& counters) {
   Napi::Object object = Napi::Object::New(env);
-  object.Set("frames", number(env, counters.frames));
-  object.Set("bytes", number(env, counters.bytes));
-  object.Set("captured", number(env, counters.captured));
-  object.Set("truncated", number(env, counters.truncated));
-  object.Set("empty", number(env, counters.empty));
-  object.Set("unconverted", number(env, counters.unconverted));
-  object.Set("shortest", number(env, counters.frames == 0 ? 0 : counters.shortest));
-  object.Set("longest", number(env, counters.longest));
+  object.Set("frames", count_value(env, counters.frames));
+  object.Set("bytes", count_value(env, counters.bytes));
+  object.Set("captured", count_value(env, counters.captured));
+  object.Set("truncated", count_value(env, counters.truncated));
+  object.Set("empty", count_value(env, counters.empty));
+  object.Set("unconverted", count_value(env, counters.unconverted));
+  object.Set("shortest", count_value(env, counters.frames == 0 ? 0 : counters.shortest));
+  object.Set("longest", count_value(env, counters.longest));
   object.Set("first_ns", big(env, counters.first_ns));
   object.Set("earliest_ns", big(env, counters.frames == 0 ? 0 : counters.least_ns));
   object.Set("latest_ns", big(env, counters.most_ns));
-  object.Set("backwards", number(env, counters.backwards));
-  object.Set("backwardsMax_ns", number(env, counters.backwards_max_ns));
-  object.Set("backwardsFrame", number(env, counters.backwards_frame));
-  object.Set("filtered", number(env, counters.filtered));
-  object.Set("outside", number(env, counters.outside));
+  object.Set("backwards", count_value(env, counters.backwards));
+  object.Set("backwardsMax_ns", count_value(env, counters.backwards_max_ns));
+  object.Set("backwardsFrame", count_value(env, counters.backwards_frame));
+  object.Set("filtered", count_value(env, counters.filtered));
+  object.Set("outside", count_value(env, counters.outside));
   object.Set("kinds", named(env, counters.kinds, FRAME_KIND_NAMES));
   object.Set("badChecksums", named(env, counters.bad, BAD_CHECKSUM_NAMES));
   Napi::Array sizes = Napi::Array::New(env);
@@ -158,9 +158,9 @@ Napi::Array write_bursts(Napi::Env env, const Bursts& bursts) {
   for (size_t i = 0; i < Bursts::WIDTHS_NS.size(); i++) {
     const Burst& burst = bursts.busiest()[i];
     Napi::Object object = Napi::Object::New(env);
-    object.Set("width_ns", number(env, Bursts::WIDTHS_NS[i]));
-    object.Set("frames", number(env, burst.frames));
-    object.Set("bytes", number(env, burst.bytes));
+    object.Set("width_ns", count_value(env, Bursts::WIDTHS_NS[i]));
+    object.Set("frames", count_value(env, burst.frames));
+    object.Set("bytes", count_value(env, burst.bytes));
     object.Set("from_ns", big(env, burst.from_ns));
     object.Set("to_ns", big(env, burst.to_ns));
     array[array.Length()] = object;
@@ -177,7 +177,7 @@ Napi::Value write_inspection(Napi::Env env, const InspectResult& result) {
     frames[i] = static_cast<double>(found.rate().bins()[i].frames);
     bytes[i] = static_cast<double>(found.rate().bins()[i].bytes);
   }
-  rate.Set("width_ns", number(env, found.rate().width_ns()));
+  rate.Set("width_ns", count_value(env, found.rate().width_ns()));
   rate.Set("frames", frames);
   rate.Set("bytes", bytes);
   Napi::Object object = Napi::Object::New(env);
@@ -195,8 +195,8 @@ Napi::Value write_inspection(Napi::Env env, const InspectResult& result) {
 Napi::Object write_side(Napi::Env env, const ComparedSide& side) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("file", write_file(env, side.file));
-  object.Set("frames", number(env, side.frames));
-  object.Set("filtered", number(env, side.filtered));
+  object.Set("frames", count_value(env, side.frames));
+  object.Set("filtered", count_value(env, side.filtered));
   object.Set("first_ns", big(env, side.first_ns));
   object.Set("last_ns", big(env, side.last_ns));
   return object;
@@ -206,7 +206,7 @@ Napi::Array write_lone(Napi::Env env, const std::vector<LoneFrame>& frames) {
   Napi::Array array = Napi::Array::New(env, frames.size());
   for (uint32_t i = 0; i < frames.size(); i++) {
     Napi::Object object = Napi::Object::New(env);
-    object.Set("number", number(env, frames[i].number));
+    object.Set("number", count_value(env, frames[i].number));
     object.Set("time_ns", big(env, frames[i].time_ns));
     array[i] = object;
   }
@@ -224,20 +224,20 @@ Napi::Value write_comparison(Napi::Env env, const CompareResult& result) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("a", write_side(env, result.a));
   object.Set("b", write_side(env, result.b));
-  object.Set("matched", number(env, result.matched));
-  object.Set("missing", number(env, result.missing));
-  object.Set("added", number(env, result.added));
-  object.Set("reordered", number(env, result.reordered));
-  object.Set("inOrder", number(env, result.in_order));
+  object.Set("matched", count_value(env, result.matched));
+  object.Set("missing", count_value(env, result.missing));
+  object.Set("added", count_value(env, result.added));
+  object.Set("reordered", count_value(env, result.reordered));
+  object.Set("inOrder", count_value(env, result.in_order));
   object.Set("gapError", write_histogram(env, result.gap_error));
-  object.Set("longer", number(env, result.longer));
-  object.Set("shorter", number(env, result.shorter));
+  object.Set("longer", count_value(env, result.longer));
+  object.Set("shorter", count_value(env, result.shorter));
   object.Set("firstOffsets", write_offsets(env, result.first_offsets_ns));
   object.Set("lastOffsets", write_offsets(env, result.last_offsets_ns));
   object.Set("firstMissing", write_lone(env, result.first_missing));
   object.Set("firstAdded", write_lone(env, result.first_added));
-  object.Set("spanA_ns", number(env, result.span_a_ns));
-  object.Set("spanB_ns", number(env, result.span_b_ns));
+  object.Set("spanA_ns", count_value(env, result.span_a_ns));
+  object.Set("spanB_ns", count_value(env, result.span_b_ns));
   return object;
 }
 
@@ -277,9 +277,9 @@ class CaptureWorker : public Napi::AsyncWorker {
 Napi::Value progress_function(Napi::Env env, std::shared_ptr<InspectProgress> progress) {
   return make_function(env, [progress](const Napi::CallbackInfo& info) -> Napi::Value {
     Napi::Array array = Napi::Array::New(info.Env(), 3);
-    array[0u] = number(info.Env(), progress->frames.load(std::memory_order_relaxed));
-    array[1u] = number(info.Env(), progress->bytes_read.load(std::memory_order_relaxed));
-    array[2u] = number(info.Env(), progress->bytes_total.load(std::memory_order_relaxed));
+    array[0u] = count_value(info.Env(), progress->frames.load(std::memory_order_relaxed));
+    array[1u] = count_value(info.Env(), progress->bytes_read.load(std::memory_order_relaxed));
+    array[2u] = count_value(info.Env(), progress->bytes_total.load(std::memory_order_relaxed));
     return array;
   });
 }
@@ -293,8 +293,8 @@ constexpr double LONGEST_NS = 9e18;
 InspectConfig read_inspect(const Napi::Object& object) {
   return {text(object, "path"),
           text(object, "filter"),
-          static_cast<uint64_t>(carom::number(object, "fromNs", 0, LONGEST_NS)),
-          static_cast<uint64_t>(carom::number(object, "toNs", 0, LONGEST_NS)),
+          static_cast<uint64_t>(number(object, "fromNs", 0, LONGEST_NS)),
+          static_cast<uint64_t>(number(object, "toNs", 0, LONGEST_NS)),
           port(object, "tickPort"),
           port(object, "orderPort")};
 }
@@ -405,8 +405,8 @@ Napi::Array write_remarks(Napi::Env env, const std::vector<CaptureRemark>& remar
     Napi::Object object = Napi::Object::New(env);
     object.Set("kind", remark.kind);
     object.Set("text", remark.text);
-    object.Set("frames", number(env, remark.frames));
-    object.Set("first_frame", number(env, remark.first));
+    object.Set("frames", count_value(env, remark.frames));
+    object.Set("first_frame", count_value(env, remark.first));
     object.Set("is_left_out", remark.is_left_out);
     object.Set("is_fault", remark.is_fault);
     list[list.Length()] = object;
@@ -418,10 +418,10 @@ Napi::Object write_listed(Napi::Env env, const ListedFrame& listed) {
   const auto& [begin_ns, frame, ethernet, is_ethernet] = listed;
   const CapturedFrame& shown = is_ethernet ? ethernet : frame;
   Napi::Object object = Napi::Object::New(env);
-  object.Set("number", number(env, frame.number));
+  object.Set("number", count_value(env, frame.number));
   object.Set("time_ns", big(env, frame.time_ns));
   object.Set("after_ns", Napi::BigInt::New(env, static_cast<int64_t>(frame.time_ns - begin_ns)));
-  object.Set("length", number(env, frame.length));
+  object.Set("length", count_value(env, frame.length));
   object.Set("frame", Napi::Buffer<uint8_t>::Copy(env, shown.data, shown.captured));
   object.Set("isWhole", shown.captured == shown.length);
   object.Set("isEthernet", is_ethernet);
