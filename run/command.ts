@@ -68,10 +68,10 @@ export async function runAndReport(
     const outcome = outcomeOf(command, plan, found);
     return { ...outcome, failure: outcome.failure ?? writeHlog(values.hlog, outcome.report, found) };
   } finally {
-    for (const signal of signals) process.off(signal, onSignal);
     await measuring.close();
     inputsOpened();
     plan?.release();
+    for (const signal of signals) process.off(signal, onSignal); // by now nothing is left to give back
   }
 }
 

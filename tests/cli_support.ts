@@ -9,7 +9,7 @@ import { createLab, resolveLink } from "../lab/lab.js";
 import { asCaromError } from "../native/error.js";
 import { attachXdpPass, type BackendProbe, probeBackends } from "../native/index.js";
 import type { Report } from "../run/report.js";
-import { labTest, MAIN } from "./lab_support.js";
+import { labTest, MAIN, PREFIX } from "./lab_support.js";
 
 const TIMEOUT_MS = 180_000; // far beyond what any of these commands takes, also where other programs have the machine
 
@@ -68,15 +68,24 @@ export function launch(command: readonly string[]): Running {
   return { child, end, said, printed };
 }
 
-/** A run waits for its answers far longer than any machine takes for them, where a test does not say how long. */
-function patient(args: readonly string[]): readonly string[] {
-  const isSet = ["--timeout", "--match", "--config"].some((option) => args.includes(option));
-  return args[0] !== "run" || isSet ? args : ["run", "--timeout", "20s", ...args.slice(1)];
+let nameless = 0;
+
+/**
+ * A run waits for its answers far longer than any machine takes for them, where a test does not say how long; and a
+ * responder has a name of its own, for others may run beside it.
+ */
+function prepared([command = "", ...args]: readonly string[]): readonly string[] {
+  const has = (...options: string[]) => options.some((option) => args.includes(option));
+  if (command === "run" && !has("--timeout", "--match", "--config"))
+    return [command, "--timeout", "20s", ...args];
+  if (command === "respond" && !has("--name", "--help"))
+    return [command, "--name", `${PREFIX}-${++nameless}`, ...args];
+  return [command, ...args];
 }
 
 /** Starts carom's command line. */
 export function startCarom(...args: string[]): Running {
-  return launch([process.execPath, MAIN, ...patient(args)]);
+  return launch([process.execPath, MAIN, ...prepared(args)]);
 }
 
 /** Runs carom's command line to its end. */
@@ -103,7 +112,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<readonly CommandSpec[]>>> 
  * starts or ends nor on what else runs.
  */
 export async function caromHere(name: string, ...given: string[]): Promise<Ended> {
-  const args = patient([name, ...given]).slice(1);
+  const args = prepared([name, ...given]).slice(1);
   const specs = await (COMMANDS[name] ?? (() => controls(name)))();
   const inner = specs.find((spec) => spec.name === `${name} ${args[0]}`);
   const spec = inner ?? specs[0]!;

@@ -1,7 +1,6 @@
 /**
- * Runs the tests: the lint step, then each test file in a process of its own, one after the other, because some
- * of them measure; those that do not meanwhile take what time the others leave; and at the end, that
- * nothing is left behind.
+ * Runs the tests: the lint step and each test file in a process of its own, several at a time, for none of them needs
+ * a quiet machine; and at the end, that nothing is left behind.
  *
  * node dist/tests/main.js [TEXT…]   only those with one of the texts in their names
  *
@@ -10,7 +9,7 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { stripVTControlCharacters } from "node:util";
@@ -26,31 +25,28 @@ const STATE = mkdtempSync(join(tmpdir(), "carom-state-")); // the tests' runs ar
 const MARK = "CAROM_TEST_RUN";
 const RUN = `${process.pid}-${Date.now()}`;
 const NAME_WIDTH = 24;
-/** They measure nothing, and leave the greater part of a core to those that take their time on it. */
-const ASIDE = [
-  "cli",
-  "check_report",
-  "cli_profile",
-  "compare",
-  "config",
-  "filter",
-  "frame",
-  "histogram",
-  "inspect",
-  "inspect_compare",
-  "lab",
-  "limit_search",
-  "merge",
+/** Those that take long, the longest first: started at the end, one of them would be waited for alone. */
+const LONG = [
   "native",
-  "pcaps",
-  "profile",
-  "progress",
-  "replay_input",
-  "report",
-  "tui_state",
-  "wire",
+  "cli_limit",
+  "impairment",
+  "check_command",
+  "streams",
+  "cli_respond",
+  "cli_run",
+  "control",
+  "certificate",
+  "cli",
+  "check_device",
+  "bench",
+  "lint",
+  "queues",
+  "tui_journey",
+  "replay",
+  "doctor",
 ];
-const NICE = ["nice", "-n", "5"];
+/** Most of a test is waiting: for a run's end, for a process to start. */
+const LANES = 2 * availableParallelism();
 
 interface Counts {
   readonly passed: number;
@@ -76,8 +72,9 @@ async function main(wanted: readonly string[]): Promise<number> {
   if (jobs.length === 0) process.stdout.write(`no test has ${wanted.join(" or ")} in its name\n`);
   const all: Counts[] = jobs.length === 0 ? [{ passed: 0, failed: 1, skipped: 0 }] : [];
   const left: string[] = [];
-  const inTurn = async (lane: readonly Job[]) => {
-    for (const job of lane) {
+  const queue = inOrder(jobs);
+  const lane = async () => {
+    for (let job = queue.shift(); job !== undefined; job = queue.shift()) {
       const began = performance.now();
       const { counts, output } = await job.run();
       const time_s = (performance.now() - began) / 1000;
@@ -89,8 +86,7 @@ async function main(wanted: readonly string[]): Promise<number> {
       all.push(counts);
     }
   };
-  const isAside = ({ name }: Job) => ASIDE.includes(name);
-  await Promise.all([inTurn(jobs.filter((job) => !isAside(job))), inTurn(jobs.filter(isAside))]);
+  await Promise.all(Array.from({ length: LANES }, lane));
   left.push(...(await newTraces(before)));
   process.stdout.write(`${"nothing is left behind".padEnd(NAME_WIDTH)} `);
   process.stdout.write(left.length === 0 ? "passed\n" : `${pc.red("failed")}\n${indent(left.join("\n"))}\n`);
@@ -99,6 +95,11 @@ async function main(wanted: readonly string[]): Promise<number> {
   if (sum("skipped") > 0) process.stdout.write(`\n${sum("skipped")} skipped, each for the reason above\n`);
   process.stdout.write(`\n${sum("passed")} passed, ${sum("failed")} failed\n`);
   return sum("failed") === 0 ? 0 : 1;
+}
+
+function inOrder(jobs: readonly Job[]): Job[] {
+  const place = ({ name }: Job) => (LONG.includes(name) ? LONG.indexOf(name) : LONG.length);
+  return [...jobs].sort((a, b) => place(a) - place(b));
 }
 
 function lintJob(): Job {
@@ -148,9 +149,8 @@ const running = new Set<ChildProcess>();
 async function runProgram(job: string, args: readonly string[]): Promise<Ended> {
   const { FORCE_COLOR: _, ...rest } = process.env;
   const environment = { ...rest, [MARK]: `${RUN}-${job}`, NO_COLOR: "1", XDG_STATE_HOME: STATE };
-  const [program, ...before] = [...(ASIDE.includes(job) ? NICE : []), process.execPath];
   // In a group of its own, so that all of it can be ended.
-  const child = spawn(program!, [...before, ...args], {
+  const child = spawn(process.execPath, args, {
     cwd: ROOT,
     detached: true,
     env: environment,
