@@ -1,0 +1,241 @@
+/** What guests are made of: QEMU, busybox, and kernels with their modules and headers, in a folder that is kept. */
+
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import { CaromError } from "../../native/error.js";
+import { Apt, debianCodename, type Package, runProgram } from "./apt.js";
+
+/** A kernel of Debian's: the newest whose version begins so. */
+export interface KernelChoice {
+  readonly name: string; // in the table, and for --only
+  readonly prefix: string; // "": the newest of its suites
+  readonly suites: readonly string[];
+  readonly isForeign?: true; // its build programs want a newer C library than this machine may have
+}
+
+export const KERNELS: readonly KernelChoice[] = [
+  { name: "6.1", prefix: "6.1.", suites: ["bookworm", "bookworm-security"] },
+  { name: "6.12", prefix: "6.12.", suites: ["bookworm-backports"] },
+  { name: "newest", prefix: "", suites: ["trixie", "trixie-backports"], isForeign: true },
+];
+
+export interface Kernel {
+  readonly name: string;
+  readonly release: string; // as uname -r says it
+  readonly image: string;
+  readonly modules: string; // what is /lib/modules/RELEASE elsewhere
+  readonly headers: string; // to build a module with
+}
+
+export interface Kit {
+  readonly qemu: Qemu;
+  readonly busybox: string;
+  readonly kernels: readonly Kernel[];
+}
+
+export interface Qemu {
+  readonly program: string;
+  readonly version: string;
+  readonly arguments: readonly string[]; // where its firmware is
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+const MULTIARCH = "x86_64-linux-gnu";
+const STATE = "carom.json"; // in the folder of what was unpacked: what it is
+
+/** Downloads are kept here; removing it costs the time to fetch them again. */
+export function cacheFolder(): string {
+  return join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "carom/vm");
+}
+
+/**
+ * Fetches what is not there yet.
+ * @param isFresh fetches everything anew, and so the newest
+ * @throws CaromError (environment) when Debian's packages can't be had
+ */
+export function makeKit(
+  kernels: readonly KernelChoice[],
+  say: (line: string) => void,
+  isFresh = false,
+  folder = cacheFolder(),
+): Kit {
+  const place = (name: string) => join(folder, name);
+  const isMissing = (name: string) => isFresh || !existsSync(join(place(name), STATE));
+  const wanted = kernels.filter(({ name }) => isMissing(`kernel-${name}`));
+  if (wanted.length > 0 || isMissing("qemu")) {
+    const codename = debianCodename();
+    const backports = `${codename}-backports`; // QEMU there has igb, which that of Debian 12 itself lacks
+    const suites = [codename, backports, ...wanted.flatMap((kernel) => kernel.suites)];
+    say(`fetching Debian's packages into ${folder}`);
+    mkdirSync(folder, { recursive: true });
+    const apt = new Apt(place("apt"), codename, [...new Set(suites)]);
+    if (isMissing("qemu")) {
+      const packages = apt.closureOf(["qemu-system-x86", "busybox-static", "kmod"], backports);
+      const version = packages.find(({ name }) => name === "qemu-system-x86")?.version ?? "of this machine";
+      apt.unpack(packages, place("qemu"), (made) => note(made, { version }));
+      say(`QEMU ${version}`);
+    }
+    for (const kernel of wanted) {
+      const image = newest(apt, "linux-image-amd64", kernel);
+      const headers = newest(apt, "linux-headers-amd64", kernel);
+      const isPart = (name: string) => /^linux-(image|binary|modules|base|headers|kbuild)-.*\d/.test(name);
+      const library = kernel.isForeign === true ? apt.versionsOf("libc6").slice(0, 1) : [];
+      const packages = [...[image, headers].flatMap((one) => apt.withDependencies(one, isPart)), ...library];
+      const release = packages
+        .map(({ name }) => /^linux-image-(\d.*)$/.exec(name)?.[1])
+        .find((found) => found !== undefined);
+      if (release === undefined) throw noKernel(kernel, `${image.name} ${image.version} needs no kernel`);
+      apt.unpack(packages, place(`kernel-${kernel.name}`), (made, final) => {
+        relocateHeaders(made, final);
+        if (library.length > 0) wrapPrograms(made, final);
+        note(made, { release });
+      });
+      say(`kernel ${release}`);
+    }
+  }
+  return {
+    qemu: qemuIn(place("qemu")),
+    busybox: fileOf("busybox", [join(place("qemu"), "bin/busybox"), "/bin/busybox"]),
+    kernels: kernels.map((kernel) => kernelIn(kernel.name, place(`kernel-${kernel.name}`))),
+  };
+}
+
+function note(folder: string, what: Readonly<Record<string, string>>): void {
+  writeFileSync(join(folder, STATE), JSON.stringify(what));
+}
+
+function noted(folder: string): Record<string, string> {
+  return JSON.parse(readFileSync(join(folder, STATE), "utf8")) as Record<string, string>;
+}
+
+function newest(apt: Apt, name: string, kernel: KernelChoice): Package {
+  const found = apt.versionsOf(name).find(({ version }) => version.startsWith(kernel.prefix));
+  if (found === undefined) throw noKernel(kernel, `there is no ${name} ${kernel.prefix}*`);
+  return found;
+}
+
+function noKernel({ name, suites }: KernelChoice, detail: string): CaromError {
+  const hint = `suites looked into: ${suites.join(", ")}`;
+  return new CaromError("environment", `fetch the kernel ${name}`, detail, hint);
+}
+
+/** Debian's headers name each other by where a package puts them, and a compiler that need not be here. */
+function relocateHeaders(made: string, final: string): void {
+  const folder = join(made, "usr/src");
+  for (const entry of readdirSync(folder)) {
+    const makefile = join(folder, entry, "Makefile");
+    if (!entry.startsWith("linux-headers-") || !existsSync(makefile)) continue;
+    const text = readFileSync(makefile, "utf8");
+    writeFileSync(makefile, text.replaceAll("/usr/src/", `${join(final, "usr/src")}/`));
+    const variables = join(folder, entry, ".kernelvariables");
+    if (existsSync(variables)) writeFileSync(variables, "");
+  }
+}
+
+/** Runs what modules are built with under the C library that was unpacked beside it. */
+function wrapPrograms(made: string, final: string): void {
+  const folders = [`usr/lib/${MULTIARCH}`, `lib/${MULTIARCH}`];
+  const library = folders.find((folder) => existsSync(join(made, folder, "libc.so.6")))!;
+  const loader = join(final, library, "ld-linux-x86-64.so.2");
+  const search = [join(final, library), `/usr/lib/${MULTIARCH}`].join(":");
+  const tools = join(made, "usr/lib");
+  for (const entry of readdirSync(tools, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath ?? entry.path, entry.name);
+    if (!entry.isFile() || !/\/linux-kbuild-/.test(path) || !isProgram(path)) continue;
+    renameSync(path, `${path}.elf`);
+    const own = join(final, path.slice(made.length), "..", `${entry.name}.elf`);
+    writeFileSync(
+      path,
+      `#!/bin/sh\nexec '${loader}' --argv0 "$0" --library-path '${search}' '${own}' "$@"\n`,
+      { mode: 0o755 },
+    );
+  }
+}
+
+function isProgram(path: string): boolean {
+  const isElf = readFileSync(path).subarray(0, 4).toString("latin1") === "\x7fELF";
+  return isElf && (statSync(path).mode & 0o111) !== 0;
+}
+
+function kernelIn(name: string, folder: string): Kernel {
+  const { release = "" } = noted(folder);
+  const either = (path: string) => [join(folder, path), join(folder, "usr", path)];
+  return {
+    name,
+    release,
+    image: fileOf(`kernel ${name}`, [
+      ...either(`boot/vmlinuz-${release}`),
+      ...either(`lib/modules/${release}/vmlinuz`),
+    ]),
+    modules: fileOf(
+      `modules of ${name}`,
+      either(`lib/modules/${release}`).filter((path) => existsSync(join(path, "kernel"))),
+    ),
+    headers: join(folder, "usr/src", `linux-headers-${release}`),
+  };
+}
+
+function qemuIn(folder: string): Qemu {
+  const program = "usr/bin/qemu-system-x86_64";
+  const unpacked = join(folder, program);
+  if (!existsSync(unpacked)) {
+    // It was installed here, so that there was nothing to fetch.
+    const own = fileOf("QEMU", [`/${program}`]);
+    return { program: own, version: noted(folder).version ?? "", arguments: [], environment: {} };
+  }
+  const firmware = ["usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qemu"];
+  const libraries = [`usr/lib/${MULTIARCH}`, `lib/${MULTIARCH}`].map((path) => join(folder, path));
+  return {
+    program: unpacked,
+    version: noted(folder).version ?? "",
+    arguments: firmware.flatMap((path) => ["-L", join(folder, path)]),
+    environment: { LD_LIBRARY_PATH: libraries.join(":") },
+  };
+}
+
+function fileOf(what: string, candidates: readonly string[]): string {
+  const found = candidates.find((path) => existsSync(path));
+  if (found !== undefined) return found;
+  const detail = `there is none of ${candidates.join(", ")}`;
+  throw new CaromError("environment", `find ${what}`, detail, `remove ${cacheFolder()}, and try again`);
+}
+
+/**
+ * Builds the project's kernel module.
+ * @param source the folder with its text
+ * @param folder where it is built
+ * @returns its file
+ * @throws CaromError (environment)
+ */
+export function buildModule(kernel: Kernel, source: string, folder: string): string {
+  mkdirSync(folder, { recursive: true });
+  for (const name of readdirSync(source)) {
+    const content = readFileSync(join(source, name));
+    const copy = join(folder, name);
+    if (!existsSync(copy) || !readFileSync(copy).equals(content)) writeFileSync(copy, content);
+  }
+  // Without the kernel's own debug information, which not every package of headers has, and whatever compiler there is.
+  const settings = ["CC=gcc", "CONFIG_DEBUG_INFO_BTF_MODULES=", "CONFIG_CC_HAS_MIN_FUNCTION_ALIGNMENT="];
+  runProgram(`build the module for ${kernel.release}`, [
+    "make",
+    "-C",
+    kernel.headers,
+    `M=${folder}`,
+    ...settings,
+    "modules",
+  ]);
+  const built = readdirSync(folder).filter((name) => name.endsWith(".ko"));
+  return fileOf(
+    "the module",
+    built.map((name) => join(folder, name)),
+  );
+}
