@@ -54,11 +54,7 @@ export class Apt {
    * @param folder for apt's lists and what it downloads
    * @throws CaromError (environment) when they can't be had
    */
-  constructor(
-    folder: string,
-    codename: string,
-    suites: readonly string[],
-  ) {
+  constructor(folder: string, codename: string, suites: readonly string[]) {
     for (const name of ["lists/partial", "archives/partial", "sources"])
       mkdirSync(join(folder, name), { recursive: true });
     const { text, missing } = deriveSources(machineSources(), codename, suites);

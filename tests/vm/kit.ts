@@ -10,7 +10,8 @@ import {
   writeFileSync,
 } from "node:fs";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { CaromError } from "../../native/error.js";
 import { Apt, debianCodename, type Package, runProgram } from "./apt.js";
 
@@ -33,7 +34,7 @@ export interface Kernel {
   readonly release: string; // as uname -r says it
   readonly image: string;
   readonly modules: string; // what is /lib/modules/RELEASE elsewhere
-  readonly headers: string; // to build a module with
+  readonly headers: string; // where its packages are unpacked, to build a module with
 }
 
 export interface Kit {
@@ -49,6 +50,7 @@ export interface Qemu {
   readonly environment: Readonly<Record<string, string>>;
 }
 
+const BUILD_MODULE = fileURLToPath(new URL("../../../tests/vm/module/build.sh", import.meta.url));
 const MULTIARCH = "x86_64-linux-gnu";
 const STATE = "carom.json"; // in the folder of what was unpacked: what it is
 
@@ -95,7 +97,6 @@ export function makeKit(
         .find((found) => found !== undefined);
       if (release === undefined) throw noKernel(kernel, `${image.name} ${image.version} needs no kernel`);
       apt.unpack(packages, place(`kernel-${kernel.name}`), (made, final) => {
-        relocateHeaders(made, final);
         if (library.length > 0) wrapPrograms(made, final);
         note(made, { release });
       });
@@ -126,19 +127,6 @@ function newest(apt: Apt, name: string, kernel: KernelChoice): Package {
 function noKernel({ name, suites }: KernelChoice, detail: string): CaromError {
   const hint = `suites looked into: ${suites.join(", ")}`;
   return new CaromError("environment", `fetch the kernel ${name}`, detail, hint);
-}
-
-/** Debian's headers name each other by where a package puts them, and a compiler that need not be here. */
-function relocateHeaders(made: string, final: string): void {
-  const folder = join(made, "usr/src");
-  for (const entry of readdirSync(folder)) {
-    const makefile = join(folder, entry, "Makefile");
-    if (!entry.startsWith("linux-headers-") || !existsSync(makefile)) continue;
-    const text = readFileSync(makefile, "utf8");
-    writeFileSync(makefile, text.replaceAll("/usr/src/", `${join(final, "usr/src")}/`));
-    const variables = join(folder, entry, ".kernelvariables");
-    if (existsSync(variables)) writeFileSync(variables, "");
-  }
 }
 
 /** Runs what modules are built with under the C library that was unpacked beside it. */
@@ -180,7 +168,7 @@ function kernelIn(name: string, folder: string): Kernel {
       `modules of ${name}`,
       either(`lib/modules/${release}`).filter((path) => existsSync(join(path, "kernel"))),
     ),
-    headers: join(folder, "usr/src", `linux-headers-${release}`),
+    headers: folder,
   };
 }
 
@@ -211,31 +199,15 @@ function fileOf(what: string, candidates: readonly string[]): string {
 
 /**
  * Builds the project's kernel module.
- * @param source the folder with its text
- * @param folder where it is built
+ * @param folder where
  * @returns its file
  * @throws CaromError (environment)
  */
-export function buildModule(kernel: Kernel, source: string, folder: string): string {
-  mkdirSync(folder, { recursive: true });
-  for (const name of readdirSync(source)) {
-    const content = readFileSync(join(source, name));
-    const copy = join(folder, name);
-    if (!existsSync(copy) || !readFileSync(copy).equals(content)) writeFileSync(copy, content);
-  }
-  // Without the kernel's own debug information, which not every package of headers has, and whatever compiler there is.
-  const settings = ["CC=gcc", "CONFIG_DEBUG_INFO_BTF_MODULES=", "CONFIG_CC_HAS_MIN_FUNCTION_ALIGNMENT="];
-  runProgram(`build the module for ${kernel.release}`, [
-    "make",
-    "-C",
-    kernel.headers,
-    `M=${folder}`,
-    ...settings,
-    "modules",
-  ]);
-  const built = readdirSync(folder).filter((name) => name.endsWith(".ko"));
-  return fileOf(
-    "the module",
-    built.map((name) => join(folder, name)),
-  );
+export function buildModule({ headers, release }: Kernel, folder: string): string {
+  const built = join(folder, "carom_nic.ko");
+  const source = dirname(BUILD_MODULE);
+  const made_ms = statSync(built, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  if (readdirSync(source).every((name) => statSync(join(source, name)).mtimeMs < made_ms)) return built;
+  runProgram(`build the kernel module for ${release}`, ["sh", BUILD_MODULE, headers, release, folder]);
+  return built;
 }

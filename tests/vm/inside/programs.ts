@@ -3,7 +3,7 @@
 import { readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { resolveValues } from "../../../config/file.js";
-import { STRATEGY_NAMES } from "../../../config/strategy.js";
+import { STRATEGY_NAMES } from "../../../config/strategy_rules.js";
 import { openGenerator } from "../../../generator/threads.js";
 import { createLab, type Lab } from "../../../lab/lab.js";
 import { attachArrivals, attachXdpPass, closeArrivals } from "../../../native/index.js";
