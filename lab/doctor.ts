@@ -24,7 +24,7 @@ import {
   sysctlFindings,
   toolFindings,
 } from "./machine.js";
-import { backendFindings, interfaceFindings, timestampFindings, xdpFinding } from "./nic.js";
+import { backendFindings, interfaceFindings, timestampFindings, xdpFindings } from "./nic.js";
 import { keptText, type Privileges } from "./privileges.js";
 
 export type { Finding, Section, Status } from "./finding.js";
@@ -167,7 +167,9 @@ function examine(link: Link, queue: number, how: How, tell: Tell): readonly Back
   const found = attempt("interface", () => interfaceFindings(link, queue, isTemporary));
   const stamps = attempt("timestamps", () => timestampFindings(timestampingInfo(link)));
   const restored = attempt("timestamps", () => restoreTimestamping().map((line) => note("timestamps", line)));
-  const xdp = attempt("XDP", () => [xdpFinding(link, xdpFeatures(link))]);
+  const driver =
+    found instanceof CaromError ? "" : (found.find(({ name }) => name === "driver")?.value ?? "");
+  const xdp = attempt("XDP", () => xdpFindings(link, xdpFeatures(link), driver));
   const launch = attempt("launch time", () => [ok("launch time", launchTimeText(link))]);
   tell("interface", [
     ...findingsOr("interface", found),

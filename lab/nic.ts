@@ -5,6 +5,17 @@ import type { BackendProbe, Link, TimestampingInfo } from "../native/index.js";
 import { peerFindings } from "./checksum_offload.js";
 import { type Finding, note, ok, problem } from "./finding.js";
 import { findTool, namespaceArguments, run, tryRun } from "./ip.js";
+import {
+  clockFindings,
+  fieldOf,
+  filterFindings,
+  firmwareFindings,
+  knownXdp,
+  type Steering,
+  steerCommand,
+  steeringFindings,
+  steeringOf,
+} from "./nic_details.js";
 
 const detailsType = z.object({
   link_type: z.string(),
@@ -22,13 +33,17 @@ export function interfaceFindings(link: Link, queue: number, isTemporary: boolea
     .array(detailsType)
     .min(1)
     .parse(JSON.parse(run(operation, show)))[0]!;
-  const ethtool = (flag: string): string => {
+  const ethtool = (flag: string, ...more: readonly string[]): string => {
     if (findTool("ethtool") === undefined) return "";
-    const result = tryRun(operation, [...enter, "ethtool", flag, link.interfaceName]);
+    const result = tryRun(operation, [...enter, "ethtool", flag, link.interfaceName, ...more]);
     return result.status === 0 ? result.stdout : ""; // many drivers know only some of this
   };
   const addresses = [link.address4, link.address6].filter((address) => address !== "").join(", ");
-  const driver = fieldOf(ethtool("-i"), "driver");
+  const about = ethtool("-i");
+  const driver = fieldOf(about, "driver");
+  const features = ethtool("-k");
+  const steering = steeringOf(ethtool("-x"), ethtool("-n", "rx-flow-hash", "udp4"), features);
+  const stamps = ethtool("-T");
   const origin = isTemporary
     ? " of a lab made for this"
     : link.namespace === ""
@@ -45,11 +60,15 @@ export function interfaceFindings(link: Link, queue: number, isTemporary: boolea
       : ok("addresses", addresses),
     ok("mtu", `${link.mtu} bytes`),
     driver === "" ? ok("driver", `unknown (${details.link_type})`) : ok("driver", driver),
-    queues(link, queue, details, ethtool("-l"), driver),
+    ...firmwareFindings(about),
+    queues(link, queue, details, ethtool("-l"), driver, steering),
+    ...(features === "" || driver === "veth" ? [] : steeringFindings(steering)),
     ...attachedProgram(link, details),
-    ...offloads(link, ethtool("-k")),
+    ...offloads(link, features, driver),
     ...peerFindings(link, driver),
     ...coalescing(link, ethtool("-c")),
+    ...filterFindings(link.interfaceName, stamps),
+    ...clockFindings(link.interfaceName, stamps),
   ];
 }
 
@@ -59,6 +78,7 @@ function queues(
   details: z.output<typeof detailsType>,
   text: string,
   driver: string,
+  steering: Steering,
 ): Finding {
   // The second half of what ethtool says is how it is now; a queue is either combined or one of rx and tx.
   const current = text.split("Current hardware settings:")[1] ?? "";
@@ -73,8 +93,7 @@ function queues(
       rx === 1 ? "leave --queue out" : `give --queue 0 to ${rx - 1}`,
     );
   if (rx === 1 || driver === "veth") return ok("queues", value);
-  const steer = `ethtool -N ${link.interfaceName} flow-type udp4 dst-port PORT action ${queue}`;
-  const change = `ethtool -L ${link.interfaceName} combined 1, or ${steer}`;
+  const change = `carom respond --queues 0-${rx - 1} serves all of them; ${steerCommand(link.interfaceName, queue, steering)}`;
   return note("queues", `${value}; af_xdp sees only what arrives on queue ${queue}`, change);
 }
 
@@ -84,7 +103,7 @@ function attachedProgram(link: Link, { xdp }: z.output<typeof detailsType>): Fin
   return [note("XDP program", `number ${xdp.prog.id} is attached; it sees every frame first`, change)];
 }
 
-function offloads(link: Link, text: string): Finding[] {
+function offloads(link: Link, text: string, driver: string): Finding[] {
   if (text === "") return [];
   const isOn = (feature: string) => fieldOf(text, feature).startsWith("on");
   const features = {
@@ -94,17 +113,22 @@ function offloads(link: Link, text: string): Finding[] {
     gro: "generic-receive-offload",
     lro: "large-receive-offload",
   };
-  const value = Object.entries(features).map(
-    ([short, feature]) => `${short} ${isOn(feature) ? "on" : "off"}`,
-  );
-  if (!isOn("large-receive-offload")) return [ok("offloads", value.join(", "))];
-  return [
-    note(
-      "offloads",
-      `${value.join(", ")}: XDP can't be attached with lro`,
-      `ethtool -K ${link.interfaceName} lro off`,
-    ),
-  ];
+  const value = Object.entries(features)
+    .map(([short, feature]) => `${short} ${isOn(feature) ? "on" : "off"}`)
+    .join(", ");
+  const turnOff = (feature: string) => `ethtool -K ${link.interfaceName} ${feature} off`;
+  if (isOn("large-receive-offload")) {
+    const spoils = "lro makes one of several frames, with one timestamp, and XDP can't be attached with it";
+    return [note("offloads", `${value}: ${spoils}`, turnOff("lro"))];
+  }
+  // Between the two ends of a veth nothing is held back, and its GRO is what makes it take frames of XDP.
+  if (driver === "veth" || !isOn("generic-receive-offload")) return [ok("offloads", value)];
+  const udp = ["rx-udp-gro-forwarding", "rx-gro-list"].filter(isOn);
+  const spoils =
+    udp.length > 0
+      ? `${udp.join(" and ")} makes one of several datagrams, with one timestamp`
+      : "the kernel stamps a frame when gro lets go of it, at the end of its batch (af_xdp and xdp come before that)";
+  return [note("offloads", `${value}: ${spoils}`, turnOff(udp[0] ?? "gro"))];
 }
 
 function coalescing(link: Link, text: string): Finding[] {
@@ -114,13 +138,6 @@ function coalescing(link: Link, text: string): Finding[] {
   if (rx_us === 0 && !isAdaptive) return [ok("interrupt coalescing", "off")];
   const value = `${isAdaptive ? "adaptive, " : ""}rx-usecs ${rx_us}: a frame may wait that long for its interrupt`;
   return [note("interrupt coalescing", value, `ethtool -C ${link.interfaceName} adaptive-rx off rx-usecs 0`)];
-}
-
-/** The text behind "name:" on a line of its own; "" when there is none, or it is n/a. */
-function fieldOf(text: string, name: string): string {
-  const line = text.split("\n").find((candidate) => candidate.trim().startsWith(`${name}:`));
-  const value = line?.slice(line.indexOf(":") + 1).trim() ?? "";
-  return value === "n/a" ? "" : value;
 }
 
 export function timestampFindings(info: TimestampingInfo): Finding[] {
@@ -133,9 +150,12 @@ export function timestampFindings(info: TimestampingInfo): Finding[] {
   return [ok("timestamps", `hardware: ${hardware.join(" and ")} (/dev/ptp${info.phcIndex}); ${kernel}`)];
 }
 
+const NATIVE = 1;
+const ZERO_COPY = 8;
+
 /** The bits of enum netdev_xdp_act in <linux/netdev.h>. */
 const XDP_FEATURES = [
-  "native",
+  "takes programs",
   "redirects",
   "takes redirected frames",
   "zero-copy AF_XDP",
@@ -144,14 +164,25 @@ const XDP_FEATURES = [
   "redirects frames of several buffers",
 ];
 
-/** @param features as the driver tells the kernel; null where that does not say */
-export function xdpFinding(link: Link, features: number | null): Finding {
+/**
+ * @param features as the driver tells the kernel; null where that does not say
+ * @param driver its name; "" where it is not known
+ */
+export function xdpFindings(link: Link, features: number | null, driver: string): Finding[] {
+  const tries = `carom doctor --interface ${link.interfaceName} --try attaches programs, and so finds out`;
   if (features === null) {
-    const change = `carom doctor --interface ${link.interfaceName} --try attaches programs, and so finds out`;
-    return note("XDP", "unknown: the kernel tells what a driver can do from Linux 6.3 on", change);
+    const value = `unknown: the kernel tells what a driver can do from Linux 6.3 on; ${knownXdp(driver)}`;
+    return [note("XDP", value, tries)];
   }
-  if ((features & 1) === 0) return note("XDP", "generic alone: the driver has none of its own, or not now");
-  return ok("XDP", XDP_FEATURES.filter((_, bit) => (features & (1 << bit)) !== 0).join(", "));
+  const named = driver === "" ? "the driver" : `the driver ${driver}`;
+  if ((features & NATIVE) === 0)
+    return [note("XDP", `generic alone: ${named} has none of its own, or not now`)];
+  const told = XDP_FEATURES.filter((_, bit) => (features & (1 << bit)) !== 0);
+  const zeroCopy =
+    (features & ZERO_COPY) !== 0
+      ? ok("zero-copy", "offered: carom run --copy-mode zero-copy insists on it")
+      : note("zero-copy", `${named} has none: af_xdp copies each frame`);
+  return [ok("XDP", `native: ${told.join(", ")}`), zeroCopy];
 }
 
 /** Backends that attach a program to the interface. */

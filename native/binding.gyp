@@ -27,14 +27,14 @@
         },
         {
           "action_name": "redirect",
-          "inputs": ["bpf/redirect.bpf.c", "bpf/stages.h", "bpf/wanted.h", "bpf/arrival.h", "bpf/arrival_state.h", "bpf/trail_state.h", "bpf/match.h", "bpf/compile.js", "wire.gen.h"],
+          "inputs": ["bpf/redirect.bpf.c", "bpf/unserved.h", "bpf/unserved_queues.h", "bpf/stages.h", "bpf/wanted.h", "bpf/arrival.h", "bpf/arrival_state.h", "bpf/trail_state.h", "bpf/match.h", "bpf/compile.js", "wire.gen.h"],
           "outputs": ["<(SHARED_INTERMEDIATE_DIR)/redirect.bpf.h"],
           "action": ["node", "bpf/compile.js", "bpf/redirect.bpf.c", "<(SHARED_INTERMEDIATE_DIR)/redirect.bpf.h"],
           "message": "Compiling the eBPF program redirect"
         },
         {
           "action_name": "respond",
-          "inputs": ["bpf/respond.bpf.c", "bpf/stages.h", "bpf/wanted.h", "bpf/arrival.h", "bpf/arrival_state.h", "bpf/trail_state.h", "bpf/link_rules.h", "bpf/match.h", "bpf/packet.h", "bpf/respond.h", "bpf/compile.js", "wire.gen.h",
+          "inputs": ["bpf/respond.bpf.c", "bpf/unserved.h", "bpf/unserved_queues.h", "bpf/stages.h", "bpf/wanted.h", "bpf/arrival.h", "bpf/arrival_state.h", "bpf/trail_state.h", "bpf/link_rules.h", "bpf/match.h", "bpf/packet.h", "bpf/respond.h", "bpf/compile.js", "wire.gen.h",
                      "order/answer_limit.h", "<!@(ls strategy/*.h)"],
           "outputs": ["<(SHARED_INTERMEDIATE_DIR)/respond.bpf.h"],
           "action": ["node", "bpf/compile.js", "bpf/respond.bpf.c", "<(SHARED_INTERMEDIATE_DIR)/respond.bpf.h"],
@@ -42,7 +42,7 @@
         },
         {
           "action_name": "generate",
-          "inputs": ["bpf/generate.bpf.c", "bpf/generate.h", "bpf/generate_maps.h", "bpf/send_frame.h", "bpf/send_tick.h", "bpf/send_time.h", "bpf/settle_order.h", "bpf/link_rules.h", "bpf/match.h", "bpf/packet.h", "bpf/compile.js",
+          "inputs": ["bpf/generate.bpf.c", "bpf/unserved.h", "bpf/unserved_queues.h", "bpf/generate.h", "bpf/generate_maps.h", "bpf/send_frame.h", "bpf/send_tick.h", "bpf/send_time.h", "bpf/settle_order.h", "bpf/link_rules.h", "bpf/match.h", "bpf/packet.h", "bpf/compile.js",
                      "generate/ledger_entry.h", "wire.gen.h", "strategy/strategy.h"],
           "outputs": ["<(SHARED_INTERMEDIATE_DIR)/generate.bpf.h"],
           "action": ["node", "bpf/compile.js", "bpf/generate.bpf.c", "<(SHARED_INTERMEDIATE_DIR)/generate.bpf.h", "v3"],
@@ -60,7 +60,7 @@
         "core/clock.cpp", "core/evidence.cpp", "core/privileges.cpp", "core/thread.cpp", "core/turn_watch.cpp",
         "filter/asmjit_stderr.cpp", "filter/ebpf.cpp", "filter/expression.cpp", "filter/filter.cpp", "filter/graph_builder.cpp", "filter/graph_text.cpp", "filter/head.cpp", "filter/interpret.cpp", "filter/jit.cpp", "filter/language.cpp", "filter/lower.cpp", "filter/machine_code.cpp", "filter/market_terms.cpp", "filter/packet_filter.cpp", "filter/program.cpp", "filter/simd.cpp", "filter/simplify.cpp", "filter/symbol_set.cpp",
         "generate/arrival.cpp", "generate/feed.cpp", "generate/ledger.cpp", "generate/ledger_judge.cpp", "generate/replay.cpp",
-        "io/af_packet.cpp", "io/af_xdp.cpp", "io/arrivals.cpp", "io/driver_counters.cpp", "io/interruptions.cpp", "io/link_watch.cpp", "io/netdev.cpp", "io/nic_timestamping.cpp", "io/packet_tap.cpp", "io/socket.cpp", "io/timestamping.cpp", "io/udp.cpp", "io/xdp.cpp", "io/xdp_filter.cpp", "io/xdp_holder.cpp", "io/xdp_live.cpp", "io/xdp_pass.cpp", "io/xdp_program.cpp",
+        "io/af_packet.cpp", "io/af_xdp.cpp", "io/arrivals.cpp", "io/carrier.cpp", "io/driver_counters.cpp", "io/interruptions.cpp", "io/link_watch.cpp", "io/netdev.cpp", "io/nic_timestamping.cpp", "io/packet_tap.cpp", "io/socket.cpp", "io/timestamping.cpp", "io/udp.cpp", "io/xdp.cpp", "io/xdp_filter.cpp", "io/xdp_holder.cpp", "io/xdp_live.cpp", "io/xdp_pass.cpp", "io/xdp_program.cpp",
         "loop/capture.cpp", "loop/filter_capture.cpp", "loop/generate_live.cpp", "loop/respond.cpp", "loop/role.cpp", "loop/run_capture.cpp"
       ],
       "cflags_cc": ["-isystem", "<!(node -p \"require('path').resolve(require('node-addon-api').include_dir)\")"],

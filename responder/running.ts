@@ -17,6 +17,7 @@ import {
   watchLink,
 } from "../native/index.js";
 import { linkFaults, linkReport } from "../run/links.js";
+import { UNSERVED_PREFIX, unservedFaults } from "../run/unserved.js";
 import { type ResponderPlan, type ResponderValues, responderOptions } from "./config.js";
 import type { Command } from "./control.js";
 import type { ResponderThreads } from "./threads.js";
@@ -94,7 +95,7 @@ export class RunningResponder {
     closeSync(this.interfaces);
   }
 
-  /** What became of its interface, each as a sentence; none when it was up all the time. */
+  /** What became of its interface, and came by others of its queues, each as a sentence. */
   linkFaults(): string[] {
     const { link } = this.config.io;
     const found = this.link.found();
@@ -103,7 +104,14 @@ export class RunningResponder {
     const isKnown = !found.gone && sent !== null && this.sentBefore !== null;
     const counters = isKnown ? { tx_packets: sent - this.sentBefore } : null;
     const report = linkReport(found, orders, counters, tx_invalid);
-    return linkFaults(link.interfaceName, report, "order");
+    return [...linkFaults(link.interfaceName, report, "order"), ...this.unserved(this.responder.counters())];
+  }
+
+  private unserved(counters: Counters): string[] {
+    const { io, threads } = this.config;
+    const queues = threads.map(({ queue }) => queue);
+    const served = { interfaceName: io.link.interfaceName, port: io.localPort, queues, option: "--queues" };
+    return unservedFaults(counters, served);
   }
 
   /** Carries out a command. @throws CaromError */
@@ -215,7 +223,7 @@ export class RunningResponder {
       group: io.groups.length === 0 ? null : io.groups.join(","),
       backend: io.backend,
       mode: this.responder.notes(),
-      notes: unfinishedNotes(counters, io.link.interfaceName),
+      notes: [...unfinishedNotes(counters, io.link.interfaceName), ...this.unserved(counters)],
       settings: this.settings(),
       packets: {
         processed: n("frames"),
@@ -227,7 +235,9 @@ export class RunningResponder {
         filtered: n("filtered"),
       },
       errors: Object.fromEntries(
-        this.reasons.filter((reason) => n(reason) > 0).map((reason) => [reason, n(reason)]),
+        [...this.reasons, ...Object.keys(counters).filter((name) => name.startsWith(UNSERVED_PREFIX))]
+          .filter((reason) => n(reason) > 0)
+          .map((reason) => [reason, n(reason)]),
       ),
       last_error: this.lastError,
       processing,

@@ -166,7 +166,8 @@ export async function measure(plan: MeasuredPlan, watcher: Watcher = {}): Promis
       // What did not leave is never counted.
       if (near.found().outages === 0)
         await untilCounted(generator.counters(), before.generator, () => count(nearLink, near));
-      const after = await both();
+      const after = await both(); // while the sockets are open: some drivers forget what they counted with the last one
+      const links = { generator: near.found(), responder: far?.found() ?? null };
       const difference = (side: "generator" | "responder") => {
         const [first, last] = [before[side], after[side]];
         return first === null || last === null ? null : since(last, first);
@@ -182,7 +183,7 @@ export async function measure(plan: MeasuredPlan, watcher: Watcher = {}): Promis
         arrivals: arrivals && arrivalFindings(arrivals),
         clock: clockInfo(),
         privileges,
-        links: { generator: near.found(), responder: far?.found() ?? null },
+        links,
         interfaces: { generator: difference("generator"), responder: difference("responder") },
         problems,
       };

@@ -41,6 +41,7 @@ import { type ReplayReport, replayFaults, replayNotes, replayReport } from "./re
 import type { StampsReport } from "./stamps.js";
 import { type InterfaceCounters, lostOnArrival } from "./statistics.js";
 import { type StreamReport, streamReports } from "./streams.js";
+import { unservedFaults } from "./unserved.js";
 
 /** One equation that must hold at the end of a run. */
 export interface Balance {
@@ -317,6 +318,7 @@ export function makeReport(
     ...draft,
     faults: [
       ...lostLinks(plan, links),
+      ...unserved(plan, found),
       ...faultsOf(draft.verdicts, draft.ticks, draft.warmup, balances, expectsAnswers, found.problems),
       ...(certificate === null ? [] : certificateFaults(certificate)),
       ...(draft.capture !== null && draft.capture.dropped > 0
@@ -326,6 +328,21 @@ export function makeReport(
       ...(n("handed_lost") > 0 ? [`${n("handed_lost")} orders found no room between threads`] : []),
     ],
   };
+}
+
+/** At either end. */
+function unserved({ sending, generator: { io }, responder }: Plan, found: Measurement): string[] {
+  const near = { interfaceName: io.link.interfaceName, port: io.localPort, option: "--queue" };
+  const queues = sending.threads.map(({ queue }) => queue);
+  const faults = unservedFaults(found.generator.counters, { ...near, queues });
+  if (responder === null || found.responder === null) return faults;
+  const far = {
+    interfaceName: responder.io.link.interfaceName,
+    port: responder.io.localPort,
+    queues: responder.threads.map(({ queue }) => queue),
+    option: "--queues",
+  };
+  return [...faults, ...unservedFaults(found.responder.counters, far)];
 }
 
 export interface Links {

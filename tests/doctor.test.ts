@@ -10,7 +10,7 @@ import * as assert from "uvu/assert";
 import type { Diagnosis, Finding } from "../lab/doctor.js";
 import { formatCores, parseCores, readText } from "../lab/finding.js";
 import { listLabs } from "../lab/lab.js";
-import { xdpFinding } from "../lab/nic.js";
+import { xdpFindings } from "../lab/nic.js";
 import { attachXdpPass, backendNames, type Link, probeBackends, xdpFeatures } from "../native/index.js";
 import { labTest, launch, MAIN, NOBODY, ordinaryUserTest, sleep, withLab } from "./lab_support.js";
 
@@ -184,10 +184,23 @@ coreTest("it says that nothing was attached, and what --try does", () =>
 
 test("XDP features by the kernel's bits", () => {
   const link = { interfaceName: "eth9" } as Link;
-  assert.is(xdpFinding(link, 0b1011).value, "native, redirects, zero-copy AF_XDP");
-  assert.is(xdpFinding(link, 0).status, "note");
-  assert.match(xdpFinding(link, null).value, /unknown.*6\.3/);
-  assert.match(xdpFinding(link, null).change, /--interface eth9 --try/);
+  const values = (features: number | null, driver = "ice") =>
+    xdpFindings(link, features, driver).map(({ name, status, value }) => `${name} ${status}: ${value}`);
+  const insist = "carom run --copy-mode zero-copy insists on it";
+  assert.equal(values(0b1011), [
+    "XDP ok: native: takes programs, redirects, zero-copy AF_XDP",
+    `zero-copy ok: offered: ${insist}`,
+  ]);
+  assert.is(values(0b11)[1], "zero-copy note: the driver ice has none: af_xdp copies each frame");
+  assert.equal(values(0, "e1000e"), [
+    "XDP note: generic alone: the driver e1000e has none of its own, or not now",
+  ]);
+  assert.match(
+    values(null, "igb")[0]!,
+    /unknown.*6\.3 on; igb has native XDP since Linux 5\.10, no zero-copy/,
+  );
+  assert.match(values(null, "e1000e")[0]!, /e1000e is not known to have any: generic XDP/);
+  assert.match(xdpFindings(link, null, "igb")[0]!.change, /--interface eth9 --try/);
 });
 
 coreTest("it advises only what this machine has", () => {

@@ -136,13 +136,25 @@ for (const backend of ["af_xdp", "xdp"]) {
       const responder = startCarom("respond", ...where, "--cpu", "none");
       await responder.said("answering");
       await launchIn(lab.generator.namespace, client(lab.responder.address4, 0)).end;
-      const all = ({ packets, errors }: Status) => packets.processed + (errors.unserved_queue ?? 0) === 128;
+      const byQueue = (errors: Status["errors"]) =>
+        [0, 2, 3].map((queue) => errors[`unserved_queue_${queue}`] ?? 0);
+      const sum = (frames: readonly number[]) => frames.reduce((total, one) => total + one, 0);
+      const all = ({ packets, errors }: Status) =>
+        packets.processed + (errors.unserved_queue ?? 0) === 128 &&
+        sum(byQueue(errors)) === errors.unserved_queue;
       const { packets, errors, last_error } = await statusWhen(name, all);
       assert.ok(errors.unserved_queue! > 0, "32 flows do not all come by one queue of four");
       assert.is(errors.wrong_vlan ?? 0, packets.processed);
       assert.match(last_error!.reason, /unserved_queue|wrong_vlan/);
+      const others = byQueue(errors);
+      assert.is(errors.unserved_queue_1, undefined, "it is served");
       caromSync("stop", "--name", name);
-      assert.is((await responder.end).status, 0);
+      const { status, stdout } = await responder.end;
+      assert.is(status, 1, "what was for it did not come to it");
+      const queues = others.flatMap((frames, index) => (frames > 0 ? [[0, 2, 3][index]!] : []));
+      const served = [...new Set([1, ...queues])].sort().join(",");
+      const told = `port 8080 came to dut0 by queues? .* and queue 1 alone is served: --queues ${served}, or ethtool -N`;
+      assert.match(stdout, new RegExp(told));
     }),
   );
 }

@@ -30,6 +30,10 @@ void put_io(Napi::Object& object, const Role& role) {
   put(object, "filtered", role.io_counters.filtered);
   put(object, "passed_on", role.io_counters.passed_on);
   put(object, "unserved_queue", role.io_counters.unserved_queue);
+  for (uint32_t queue = 0; queue < IoCounters::QUEUES; queue++) {
+    const Counter& unserved = role.io_counters.unserved_by_queue[queue];
+    if (unserved.get() != 0) put(object, ("unserved_queue_" + std::to_string(queue)).c_str(), unserved);
+  }
   put(object, "xdp_tx_errors", role.io_counters.xdp_tx_errors);
   put(object, "rx_other_host", role.io_counters.rx_other_host);
   put(object, "wakeups", role.io_counters.wakeups);

@@ -10,6 +10,7 @@
 #include "send_frame.h"
 #include "send_tick.h"
 #include "settle_order.h"
+#include "unserved.h"
 
 // Frames are counted up to the batch, as a division takes longer than all the rest. Returns whether one
 // begins.
@@ -77,7 +78,10 @@ int judge(struct xdp_md* context) {
     *meta = now_ns;
     handed = bpf_redirect_map(&sockets, context->rx_queue_index, XDP_PASS);
   }
-  if (handed != XDP_REDIRECT) own->unserved++;
+  if (handed != XDP_REDIRECT) {
+    own->unserved++;
+    count_unserved(context->rx_queue_index);
+  }
   return handed;
 }
 

@@ -6,6 +6,7 @@
 
 #include "arrival.h"
 #include "match.h"
+#include "unserved.h"
 #include "wanted.h"
 
 // Set before the program is loaded.
@@ -42,7 +43,10 @@ static __always_inline int hand_up(struct xdp_md* context, struct counts* own) {
     }
   }
   int handed = bpf_redirect_map(&sockets, context->rx_queue_index, XDP_PASS);
-  if (handed != XDP_REDIRECT) own->unserved++;
+  if (handed != XDP_REDIRECT) {
+    own->unserved++;
+    count_unserved(context->rx_queue_index);
+  }
   return handed;
 }
 

@@ -9,6 +9,7 @@
 #include "arrival.h"
 #include "packet.h"
 #include "respond.h"
+#include "unserved.h"
 #include "wanted.h"
 
 enum {
@@ -318,7 +319,10 @@ static __always_inline int take(struct xdp_md* context) {
   }
   if (s->enabled) {
     int handed = bpf_redirect_map(&sockets, context->rx_queue_index, XDP_PASS);
-    if (handed != XDP_REDIRECT) own->counters[RESPOND_UNSERVED]++;
+    if (handed != XDP_REDIRECT) {
+      own->counters[RESPOND_UNSERVED]++;
+      count_unserved(context->rx_queue_index);
+    }
     return handed;
   }
   own->counters[RESPOND_DISABLED]++;

@@ -8,7 +8,9 @@
 #include <bit>
 #include <ctime>
 
+#include "bpf/unserved_queues.h"
 #include "core/error.h"
+#include "io/carrier.h"
 #include "redirect.bpf.h"
 
 namespace carom {
@@ -143,13 +145,16 @@ AfXdpIo::AfXdpIo(const IoConfig& config, IoCounters& counters, std::shared_ptr<X
   if (!program_) held_port_ = hold_port("af_xdp", config);
   fd_ = Fd(socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0));
   if (!fd_.open()) throw system_error(operation_text("af_xdp", config.link, "open an AF_XDP socket"), errno);
+  const bool had_carrier = has_carrier(config.link);
   try {
     make_umem(operation);
-    make_rings(operation);
+    make_rings(operation);  // the fill ring, too: what comes as soon as the link is up finds buffers
     if (!program_) program_ = std::make_shared<XdpProgram>(config, interface, object, prepare);
     bind_socket(interface,
                 operation_text("af_xdp", config.link, "bind queue " + std::to_string(config.queue)));
     program_->direct(config.queue, fd_.get());
+    std::string told = await_carrier(config.link, had_carrier, operation);
+    if (!told.empty()) notes_.push_back(std::move(told));
   } catch (...) {
     unmap();
     throw;
@@ -260,8 +265,11 @@ void AfXdpIo::bind_socket(int interface, const std::string& operation) {
   socklen_t size = sizeof options;
   bool zero_copy = getsockopt(fd_.get(), SOL_XDP, XDP_OPTIONS, &options, &size) == 0 &&
                    (options.flags & XDP_OPTIONS_ZEROCOPY) != 0;
-  notes_.push_back(std::string(zero_copy ? "zero-copy" : "copy") + " mode, " + program_->mode() +
-                   " XDP, queue " + std::to_string(config_.queue) + ", rings of " +
+  notes_.push_back(std::string(zero_copy ? "zero-copy" : "copy") + " mode, " + program_->mode() + " XDP" +
+                   (program_->lacks_native()
+                        ? " (the driver " + driver_name(config_.link) + " has none of its own)"
+                        : "") +
+                   ", queue " + std::to_string(config_.queue) + ", rings of " +
                    std::to_string(config_.ring_size) + " frames");
   if (config_.filter) {
     notes_.push_back(filters() ? "the filter is in the driver"
@@ -387,6 +395,7 @@ void AfXdpIo::settle() noexcept {
     counters_.fill_ring_empty.set(unfilled);
   }
   if (owns_program_ && filters()) counters_.filtered.set(program_->filtered());
+  if (owns_program_) count_unserved();
   if (owns_redirect_) {
     std::array<uint64_t, 2> sums{};
     if (program_->sum_cpus("owns", sums)) {
@@ -396,6 +405,14 @@ void AfXdpIo::settle() noexcept {
   }
 }
 
+void AfXdpIo::count_unserved() noexcept {
+  unserved_queues found{};
+  if (!program_->read("unserved", &found)) return;
+  for (uint32_t queue = 0; queue < UNSERVED_QUEUES; queue++)
+    counters_.unserved_by_queue[queue].set(found.frames[queue]);
+}
+
 static_assert(PacketIo<AfXdpIo>);
+static_assert(UNSERVED_QUEUES == IoCounters::QUEUES);
 
 }  // namespace carom

@@ -63,6 +63,7 @@ class AfXdpIo {
   void make_rings(const std::string& operation);
   void bind_socket(int interface, const std::string& operation);
   void reclaim() noexcept;
+  void count_unserved() noexcept;
   void kick() noexcept;
   void unmap() noexcept;
 

@@ -1,6 +1,7 @@
 // How frames move: the interface that all backends share, and what they are given.
 #pragma once
 
+#include <array>
 #include <concepts>
 #include <cstdint>
 #include <memory>
@@ -79,6 +80,7 @@ struct TxStamp {
 };
 
 struct IoCounters {
+  static constexpr uint32_t QUEUES = 64;
   Counter tx_full;          // no room for a frame: asked again later
   Counter tx_refused;       // the kernel did not take a frame: asked again later
   Counter fill_ring_empty;  // af_xdp: frames for us that the kernel had no buffer for
@@ -87,10 +89,11 @@ struct IoCounters {
   Counter filtered;         // frames for us that the filter did not want
   Counter passed_on;        // af_xdp, xdp: frames that are not for us and went on to the kernel
   Counter unserved_queue;  // af_xdp, xdp: frames for us on a queue that no thread serves; the kernel got them
-  Counter xdp_tx_errors;   // xdp: answers that the driver threw away, by its own count
-  Counter rx_other_host;   // frames for another MAC address
-  Counter wakeups;         // system calls that moved frames
-  Counter link_errors;     // the interface was down or gone
+  std::array<Counter, QUEUES> unserved_by_queue;  // the same, each
+  Counter xdp_tx_errors;                          // xdp: answers that the driver threw away, by its own count
+  Counter rx_other_host;                          // frames for another MAC address
+  Counter wakeups;                                // system calls that moved frames
+  Counter link_errors;                            // the interface was down or gone
 };
 
 // clang-format off

@@ -128,6 +128,7 @@ void XdpProgram::attach(const IoConfig& config, int interface, int program) {
   bool no_native = link_fd_ == -EOPNOTSUPP || link_fd_ == -EINVAL || link_fd_ == -ERANGE;
   if (config.xdp_mode == "generic" || (config.xdp_mode == "auto" && no_native)) {
     mode_ = "generic";
+    lacks_native_ = no_native;
     link_fd_ = try_attach(XDP_FLAGS_SKB_MODE);
   }
   if (link_fd_ >= 0) return;
@@ -194,6 +195,12 @@ bool XdpProgram::sum_cpus(const char* name, std::span<uint64_t> sums) const noex
     uint32_t zero = 0;
     return bpf_map_lookup_elem(bpf_map__fd(found), &zero, values) == 0;
   });
+}
+
+bool XdpProgram::read(const char* name, void* value) const noexcept {
+  const bpf_map* found = bpf_object__find_map_by_name(object_.get(), name);
+  const uint32_t zero = 0;
+  return found != nullptr && bpf_map_lookup_elem(bpf_map__fd(found), &zero, value) == 0;
 }
 
 // Once, where it can be told: later a count that can't be read stays as it was.

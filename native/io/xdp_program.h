@@ -66,6 +66,9 @@ class XdpProgram {
   // False when they can't be read.
   bool sum_cpus(const char* map, std::span<uint64_t> sums) const noexcept;
 
+  // Reads a map's first value. False when it can't be read.
+  bool read(const char* map, void* value) const noexcept;
+
   // Changes how many entries a map has, and how many bytes each of them; in Prepare only.
   void resize(const char* map, size_t entries, size_t value_size = 0);  // 0: as it is
 
@@ -87,6 +90,9 @@ class XdpProgram {
 
   // "native" or "generic".
   const char* mode() const noexcept { return mode_; }
+
+  // Whether it is generic because the driver would not take it.
+  bool lacks_native() const noexcept { return lacks_native_; }
 
  private:
   struct CloseObject {
@@ -113,6 +119,7 @@ class XdpProgram {
   std::unique_ptr<bpf_link, DestroyLink> trace_;
   int link_fd_ = -1;
   const char* mode_ = "";
+  bool lacks_native_ = false;
 };
 
 }  // namespace carom

@@ -37,6 +37,7 @@ void generate(GeneratorRole& role) {
   loop->run();
   io.settle();
   role.finish_capture();
+  role.ended();
 }
 
 // What opening found out, and what it means for a filter that some of it can't be told by every backend.
@@ -56,6 +57,7 @@ void respond_by_strategy(ResponderRole& role, Io& io) {
     if (!role.opened(notes_of(role, io))) return;
     loop->run();
     io.settle();
+    role.ended();
   };
   switch (role.config.strategy.id) {
 #define CAROM_STRATEGY_LOOP(name, keeps_state) \

@@ -117,6 +117,7 @@ void generate_live(GeneratorRole& role) {
     if (!role.opened(io.notes())) return;
     loop.run();
     io.settle();
+    role.ended();
   };
   if (plain) {
     auto loop = std::make_unique<LiveTicks>(role, io);

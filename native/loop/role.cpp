@@ -4,6 +4,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <utility>
+
 #include "core/privileges.h"
 #include "core/thread.h"
 #include "io/nic_timestamping.h"
@@ -37,7 +39,7 @@ void Role::open(std::function<void()> body) {
     {
       std::lock_guard lock(mutex_);
       opened_ = true;
-      on_end = on_end_;
+      on_end = std::exchange(on_end_, nullptr);
     }
     changed_.notify_all();
     if (on_end) on_end(failure_);
@@ -70,6 +72,17 @@ bool Role::opened(std::vector<std::string> found) {
   changed_.notify_all();
   changed_.wait(lock, [this] { return command() != Command::wait; });
   return command() == Command::run;
+}
+
+void Role::ended() noexcept {
+  OnEnd on_end;
+  {
+    std::lock_guard lock(mutex_);
+    on_end = std::exchange(on_end_, nullptr);
+  }
+  if (on_end) on_end(std::nullopt);
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return command() == Command::abort; });
 }
 
 void Role::start(OnEnd on_end) {

@@ -38,6 +38,10 @@ class Role {
   // close. Returns false when the body is to end without running. Throws Error when the capabilities stay.
   bool opened(std::vector<std::string> notes);
 
+  // Called by the body once its loop is over: tells so, and keeps the backend open until close. Some drivers
+  // (igb) set their counters to zero when the last socket goes, and they are to be read before.
+  void ended() noexcept;
+
   // Called on the role's thread when it has ended, with what ended it early if something did.
   using OnEnd = std::function<void(const std::optional<Error>&)>;
   void start(OnEnd on_end);
