@@ -74,13 +74,14 @@ let nameless = 0;
  * A run waits for its answers far longer than any machine takes for them, where a test does not say how long; and a
  * responder has a name of its own, for others may run beside it.
  */
-function prepared([command = "", ...args]: readonly string[]): readonly string[] {
+function prepared(given: readonly string[]): readonly string[] {
+  const [command, ...args] = given;
   const has = (...options: string[]) => options.some((option) => args.includes(option));
   if (command === "run" && !has("--timeout", "--match", "--config"))
     return [command, "--timeout", "20s", ...args];
   if (command === "respond" && !has("--name", "--help"))
     return [command, "--name", `${PREFIX}-${++nameless}`, ...args];
-  return [command, ...args];
+  return given;
 }
 
 /** Starts carom's command line. */

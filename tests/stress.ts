@@ -34,22 +34,25 @@ interface Process {
   readonly state: string;
 }
 
+function processOf(pid: number): Process | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
+    const [state = "", parent = ""] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return { pid, parent: Number(parent), state };
+  } catch {
+    return undefined; // it has ended
+  }
+}
+
 /** All processes of this machine. */
 function processes(): Process[] {
   return readdirSync("/proc").flatMap((entry) => {
     const pid = Number(entry);
-    if (!Number.isInteger(pid)) return [];
-    try {
-      const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-      const [state = "", parent = ""] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-      return [{ pid, parent: Number(parent), state }];
-    } catch {
-      return []; // it has ended
-    }
+    return Number.isInteger(pid) ? (processOf(pid) ?? []) : [];
   });
 }
 
-/** What the test files have started; not those that a test has stopped itself, which would be let go. */
+/** What the test files have started. */
 function startedBy(suite: number): number[] {
   const all = processes();
   const childrenOf = (parents: readonly Process[]) => {
@@ -59,7 +62,17 @@ function startedBy(suite: number): number[] {
   const found: Process[] = [];
   const files = childrenOf(all.filter(({ pid }) => pid === suite));
   for (let next = childrenOf(files); next.length > 0; next = childrenOf(next)) found.push(...next);
-  return found.filter(({ state }) => state !== "T" && state !== "Z").map(({ pid }) => pid);
+  return found.map(({ pid }) => pid);
+}
+
+/** Stops them; not those that a test has stopped itself, which would be let go. */
+function stop(pids: readonly number[]): number[] {
+  return pids.filter((pid) => {
+    // Looked at in the moment itself: a test may have stopped it since the others were looked at.
+    const { state = "Z" } = processOf(pid) ?? {};
+    if (state !== "T" && state !== "Z") signal([pid], "SIGSTOP");
+    return state !== "T" && state !== "Z";
+  });
 }
 
 function signal(pids: readonly number[], name: NodeJS.Signals): void {
@@ -73,8 +86,7 @@ function signal(pids: readonly number[], name: NodeJS.Signals): void {
 /** Stops them now and then, until the suite has ended. */
 async function disturb(suite: ChildProcess): Promise<void> {
   while (suite.exitCode === null && suite.signalCode === null) {
-    const pids = startedBy(suite.pid!);
-    signal(pids, "SIGSTOP");
+    const pids = stop(startedBy(suite.pid!));
     try {
       await sleep(STOP_MS);
     } finally {
