@@ -2,6 +2,8 @@
 
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
+import { basename } from "node:path";
+import { isAnswered } from "../responder/control.js";
 
 const WAIT_MS = 3000;
 const STEP_MS = 100;
@@ -48,8 +50,9 @@ export function traces(): Set<string> {
 }
 
 /** Whether a trace belongs to a living process: that of somebody else who uses carom at the same time. */
-export function hasLivingOwner(trace: string): boolean {
-  if (trace.endsWith(".sock")) return readFileSync("/proc/net/unix", "utf8").includes(` ${trace}\n`);
+export async function hasLivingOwner(trace: string): Promise<boolean> {
+  // Asked itself: /proc/net/unix has it under the name that it had before it listened.
+  if (trace.endsWith(".sock")) return isAnswered(basename(trace, ".sock"));
   const lab = /^\/run\/netns\/carom-(.*)-(?:gen|dut)$|^\/run\/carom\/labs\/(.*)\.json$/.exec(trace);
   if (lab === null) return false;
   try {

@@ -194,11 +194,15 @@ function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
 
 /** What is there now and was not before; looked at twice, because others may use carom at the same time. */
 async function newTraces(before: ReadonlySet<string>): Promise<string[]> {
-  const look = () => [...traces()].filter((trace) => !before.has(trace) && !hasLivingOwner(trace));
-  const first = look();
+  const look = async () => {
+    const found = [...traces()].filter((trace) => !before.has(trace));
+    const owned = await Promise.all(found.map(hasLivingOwner));
+    return found.filter((_, index) => !owned[index]);
+  };
+  const first = await look();
   if (first.length === 0) return [];
   await new Promise((resolve) => setTimeout(resolve, GRACE_MS));
-  return look().filter((trace) => first.includes(trace));
+  return (await look()).filter((trace) => first.includes(trace));
 }
 
 function countsText({ passed, failed, skipped }: Counts): string {
