@@ -19,7 +19,7 @@ import {
 import { openLab, resolveLink } from "../lab/lab.js";
 import { dropPrivileges } from "../lab/privileges.js";
 import { asCaromError, CaromError } from "../native/error.js";
-import { type Capture, type CaptureConfig, type Link, openCapture } from "../native/index.js";
+import { type Capture, type CaptureConfig, compileFilter, type Link, openCapture } from "../native/index.js";
 import { RecentRate } from "../run/rate.js";
 import { hasXdpProgram } from "../run/statistics.js";
 import { captureLines, captureProgress, captureReport } from "./capture_text.js";
@@ -79,6 +79,7 @@ export const command = defineCommand({
     const blind = hasXdpProgram(config.link)
       ? [`an XDP program on ${config.link.interfaceName} may take frames before they are seen here`]
       : [];
+    await compileFilter(config.filter);
     const capture = openCapture(config);
     try {
       dropPrivileges();

@@ -1,6 +1,6 @@
 /** carom check: the scripted functional test, against carom's own responder or any other device. */
 
-import { accessSync, constants, writeFileSync } from "node:fs";
+import { accessSync, constants } from "node:fs";
 import { dirname } from "node:path";
 import { junitXml } from "../check/junit.js";
 import { loadScript } from "../check/reader.js";
@@ -11,6 +11,7 @@ import { runScripts, type Selection, settingsText } from "../check/runner.js";
 import { parseSettings, selectCases, shippedScripts, skipOtherSettings } from "../check/select.js";
 import type { Texts } from "../config/file.js";
 import { flagName, optionGroup, type Values } from "../config/option.js";
+import { writeAsked } from "../config/output.js";
 import {
   besideReport,
   choice,
@@ -268,11 +269,11 @@ async function runAndReport(
     run = await runScripts(selections, rig, listener, interrupt.wanted);
   } finally {
     interrupt.end();
-    attempt("tear the lab down", () => rig.close(), failures);
+    await attempt("tear the lab down", () => rig.close(), failures);
   }
   context.say(`\n${summaryLine(run)}`);
   const { junit } = given;
-  if (junit !== undefined) attempt(`write ${junit}`, () => writeFileSync(junit, junitXml(run)), failures);
+  if (junit !== undefined) await attempt(`write ${junit}`, () => writeAsked(junit, junitXml(run)), failures);
   for (const failure of failures) process.stderr.write(`carom: ${failure.message}\n`);
   context.result({ ...runAsJson(run), errors: failures });
   const { failed, error } = summarize(run.cases);
@@ -281,9 +282,13 @@ async function runAndReport(
 }
 
 /** What was found is still to be told when this fails. */
-function attempt(operation: string, action: () => void, failures: CaromError[]): void {
+async function attempt(
+  operation: string,
+  action: () => void | Promise<void>,
+  failures: CaromError[],
+): Promise<void> {
   try {
-    action();
+    await action();
   } catch (error) {
     const { message } = asCaromError(error, operation);
     failures.push(error instanceof CaromError ? error : new CaromError("environment", operation, message));

@@ -1,6 +1,5 @@
 /** What a command is, and how its table of options becomes flags, a configuration file and help. */
 
-import { writeFileSync } from "node:fs";
 import { Command } from "commander";
 import pc from "picocolors";
 import { readConfigFile, resolveValues, type Texts } from "../config/file.js";
@@ -147,14 +146,4 @@ function makeContext(args: readonly string[], texts: Texts, json: boolean): Cont
 /** Two options that exclude each other. @throws CaromError (usage) */
 export function refuseTogether(first: string, second: string, why: string): never {
   throw new CaromError("usage", `--${flagName(first)} with --${flagName(second)}`, why, "give one of them");
-}
-
-/** Writes a file that was asked for. @throws CaromError (environment) */
-export function writeAsked(path: string, content: string): void {
-  try {
-    writeFileSync(path, content);
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw new CaromError("environment", `write ${path}`, code ?? message, "choose another path");
-  }
 }

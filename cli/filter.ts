@@ -6,6 +6,7 @@ import { choice, FILTER_MAX, flag, framesFile, integer } from "../config/values.
 import { CaromError } from "../native/error.js";
 import { escaped } from "../native/escape.js";
 import {
+  compileFilter,
   explainFilter,
   type FilterCaptureResult,
   type FilterExplanation,
@@ -70,6 +71,7 @@ export const command = defineCommand({
     // The frames themselves have standard output.
     const say =
       values.write === "-" ? (line: string) => process.stderr.write(`${shown(line)}\n`) : context.say;
+    await compileFilter(expression);
     const explained = values.explain ? explainFilter(expression, values.engine) : undefined;
     if (explained !== undefined) for (const line of explanation(explained)) say(line);
     if (path === undefined) {

@@ -1,11 +1,12 @@
 /** carom limit: the highest rate that a device takes, and its latency below it. */
 
+import { writeAsked } from "../config/output.js";
 import { measureLimit } from "../run/limit.js";
 import { limitOptions } from "../run/limit_options.js";
 import type { LimitReport } from "../run/limit_report.js";
 import { limitSvg } from "../run/limit_svg.js";
 import { beginLine, limitLines, trialLine } from "../run/limit_text.js";
-import { type Context, defineCommand, writeAsked } from "./command.js";
+import { type Context, defineCommand } from "./command.js";
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
@@ -37,20 +38,21 @@ export const command = defineCommand({
     let stop = () => {};
     const onSignal = () => stop();
     for (const signal of SIGNALS) process.on(signal, onSignal);
+    let report: LimitReport;
     try {
-      const report = await measureLimit(values, {
+      report = await measureLimit(values, {
         ...progress(context),
         onStopRequest: (request) => {
           stop = request;
         },
       });
-      for (const line of limitLines(report)) context.say(line);
-      context.result(report);
-      if (values.svg !== undefined) writeAsked(values.svg, limitSvg(report));
-      return statusOf(report);
     } finally {
       for (const signal of SIGNALS) process.off(signal, onSignal);
     }
+    for (const line of limitLines(report)) context.say(line);
+    context.result(report);
+    if (values.svg !== undefined) await writeAsked(values.svg, limitSvg(report));
+    return statusOf(report);
   },
 });
 

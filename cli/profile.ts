@@ -2,6 +2,7 @@
 
 import pc from "picocolors";
 import { optionGroup } from "../config/option.js";
+import { writeAsked } from "../config/output.js";
 import { strategyOptions } from "../config/strategy.js";
 import { besideReport, duration, formatNs } from "../config/values.js";
 import { sendOptions } from "../generator/config.js";
@@ -13,7 +14,7 @@ import { feedSvg } from "../generator/svg.js";
 import { rateText } from "../run/lines.js";
 import { overTimeLines, shareLines } from "../run/picture.js";
 import { aSecond } from "../run/rate.js";
-import { type Context, defineCommand, writeAsked } from "./command.js";
+import { type Context, defineCommand } from "./command.js";
 import { formatTable } from "./table.js";
 
 const sample = optionGroup("Sample");
@@ -63,7 +64,7 @@ export const command = defineCommand({
       ceiling_pps: profile!.ceiling,
       ...figures,
     });
-    if (values.svg !== undefined) writeAsked(values.svg, feedSvg(profile!.name, found));
+    if (values.svg !== undefined) await writeAsked(values.svg, feedSvg(profile!.name, found));
     return 0;
   },
 });

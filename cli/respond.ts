@@ -11,7 +11,7 @@ import { tscDoubts } from "../lab/machine.js";
 import { dropPrivileges } from "../lab/privileges.js";
 import { waitForProcess } from "../lab/progress.js";
 import { asCaromError, CaromError } from "../native/error.js";
-import { attachXdpPass, type Counters } from "../native/index.js";
+import { attachXdpPass, type Counters, compileFilter } from "../native/index.js";
 import { type ResponderPlan, responderConfig, responderOptions } from "../responder/config.js";
 import { isAnswered, serveControl, withStartLock } from "../responder/control.js";
 import { RunningResponder } from "../responder/running.js";
@@ -102,6 +102,7 @@ export const command = defineCommand({
     const config = { ...plain, breakdownEvery: stamps?.one_in ?? 0, passageRoom: stamps?.room ?? 0 };
     const isInBackground = process.env[IN_BACKGROUND] !== undefined;
     if (values.detach && !isInBackground) return detach(values.name, values.log, context);
+    await compileFilter(config.filter);
     const { responder, running, endControl } = await withStartLock(values.name, () => open(config, values));
     let detachPass = () => {};
     try {

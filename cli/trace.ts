@@ -7,7 +7,7 @@ import pc from "picocolors";
 import { optionGroup } from "../config/option.js";
 import { FILTER_LANGUAGE, integer, name, packetFilter } from "../config/values.js";
 import { CaromError } from "../native/error.js";
-import { ask, isAnswered } from "../responder/control.js";
+import { ANSWER_MS, ask, isAnswered } from "../responder/control.js";
 import { TRACE_RATE_MAX, type TraceAnswer, traceAnswer } from "../responder/trace.js";
 import { type Context, defineCommand } from "./command.js";
 import { TraceLines, traceJson } from "./trace_line.js";
@@ -45,11 +45,16 @@ export const command = defineCommand({
   ],
   async run(values, context) {
     const { count = Number.POSITIVE_INFINITY, filter = "" } = values;
+    const client = `${process.pid}-${randomBytes(4).toString("hex")}`;
+    const request = { client, rate: String(values.rate), ...(filter !== "" && { filter }) };
+    // A filter may take long to be compiled; until it is, a signal ends this process, and the responder forgets it.
+    const first = traceAnswer.parse(await ask(values.name, "trace", request, filter === "" ? ANSWER_MS : 0));
     const stop = new AbortController();
     const onSignal = () => stop.abort();
     for (const signal of SIGNALS) process.on(signal, onSignal);
     try {
-      await follow({ name: values.name, count, filter, rate: values.rate }, stop.signal, context);
+      const wanted = { name: values.name, count, filter, rate: values.rate };
+      await follow(wanted, request, first, stop.signal, context);
     } finally {
       for (const signal of SIGNALS) process.off(signal, onSignal);
     }
@@ -58,14 +63,13 @@ export const command = defineCommand({
 });
 
 /** Shows what comes until it is enough, the signal says stop, or the responder has ended. */
-async function follow(wanted: Wanted, stop: AbortSignal, context: Context): Promise<void> {
-  const client = `${process.pid}-${randomBytes(4).toString("hex")}`;
-  const request = {
-    client,
-    rate: String(wanted.rate),
-    ...(wanted.filter !== "" && { filter: wanted.filter }),
-  };
-  const first = traceAnswer.parse(await ask(wanted.name, "trace", request));
+async function follow(
+  wanted: Wanted,
+  request: Readonly<Record<string, string>>,
+  first: TraceAnswer,
+  stop: AbortSignal,
+  context: Context,
+): Promise<void> {
   const lines = new TraceLines(first.queues > 1);
   context.say(context.json ? `tracing ${wanted.name}; Ctrl-C ends it` : pc.bold(lines.header()));
   let answer = first;

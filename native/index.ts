@@ -6,6 +6,7 @@
  */
 
 import { createRequire } from "node:module";
+import { setTimeout as sleep } from "node:timers/promises";
 import { layoutHash } from "../wire/schema.js";
 import type {
   CapturePreview,
@@ -246,6 +247,7 @@ interface Addon {
     config: FilterCaptureConfig,
     onEnd: (error: unknown, result: FilterCaptureResult) => void,
   ): () => void;
+  compileBeside(expression: string): () => boolean;
   explainFilter(expression: string, engine: string): FilterExplanation;
   readableBytes(descriptor: number): number;
   filterEngines(): FilterEngine[];
@@ -555,6 +557,19 @@ export function filterCapture(config: FilterCaptureConfig, stop: AbortSignal): P
 /** How many bytes a pipe or a socket has for its reader; -1 for everything else, and when no more will come. */
 export function readableBytes(descriptor: number): number {
   return call("look into a pipe", () => addon().readableBytes(descriptor));
+}
+
+const COMPILE_POLL_MS = 2;
+
+/**
+ * Compiles a filter beside this thread, for it may take seconds; what then uses it in this process finds it done.
+ * @param stop nobody wants it any more
+ * @throws CaromError (usage) for one that can't be compiled
+ */
+export async function compileFilter(expression: string, stop?: AbortSignal): Promise<void> {
+  if (expression === "") return;
+  const hasEnded = call("compile a filter", () => addon().compileBeside(expression));
+  while (!stop?.aborted && !call("compile a filter", hasEnded)) await sleep(COMPILE_POLL_MS);
 }
 
 /** What a filter is made of. @throws CaromError */

@@ -16,7 +16,7 @@ const DIRECTORY = "/run/carom/responders";
 const LOCK = join(DIRECTORY, ".lock");
 const DRAFT = ".draft"; // a socket that has no name yet
 const MAX_LINE = 2 * FILTER_MAX; // characters; a longer request ends the connection
-const ANSWER_MS = 2000;
+export const ANSWER_MS = 2000;
 const LOCK_WAIT_MS = 60_000; // a slow machine takes seconds to load a program into its kernel
 const LOCK_POLL_MS = 10;
 
@@ -39,7 +39,7 @@ const answer = z.union([
 
 export type Command = z.output<typeof request>["command"];
 
-/** What a responder does when it is asked to; what it returns goes back as JSON. */
+/** What a responder does when it is asked to; what it returns, or resolves to, goes back as JSON. */
 export type Handler = (command: Command, settings: Readonly<Record<string, string>>) => unknown;
 
 export function socketPath(name: string): string {
@@ -177,6 +177,13 @@ function listen(server: Server, path: string, operation: string): Promise<void> 
 function converse(socket: Socket, handler: Handler): void {
   let pending = "";
   let isOver = false;
+  let answered = Promise.resolve(); // the commands so far: one is carried out after the other
+  const reply = (line: string) => {
+    answered = answered.then(async () => {
+      // A client that does not read its answers is not read any more either.
+      if (!socket.write(`${JSON.stringify(await respond(line, handler))}\n`)) socket.pause();
+    });
+  };
   socket.setEncoding("utf8");
   socket.on("error", () => socket.destroy()); // a client that went away
   socket.on("drain", () => socket.resume());
@@ -186,19 +193,19 @@ function converse(socket: Socket, handler: Handler): void {
     pending = lines.pop() ?? "";
     const tooLong = [...lines, pending].findIndex((line) => line.length > MAX_LINE);
     const good = tooLong < 0 ? lines : lines.slice(0, tooLong);
-    // A client that does not read its answers is not read any more either.
-    for (const line of good) if (!socket.write(`${JSON.stringify(respond(line, handler))}\n`)) socket.pause();
+    good.forEach(reply);
     if (tooLong < 0) return;
     isOver = true;
     pending = "";
-    socket.end(`${JSON.stringify(failure(new CaromError("usage", "read a command", "it is too long")))}\n`);
+    const refusal = failure(new CaromError("usage", "read a command", "it is too long"));
+    void answered.then(() => socket.end(`${JSON.stringify(refusal)}\n`));
   });
 }
 
-function respond(line: string, handler: Handler): z.input<typeof answer> {
+async function respond(line: string, handler: Handler): Promise<z.input<typeof answer>> {
   try {
     const { command, settings } = request.parse(JSON.parse(line));
-    return { result: handler(command, settings) ?? null };
+    return { result: (await handler(command, settings)) ?? null };
   } catch (error) {
     if (error instanceof SyntaxError || error instanceof z.ZodError) {
       const hint = `there are: ${request.shape.command.options.join(", ")}`;
@@ -214,6 +221,7 @@ function failure(error: CaromError) {
 
 /**
  * Asks a running responder.
+ * @param timeout_ms 0: however long it takes
  * @returns what it answers
  * @throws CaromError: its refusal, or (environment) when none of the name runs
  */

@@ -6,7 +6,7 @@
 import { z } from "zod";
 import { FILTER_MAX } from "../config/values.js";
 import { CaromError } from "../native/error.js";
-import type { Responder, TraceRecord } from "../native/index.js";
+import { compileFilter, type Responder, type TraceRecord } from "../native/index.js";
 
 export const TRACE_EXPIRY_MS = 2000; // a client that has not asked for so long is gone
 export const TRACE_RATE_MAX = 1_000_000; // packets a second
@@ -71,18 +71,19 @@ export class TraceLog {
   private readonly clients = new Map<string, number>(); // when each asked last, by performance.now()
   private kept: TraceEntry[] = [];
   private last = 0; // number of the newest record
+  private readonly closed = new AbortController();
   private lost = 0; // records for which a thread's ring had no room
 
   /** @param threads those of one responder */
   constructor(private readonly threads: readonly Responder[]) {}
 
   /** Gives a client what it has not seen, and traces on for it. @throws CaromError (usage) */
-  answer(settings: Readonly<Record<string, string>>): TraceAnswer {
+  async answer(settings: Readonly<Record<string, string>>): Promise<TraceAnswer> {
     const parsed = query.safeParse(settings);
     if (!parsed.success)
       throw new CaromError("usage", "trace", "it is asked for in a way that this responder does not know");
     const { client, filter, rate, after, leave } = parsed.data;
-    if (leave === undefined) this.follow(client, { filter, rate: Number(rate) });
+    if (leave === undefined) await this.follow(client, { filter, rate: Number(rate) });
     if (this.wanted !== null) this.drain();
     const answer = this.since(Math.min(Number(after ?? this.last), this.last));
     if (leave !== undefined && this.clients.delete(client) && this.clients.size === 0) this.end();
@@ -91,13 +92,16 @@ export class TraceLog {
 
   /** Ends the trace, whoever still asks. */
   close(): void {
+    this.closed.abort();
     this.clients.clear();
     this.end();
   }
 
-  private follow(client: string, wanted: Wanted): void {
+  private async follow(client: string, wanted: Wanted): Promise<void> {
     this.expire();
-    const now = this.wanted;
+    if (this.wanted === null) await compileFilter(wanted.filter, this.closed.signal);
+    if (this.closed.signal.aborted) throw new CaromError("environment", "trace", "the responder has ended");
+    const now = this.wanted; // another client's by now, maybe
     if (now === null) this.begin(wanted);
     else if (now.filter !== wanted.filter || now.rate !== wanted.rate) {
       const detail = `another trace is on, with ${described(now)}: all see the same packets`;

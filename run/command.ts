@@ -1,7 +1,7 @@
 /** What `run` and `generate` have in common: plan, measure, report, and what is written where. */
 
-import { writeFileSync } from "node:fs";
 import { optionGroup, type Values } from "../config/option.js";
+import { writeAsked } from "../config/output.js";
 import { besideReport, flag, integer } from "../config/values.js";
 import { asCaromError, CaromError } from "../native/error.js";
 import { ClockTies } from "./clock_ties.js";
@@ -9,7 +9,7 @@ import { encodeHistograms } from "./histograms.js";
 import { hdrLog } from "./hlog.js";
 import type { Measurement } from "./measure.js";
 import { MeasuringProcess } from "./measuring_process.js";
-import { type Plan, planRun, type ReplayRequest, type RunValues } from "./plan.js";
+import { fedStreams, type Plan, planRun, type ReplayRequest, type RunValues } from "./plan.js";
 import { untilReadable } from "./readable.js";
 import { makeReport, type Report, reportAsJson } from "./report.js";
 import { writeStamps } from "./stamps.js";
@@ -47,15 +47,19 @@ export async function runAndReport(
   onProgress: ((line: { elapsed_s: number; counters: Readonly<Record<string, number>> }) => void) | undefined,
   { replay, onPlan }: Circumstances = {},
 ): Promise<Outcome> {
+  // While nothing else is there, and a signal ends this process: a file that is read may be a pipe.
+  const streams = fedStreams(values);
   const inputsOpened = await untilReadable(replay?.files ?? []);
   const measuring = new MeasuringProcess();
   let plan: Plan | undefined;
+  let outcome: Outcome;
   const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-  let stop = () => {};
-  const onSignal = () => stop();
+  // Until it is measured there is nothing to wait for; what there is goes with this process (lab/end.ts).
+  let stop = (number: number): void => process.exit(128 + number);
+  const onSignal = (_: NodeJS.Signals, number: number) => stop(number);
+  for (const signal of signals) process.on(signal, onSignal);
   try {
-    plan = await planRun(values, replay?.expect ?? command === "run", undefined, replay);
-    for (const signal of signals) process.on(signal, onSignal);
+    plan = await planRun(values, replay?.expect ?? command === "run", { replay, streams });
     onPlan?.(plan);
     const found = await measuring.measure(plan, {
       onProgress:
@@ -65,14 +69,15 @@ export async function runAndReport(
         stop = request;
       },
     });
-    const outcome = outcomeOf(command, plan, found);
-    return { ...outcome, failure: outcome.failure ?? writeHlog(values.hlog, outcome.report, found) };
+    outcome = outcomeOf(command, plan, found);
   } finally {
     await measuring.close();
     inputsOpened();
     plan?.release();
     for (const signal of signals) process.off(signal, onSignal); // by now nothing is left to give back
   }
+  const { report, found, failure } = outcome;
+  return { ...outcome, failure: failure ?? (await writeHlog(values.hlog, report, found)) };
 }
 
 /**
@@ -109,7 +114,11 @@ function refuseUnsent({ generator: { replay } }: Measurement): void {
   throw new CaromError("usage", "carom replay", `${detail}; nothing was sent`, hint);
 }
 
-function writeHlog(path: string | undefined, report: Report, found: Measurement): CaromError | undefined {
+async function writeHlog(
+  path: string | undefined,
+  report: Report,
+  found: Measurement,
+): Promise<CaromError | undefined> {
   if (path === undefined) return undefined;
   const { generator } = found;
   const entries = [
@@ -118,20 +127,12 @@ function writeHlog(path: string | undefined, report: Report, found: Measurement)
     { tag: "send_lateness", data: generator.lateness },
     { tag: "warmup", data: generator.warmup },
   ].filter(({ data }) => data.count > 0);
+  const text = hdrLog(entries, Date.parse(report.started), Math.round(report.elapsed_s * 1000));
+  const hint = "the figures above are complete; free space or choose another path";
   try {
-    writeFileSync(path, hdrLog(entries, Date.parse(report.started), Math.round(report.elapsed_s * 1000)), {
-      mode: 0o600,
-    });
+    await writeAsked(path, text, hint, 0o600);
     return undefined;
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    const hint = "the figures above are complete; free space or choose another path";
-    if (code === undefined) return asCaromError(error, `write ${path}`);
-    return new CaromError(
-      "environment",
-      `write ${path}`,
-      code === "ENOSPC" ? "the disk is full (ENOSPC)" : message,
-      hint,
-    );
+    return asCaromError(error, `write ${path}`);
   }
 }

@@ -275,7 +275,7 @@ class Suite {
       duration,
       triggerRatio: 1,
     };
-    return planRun(values, true, this.lab ?? undefined, undefined, 1, true);
+    return planRun(values, true, { lab: this.lab ?? undefined, isTrial: true });
   }
 
   private progress(

@@ -15,7 +15,7 @@ import { readInterface } from "./statistics.js";
 
 const MAIN = fileURLToPath(new URL("./measuring_main.js", import.meta.url));
 const OPERATION = "measure a run";
-const OPENING_MS = 2000; // for a run that is to end before it has begun
+const OPENING_MS = 2000; // for one that sets a NIC, and is to end before it has begun
 
 /** A run while it goes on. */
 export interface RunningControls {
@@ -43,6 +43,7 @@ export class MeasuringProcess {
   private readonly process = new ConfinedProcess<ToMeasuring, FromMeasuring>(MAIN, OPERATION, true);
   private hasBegun = false;
   private isStopped = false;
+  private setsNic = false;
 
   /**
    * Runs a plan to its end. Once for each process.
@@ -52,6 +53,7 @@ export class MeasuringProcess {
     const { generator, sending, responder, certificate, stamps, lab } = plan;
     const far = lab && { responder: lab.responder };
     const plain = { generator, sending, responder, certificate, stamps, lab: far };
+    this.setsNic = [generator.io, responder?.io].some((io) => io?.timestamps === "hardware");
     const wanted = { progress: watcher.onProgress !== undefined, live_hz: watcher.live_hz ?? 0 };
     return this.converse(
       { type: "measure", plan: plain, wanted },
@@ -105,12 +107,15 @@ export class MeasuringProcess {
     return this.process.converse(request, hear, (how, said) => this.death(how, said));
   }
 
-  /** What takes long to be opened, and may never be, is not waited for: nothing was sent yet. */
+  /**
+   * What takes long to be opened, and may never be, is not waited for: nothing was sent yet, and what is open goes
+   * with its process. Only a NIC that was told to stamp has to be told not to.
+   */
   private stop(): void {
     const kill = () => {
       if (!this.hasBegun) this.process.kill();
     };
-    if (this.isStopped) kill();
+    if (this.isStopped || !this.setsNic) kill();
     else setTimeout(kill, OPENING_MS).unref();
     this.isStopped = true;
     this.process.tell({ type: "stop" });

@@ -123,24 +123,29 @@ interface FedStream extends StreamEntry<RunValues> {
   readonly feed: Feed;
 }
 
+interface Circumstances {
+  /** A lab for many runs: it stays when the plan is released. */
+  readonly lab?: Lab | undefined;
+  /** Captures to be sent, for carom replay. */
+  readonly replay?: ReplayRequest | undefined;
+  /** For a rate that many times as high, while it runs (run/changes.ts). */
+  readonly room?: number;
+  /** Of a search: the rate may be far beyond what can be sent. */
+  readonly isTrial?: boolean;
+  /** What fedStreams gave for these values, where it was called before. */
+  readonly streams?: readonly FedStream[];
+}
+
 /**
  * Validates the values, makes or finds the link, and completes the plan.
  * @param expectAnswers false for carom generate
- * @param shared a lab for many runs: it stays when the plan is released
- * @param replay captures to be sent, for carom replay
- * @param room for a rate that many times as high, while it runs (run/changes.ts)
- * @param isTrial of a search: the rate may be far beyond what can be sent
  * @throws CaromError
  */
 export async function planRun(
   values: RunValues,
   expectAnswers: boolean,
-  shared?: Lab,
-  replay?: ReplayRequest,
-  room = 1,
-  isTrial = false,
+  { lab: shared, replay, room = 1, isTrial = false, streams = fedStreams(values) }: Circumstances = {},
 ): Promise<Plan> {
-  const streams = fedStreams(values);
   const threads = 1 + Math.max(...streams.map(({ thread }) => thread));
   const lab = shared === undefined ? labOf(values, threads) : { ...shared, down: () => {} };
   try {

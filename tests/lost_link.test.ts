@@ -17,7 +17,7 @@ async function runWhile(
   action: (roles: RunningRoles) => Promise<void>,
 ): Promise<Report> {
   const texts = new Map(Object.entries(given).map(([name, text]) => [name, { text, place: name }]));
-  const plan = await planRun(resolveValues(runOptions, texts), true, lab);
+  const plan = await planRun(resolveValues(runOptions, texts), true, { lab });
   try {
     let acted: Promise<void> | undefined;
     const found = await measure(plan, {

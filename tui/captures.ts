@@ -54,6 +54,7 @@ export function captureAt(path: string): Captured {
 /** Reads a little of a capture, however large it is. */
 export function lookAt(path: string): Preview {
   try {
+    captureAt(path); // what was a file when it was listed may be a pipe by now
     const found = previewCapture(path, FRAMES);
     return { path, problem: "", lines: [...summaryLines(found)], frames: found.first.map(frameText) };
   } catch (error) {

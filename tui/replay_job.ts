@@ -42,7 +42,7 @@ export function replayJob(store: Store, refresh_hz: number): Job {
     given,
     plan: async () => {
       const { given: run, replay } = replayRun([path], values());
-      return planRun(run, replay.expect, undefined, replay);
+      return planRun(run, replay.expect, { replay });
     },
     refresh_hz,
     onRunning: (plan, controls) => {

@@ -28,7 +28,7 @@ export function runJob(store: Store, refresh_hz: number): Job {
     plan: async () => {
       const values = resolveValues(options, textsOf(given));
       const room = values.rate === undefined ? 1 : roomFor(values.rate);
-      return planRun(values, true, undefined, undefined, room);
+      return planRun(values, true, { room });
     },
     refresh_hz,
     onRunning: (plan, controls) => {

@@ -1,7 +1,10 @@
 #include "addon/filter_capture.h"
 
 #include <chrono>
+#include <memory>
+#include <mutex>
 #include <optional>
+#include <thread>
 
 #include "addon/convert.h"
 #include "addon/entry.h"
@@ -89,6 +92,37 @@ Napi::Value filter_capture(const Napi::CallbackInfo& info) {
   });
 }
 
+// What a thread that compiles a filter makes known; it may outlive everything else of the process but this.
+struct Compiling {
+  std::mutex mutex;
+  bool has_ended = false;
+  std::optional<Error> failure;
+};
+
+// Compiles a filter beside this thread. Whatever then uses it in this process does not compile it again.
+// Returns a function that tells whether it has ended, or throws what was wrong. The thread is waited for by
+// nobody, not even at the end of the process: libpcap can't be told to stop.
+Napi::Value compile_beside(const Napi::CallbackInfo& info) {
+  auto compiling = std::make_shared<Compiling>();
+  std::thread([compiling, expression = info[0].ToString().Utf8Value()] {
+    pthread_setname_np(pthread_self(), "carom-filter");
+    std::optional<Error> failure;
+    try {
+      compile_filter(expression);
+    } catch (...) {
+      failure = current_error("compile a filter");
+    }
+    std::lock_guard lock(compiling->mutex);
+    compiling->failure = std::move(failure);
+    compiling->has_ended = true;
+  }).detach();
+  return make_function(info.Env(), [compiling](const Napi::CallbackInfo& call) -> Napi::Value {
+    std::lock_guard lock(compiling->mutex);
+    if (compiling->failure) throw *compiling->failure;
+    return Napi::Boolean::New(call.Env(), compiling->has_ended);
+  });
+}
+
 Napi::Value explain_filter(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   return guarded(env, [&]() -> Napi::Value {
@@ -132,6 +166,7 @@ Napi::Value engines(const Napi::CallbackInfo& info) {
 void export_filter(Napi::Env env, Napi::Object exports) {
   export_function<filter_capture>(env, exports, "filterCapture");
   export_function<explain_filter>(env, exports, "explainFilter");
+  export_function<compile_beside>(env, exports, "compileBeside");
   export_function<engines>(env, exports, "filterEngines");
 }
 

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <set>
 
@@ -442,11 +444,42 @@ Program compile_parts(const std::string& expression) {
   return compile_whole(expression);  // which libpcap takes, or says what is wrong with
 }
 
+class RecentPrograms {
+ public:
+  static RecentPrograms& get() {
+    static auto* recent = new RecentPrograms;  // never destroyed: a thread may compile while the process ends
+    return *recent;
+  }
+  std::shared_ptr<const Program> find(const std::string& expression) {
+    std::lock_guard lock(mutex_);
+    for (const auto& [of, program] : programs_) {
+      if (of == expression) return program;
+    }
+    return nullptr;
+  }
+  void keep(const std::string& expression, std::shared_ptr<const Program> program) {
+    std::lock_guard lock(mutex_);
+    if (programs_.size() == MOST) programs_.erase(programs_.begin());
+    programs_.emplace_back(expression, std::move(program));
+  }
+
+ private:
+  static constexpr size_t MOST = 4;
+
+  std::mutex mutex_;
+  std::vector<std::pair<std::string, std::shared_ptr<const Program>>> programs_;
+};
+
 }  // namespace
 
 Program compile_filter(const std::string& expression) {
   if (tokens_of(expression).empty()) return Program({{BPF_RET | BPF_K, 0, 0, UINT32_MAX}}, {});
-  return lower(compile_parts(expression));
+  std::shared_ptr<const Program> program = RecentPrograms::get().find(expression);
+  if (!program) {
+    program = std::make_shared<const Program>(lower(compile_parts(expression)));
+    RecentPrograms::get().keep(expression, program);
+  }
+  return *program;
 }
 
 }  // namespace carom

@@ -17,7 +17,9 @@
 
 namespace carom {
 
-// Throws Error (usage) with the place in the expression. "" takes every frame.
+// Throws Error (usage) with the place in the expression. "" takes every frame. What was compiled last is
+// kept: libpcap may take seconds for an expression that several of a process need. May be called by any
+// thread.
 Program compile_filter(const std::string& expression);
 
 enum class TermField : uint8_t { symbol, price, quantity };

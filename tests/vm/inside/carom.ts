@@ -55,7 +55,7 @@ export async function runPair(
 ): Promise<Report> {
   const run = async (where: Readonly<Record<string, string>>) => {
     const values = resolveValues(runOptions, texts({ ...LITTLE, ...where, backend: generator, ...over }));
-    const plan = await planRun(values, true, pair.lab ?? undefined);
+    const plan = await planRun(values, true, { lab: pair.lab ?? undefined });
     try {
       let done: Promise<void> | undefined;
       const found = await measure(plan, {

@@ -28,7 +28,7 @@ function respond(lab: Lab, values: Values, stamps: readonly ("none" | "ticks" | 
 }
 
 async function generate(lab: Lab, values: Values): Promise<void> {
-  const plan = await planRun(resolveValues(runOptions, texts(values)), true, lab);
+  const plan = await planRun(resolveValues(runOptions, texts(values)), true, { lab });
   const responder = plan.responder && openResponder(plan.responder);
   try {
     openGenerator(plan.sending).close();
@@ -40,7 +40,7 @@ async function generate(lab: Lab, values: Values): Promise<void> {
 
 async function interruptions(lab: Lab): Promise<void> {
   const values = { backend: "af_packet", rate: "100", count: "20", warmup: "0", timeout: "20s" };
-  const plan = await planRun(resolveValues(runOptions, texts(values)), true, lab);
+  const plan = await planRun(resolveValues(runOptions, texts(values)), true, { lab });
   try {
     const { interference } = makeReport("run", plan, await measure(plan));
     for (const { evidence } of interference.cores)
