@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 /* The PTP hardware clock: an oscillator that is off by a known rate, and what PTP's servo makes of it. */
+#include <linux/slab.h>
+
 #include "nic.h"
 
 /* ns * ppb / 10^9 without an overflow, whatever the clock has run. */
@@ -112,8 +114,12 @@ static int enable(struct ptp_clock_info* info, struct ptp_clock_request* request
   return -EOPNOTSUPP;
 }
 
-int nic_clock_register(struct nic_clock* clock, const char* name, s64 rate_ppb, s64 offset_ns,
-                       u32 granularity_ns, struct device* parent) {
+/* For one device; others may share it. */
+struct nic_clock* nic_clock_make(const char* name, s64 rate_ppb, s64 offset_ns, u32 granularity_ns) {
+  struct nic_clock* clock = kzalloc(sizeof(*clock), GFP_KERNEL);
+
+  if (!clock) return ERR_PTR(-ENOMEM);
+  clock->users = 1;
   spin_lock_init(&clock->lock);
   clock->rate_ppb = rate_ppb;
   clock->granularity_ns = granularity_ns;
@@ -130,12 +136,18 @@ int nic_clock_register(struct nic_clock* clock, const char* name, s64 rate_ppb, 
       .enable = enable,
   };
   snprintf(clock->info.name, sizeof(clock->info.name), "%s", name);
-  clock->ptp = ptp_clock_register(&clock->info, parent);
-  if (!clock->ptp) return -EOPNOTSUPP;
-  return PTR_ERR_OR_ZERO(clock->ptp);
+  clock->ptp = ptp_clock_register(&clock->info, NULL);
+  if (IS_ERR_OR_NULL(clock->ptp)) {
+    long error = clock->ptp ? PTR_ERR(clock->ptp) : -EOPNOTSUPP;
+
+    kfree(clock);
+    return ERR_PTR(error);
+  }
+  return clock;
 }
 
-void nic_clock_unregister(struct nic_clock* clock) {
-  if (!IS_ERR_OR_NULL(clock->ptp)) ptp_clock_unregister(clock->ptp);
-  clock->ptp = NULL;
+void nic_clock_put(struct nic_clock* clock) {
+  if (--clock->users > 0) return;
+  ptp_clock_unregister(clock->ptp);
+  kfree(clock);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
-/* The module: its parameters, and pairs of devices, each pair a platform device that can be unbound. */
+/* The module: its parameters, and its devices, each a platform device whose driver can be unbound. */
 #include <linux/debugfs.h>
 #include <linux/etherdevice.h>
 #include <linux/if_vlan.h>
@@ -31,26 +31,28 @@ static bool one_clock;
 module_param(one_clock, bool, 0444);
 MODULE_PARM_DESC(one_clock, "both devices of a pair are ports of one NIC, with one clock");
 
-static struct platform_device* platform_devices[PAIRS_MAX];
+static struct platform_device* platform_devices[2 * PAIRS_MAX];
+static struct nic* nics[2 * PAIRS_MAX]; /* those that are there */
+static DEFINE_MUTEX(nics_lock);
 static struct dentry* debugfs;
-
-struct nic_pair {
-  struct nic* nics[2];
-};
 
 /* There is a link when both ends are up and nobody has pulled the cable. */
 void nic_update_carrier(struct nic* nic) {
-  struct nic* peer = nic->peer;
-  bool is_linked =
-      netif_running(nic->dev) && netif_running(peer->dev) && !nic->is_unplugged && !peer->is_unplugged;
+  struct nic* peer;
+  bool is_linked;
 
+  rcu_read_lock();
+  peer = rcu_dereference(nic->peer);
+  is_linked = peer && netif_running(nic->dev) && netif_running(peer->dev) && !nic->is_unplugged &&
+              !peer->is_unplugged;
   if (is_linked) {
     netif_carrier_on(nic->dev);
     netif_carrier_on(peer->dev);
   } else {
     netif_carrier_off(nic->dev);
-    netif_carrier_off(peer->dev);
+    if (peer) netif_carrier_off(peer->dev);
   }
+  rcu_read_unlock();
 }
 
 static void link_up(struct work_struct* work) {
@@ -74,8 +76,7 @@ static int nic_stop(struct net_device* dev) {
   struct nic* nic = netdev_priv(dev);
 
   cancel_delayed_work_sync(&nic->link_up);
-  netif_carrier_off(dev);
-  netif_carrier_off(nic->peer->dev);
+  nic_update_carrier(nic); /* netif_running() is false by now */
   netif_tx_disable(dev);
   nic_tx_stop(nic);
   nic_rx_stop(nic);
@@ -144,14 +145,27 @@ static const struct net_device_ops nic_netdev_ops = {
 };
 
 static void nic_free(struct nic* nic) {
-  if (!nic) return;
-  nic_clock_unregister(&nic->own_clock);
+  if (nic->clock) nic_clock_put(nic->clock);
   nic_rx_free(nic);
   free_netdev(nic->dev);
 }
 
-/* `clock`: that of the pair's first device, null where it is to have its own. */
-static struct nic* nic_make(struct device* parent, int index, struct nic_clock* clock) {
+static int nic_find_clock(struct nic* nic, int index) {
+  struct nic* peer = nics[index ^ 1];
+  struct nic_clock* clock;
+
+  if (one_clock && peer) {
+    clock = peer->clock;
+    clock->users++;
+  } else {
+    clock = nic_clock_make(nic->dev->name, ppb[index], offset_ns[index], granularity_ns);
+    if (IS_ERR(clock)) return PTR_ERR(clock);
+  }
+  nic->clock = clock;
+  return 0;
+}
+
+static struct nic* nic_make(struct device* parent, int index) {
   struct net_device* dev = alloc_etherdev_mqs(sizeof(struct nic), NIC_QUEUES_MAX, NIC_QUEUES_MAX);
   struct nic* nic;
   int error;
@@ -178,69 +192,69 @@ static struct nic* nic_make(struct device* parent, int index, struct nic_clock* 
   nic_tx_init(nic);
   error = nic_rx_init(nic);
   if (!error) error = netif_set_real_num_queues(dev, queues, queues);
-  nic->clock = clock ? clock : &nic->own_clock;
-  if (!error && !clock)
-    error = nic_clock_register(nic->clock, dev->name, ppb[index], offset_ns[index], granularity_ns, parent);
+  if (!error) error = nic_find_clock(nic, index);
   if (!error) return nic;
   nic_free(nic);
   return ERR_PTR(error);
 }
 
-static void pair_free(struct nic_pair* pair) {
-  /* Both are still there while either may send to the other. */
-  int i;
+static int nic_probe(struct platform_device* device) {
+  int index = device->id, error;
+  struct nic *nic, *peer;
 
-  for (i = 0; i < 2; i++) {
-    if (!pair->nics[i] || pair->nics[i]->dev->reg_state != NETREG_REGISTERED) continue;
-    debugfs_remove_recursive(pair->nics[i]->debugfs);
-    unregister_netdev(pair->nics[i]->dev);
+  mutex_lock(&nics_lock);
+  nic = nic_make(&device->dev, index);
+  error = PTR_ERR_OR_ZERO(nic);
+  if (error) goto unlock;
+  netif_carrier_off(nic->dev);
+  nic_faults_init(nic, debugfs);
+  error = register_netdev(nic->dev);
+  if (error) {
+    debugfs_remove_recursive(nic->debugfs);
+    nic_free(nic);
+    goto unlock;
   }
-  /* The second one may use the first one's clock. */
-  nic_free(pair->nics[1]);
-  nic_free(pair->nics[0]);
-}
-
-static int pair_probe(struct platform_device* device) {
-  struct nic_pair* pair = devm_kzalloc(&device->dev, sizeof(*pair), GFP_KERNEL);
-  int i, error = 0;
-
-  if (!pair) return -ENOMEM;
-  platform_set_drvdata(device, pair);
-  for (i = 0; !error && i < 2; i++) {
-    struct nic_clock* clock = i == 1 && one_clock ? pair->nics[0]->clock : NULL;
-    struct nic* nic = nic_make(&device->dev, 2 * device->id + i, clock);
-
-    if (IS_ERR(nic))
-      error = PTR_ERR(nic);
-    else
-      pair->nics[i] = nic;
-  }
-  for (i = 0; !error && i < 2; i++) pair->nics[i]->peer = pair->nics[1 - i];
-  for (i = 0; !error && i < 2; i++) {
-    netif_carrier_off(pair->nics[i]->dev);
-    nic_faults_init(pair->nics[i], debugfs);
-    error = register_netdev(pair->nics[i]->dev);
-  }
-  if (error) pair_free(pair);
+  platform_set_drvdata(device, nic);
+  nics[index] = nic;
+  peer = nics[index ^ 1];
+  rcu_assign_pointer(nic->peer, peer);
+  if (peer) rcu_assign_pointer(peer->peer, nic);
+  nic_update_carrier(nic);
+unlock:
+  mutex_unlock(&nics_lock);
   return error;
 }
 
-static NIC_REMOVE_RETURNS pair_remove(struct platform_device* device) {
-  pair_free(platform_get_drvdata(device));
+static NIC_REMOVE_RETURNS nic_remove(struct platform_device* device) {
+  struct nic* nic = platform_get_drvdata(device);
+  struct nic* peer;
+
+  mutex_lock(&nics_lock);
+  peer = nics[device->id ^ 1];
+  nics[device->id] = NULL;
+  if (peer) {
+    RCU_INIT_POINTER(peer->peer, NULL);
+    nic_update_carrier(peer);
+  }
+  debugfs_remove_recursive(nic->debugfs);
+  unregister_netdev(nic->dev);
+  synchronize_net(); /* the other device may have been sending to this one */
+  nic_free(nic);
+  mutex_unlock(&nics_lock);
   return NIC_REMOVED;
 }
 
-static struct platform_driver pair_driver = {
-    .probe = pair_probe,
-    .remove = pair_remove,
+static struct platform_driver nic_driver = {
+    .probe = nic_probe,
+    .remove = nic_remove,
     .driver = {.name = KBUILD_MODNAME},
 };
 
 static void module_undo(void) {
   int i;
 
-  for (i = 0; i < PAIRS_MAX; i++) platform_device_unregister(platform_devices[i]);
-  platform_driver_unregister(&pair_driver);
+  for (i = 0; i < 2 * PAIRS_MAX; i++) platform_device_unregister(platform_devices[i]);
+  platform_driver_unregister(&nic_driver);
   debugfs_remove_recursive(debugfs);
 }
 
@@ -249,12 +263,12 @@ static int __init carom_nic_init(void) {
 
   if (pairs < 1 || pairs > PAIRS_MAX || queues < 1 || queues > NIC_QUEUES_MAX) return -EINVAL;
   debugfs = debugfs_create_dir(KBUILD_MODNAME, NULL);
-  error = platform_driver_register(&pair_driver);
+  error = platform_driver_register(&nic_driver);
   if (error) {
     debugfs_remove_recursive(debugfs);
     return error;
   }
-  for (i = 0; i < pairs; i++) {
+  for (i = 0; i < 2 * pairs; i++) {
     struct platform_device* device = platform_device_register_simple(KBUILD_MODNAME, i, NULL, 0);
 
     if (IS_ERR(device)) {

@@ -100,7 +100,6 @@ static int unplugged_set(void* data, u64 value) {
 
   nic->is_unplugged = value != 0;
   nic_update_carrier(nic);
-  nic_update_carrier(nic->peer);
   return 0;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * The devices of carom_nic: pairs of network interfaces, back to back, that do in software what a NIC with a
- * hardware clock does. All hardware times are CLOCK_MONOTONIC_RAW in ns ("raw"): a device's PTP clock is a
+ * The devices of carom_nic: network interfaces, two and two back to back, that do in software what a NIC with
+ * a hardware clock does. All hardware times are CLOCK_MONOTONIC_RAW in ns ("raw"): a device's PTP clock is a
  * function of it, so that what a stamp has to be follows from the clock's rate and the wire alone.
  */
 #pragma once
@@ -55,6 +55,7 @@ struct nic_tx_queue {
 };
 
 struct nic_clock {
+  int users; /* devices */
   spinlock_t lock;
   u64 base_raw, base_phc;
   s64 rate_ppb;  /* of its oscillator against CLOCK_MONOTONIC_RAW */
@@ -80,9 +81,8 @@ struct nic_faults {
 
 struct nic {
   struct net_device* dev;
-  struct nic* peer;
+  struct nic __rcu* peer;  /* null while its driver is unbound */
   struct nic_clock* clock; /* its own, or that of the pair */
-  struct nic_clock own_clock;
   u32 wire_ns;
   u32 rx_usecs; /* interrupts are delayed by so much (ethtool -C) */
   u16 queues;   /* in use, of NIC_QUEUES_MAX */
@@ -110,9 +110,8 @@ struct nic {
 u64 nic_clock_at(struct nic_clock* clock, u64 raw);
 u64 nic_clock_raw(struct nic_clock* clock, u64 phc);
 void nic_clock_step(struct nic_clock* clock, s64 by_ns);
-int nic_clock_register(struct nic_clock* clock, const char* name, s64 rate_ppb, s64 offset_ns,
-                       u32 granularity_ns, struct device* parent);
-void nic_clock_unregister(struct nic_clock* clock);
+struct nic_clock* nic_clock_make(const char* name, s64 rate_ppb, s64 offset_ns, u32 granularity_ns);
+void nic_clock_put(struct nic_clock* clock);
 
 /* transmit.c */
 netdev_tx_t nic_start_xmit(struct sk_buff* skb, struct net_device* dev);

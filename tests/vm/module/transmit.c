@@ -8,9 +8,15 @@
 
 /* The wire: the frame arrives after the wire's time, where the far end is up and has room. */
 static bool put_on_wire(struct nic* nic, struct page* page, u32 length, u64 raw) {
-  if (netif_carrier_ok(nic->dev) && nic_arrive(nic->peer, page, length, raw + nic->wire_ns)) return true;
-  put_page(page);
-  return false;
+  struct nic* peer;
+  bool has_arrived;
+
+  rcu_read_lock();
+  peer = rcu_dereference(nic->peer);
+  has_arrived = peer && netif_carrier_ok(nic->dev) && nic_arrive(peer, page, length, raw + nic->wire_ns);
+  rcu_read_unlock();
+  if (!has_arrived) put_page(page);
+  return has_arrived;
 }
 
 static struct page* wire_page(u32 length) {
