@@ -9,6 +9,7 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cinttypes>
 #include <cstdio>
@@ -24,6 +25,8 @@ namespace {
 
 constexpr size_t RECORD_BYTES = 8192;  // more than a path and four numbers
 constexpr const char* FORMAT = "carom.timestamping 1";
+constexpr int RESTORE_TRIES = 100;
+constexpr long RESTORE_PAUSE_NS = 10'000'000;
 
 class NicSwitch : public TimestampingSwitch {
  public:
@@ -163,7 +166,9 @@ std::unique_ptr<TimestampingSwitch> open_nic(const TimestampingPlace& place) {
 
 NicTimestamping::NicTimestamping(const Link& link)
     : NicTimestamping((require_hardware(link), operation_for(link)), place_of(link), open_nic(place_of(link)),
-                      DIRECTORY) {}
+                      DIRECTORY) {
+  watcher_ = std::make_unique<NicWatcher>(operation_for(link), path_);
+}
 
 NicTimestamping::NicTimestamping(const std::string& operation, const TimestampingPlace& place,
                                  std::unique_ptr<TimestampingSwitch> device, const std::string& directory)
@@ -226,6 +231,7 @@ std::string NicTimestamping::release() noexcept {
     eventfd_write(released_.get(), 1);
     keeper_.join();
   }
+  watcher_.reset();
   return problem_;
 }
 
@@ -245,29 +251,49 @@ void NicTimestamping::let_go() noexcept {
   record_ = Fd();
 }
 
+namespace {
+
+// Puts back what is in an abandoned record, and tells of it; "" where there is nothing to do, or no way to.
+std::string restore_record(const std::string& path, const OpenSwitch& open) {
+  Fd file = open_record(path, 0);
+  if (!file.open() || !lock(file, LOCK_EX | LOCK_NB) || !is_linked(file)) return "";
+  std::optional<Record> record = read_record(file);
+  if (!record) {
+    unlink(path.c_str());
+    return "";
+  }
+  std::unique_ptr<TimestampingSwitch> device = open(record->place);
+  if (!device) return "";
+  int error = put_back(file, path, *device);
+  return "timestamping of " + record->place.interface_name +
+         " was left on by a process that was killed: " + (error == 0 ? "put back" : errno_text(error));
+}
+
+}  // namespace
+
 std::vector<std::string> restore_timestamping(const std::string& directory, const OpenSwitch& open) {
   std::vector<std::string> lines;
   DIR* entries = opendir(directory.c_str());
   if (entries == nullptr) return lines;
   while (const dirent* entry = readdir(entries)) {
     if (entry->d_name[0] == '.') continue;
-    const std::string path = directory + "/" + entry->d_name;
-    Fd file = open_record(path, 0);
-    if (!file.open() || !lock(file, LOCK_EX | LOCK_NB) || !is_linked(file)) continue;
-    std::optional<Record> record = read_record(file);
-    if (!record) {
-      unlink(path.c_str());
-      continue;
-    }
-    std::unique_ptr<TimestampingSwitch> device = open(record->place);
-    if (!device) continue;
-    int error = put_back(file, path, *device);
-    lines.push_back(
-        "timestamping of " + record->place.interface_name +
-        " was left on by a process that was killed: " + (error == 0 ? "put back" : errno_text(error)));
+    std::string line = restore_record(directory + "/" + entry->d_name, open);
+    if (!line.empty()) lines.push_back(std::move(line));
   }
   closedir(entries);
   return lines;
+}
+
+// The kernel closes a process's descriptors one after the other: the lock may be there for a moment after the
+// end that was seen. Another process that holds it puts the switch back itself.
+bool restore_after(const std::string& record_path) {
+  for (int tries = 0; tries < RESTORE_TRIES; tries++) {
+    restore_record(record_path, open_nic);
+    if (access(record_path.c_str(), F_OK) != 0) return true;
+    timespec pause{0, RESTORE_PAUSE_NS};
+    nanosleep(&pause, nullptr);
+  }
+  return false;
 }
 
 std::vector<std::string> restore_timestamping() {

@@ -4,7 +4,8 @@
 //
 // What it was is in a file that is written before anything is changed. Each holder has a shared lock (flock)
 // on that file: whoever gets an exclusive one is alone. The kernel takes the lock from a process that is
-// killed, so that what a killed one left on is found, and put back, by the next one.
+// killed, so that what a killed one left on is found, and put back: by a process that watches over it, and
+// where that was killed, too, by the next carom.
 #pragma once
 
 #include <linux/net_tstamp.h>
@@ -17,6 +18,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "io/nic_watcher.h"
 #include "io/packet_io.h"
 #include "io/socket.h"
 
@@ -67,6 +69,7 @@ class NicTimestamping {
   Fd released_;  // an eventfd
   // The thread that lets go: it keeps CAP_NET_ADMIN, which those that read packets have given up by then.
   std::thread keeper_;
+  std::unique_ptr<NicWatcher> watcher_;
   std::string problem_;
 };
 
@@ -74,7 +77,11 @@ class NicTimestamping {
 // each, for people.
 std::vector<std::string> restore_timestamping();
 
-// The same, with another way to a switch; null where there is none from here.
+// The same of one record of the calling thread's namespace, whose holder is about to end. False: it could not
+// be put back.
+bool restore_after(const std::string& record_path);
+
+// The same of all, with another way to a switch; null where there is none from here.
 using OpenSwitch = std::function<std::unique_ptr<TimestampingSwitch>(const TimestampingPlace& place)>;
 std::vector<std::string> restore_timestamping(const std::string& directory, const OpenSwitch& open);
 
