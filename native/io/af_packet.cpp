@@ -226,7 +226,10 @@ uint32_t AfPacketIo::tx_submit(std::span<const Frame> frames) noexcept {
       tries--;
       continue;
     }
-    if (errno == EAGAIN || errno == ENOBUFS) continue;
+    if (errno == EAGAIN || errno == ENOBUFS) {
+      renumber();
+      continue;
+    }
     if (errno == ENETDOWN || errno == ENXIO || errno == ENODEV) ++counters_.link_errors;
     break;
   }
@@ -251,11 +254,21 @@ bool AfPacketIo::drop_refused() noexcept {
   }
   store_status(tx_slot(at), TP_STATUS_AVAILABLE);
   tx_head_ = at;
+  tx_dropped_++;
+  renumber();
   return true;
 }
 
+// The kernel has not sent a frame, and may have given it a number all the same. All in front of it have left.
+void AfPacketIo::renumber() noexcept {
+  if (!config_.tx_stamps) return;
+  uint32_t at = tx_head_ - mask_ - 1;
+  while (at != tx_head_ && (tx_status(tx_slot(at)) & TP_STATUS_SEND_REQUEST) == 0) at++;
+  stamps_.restart(fd_.get(), at + tx_dropped_, config_.timestamps);
+}
+
 uint32_t AfPacketIo::tx_stamps(std::span<TxStamp> stamps) noexcept {
-  return read_tx_stamps(fd_.get(), stamps, config_.timestamps);
+  return stamps_.read(fd_.get(), stamps, config_.timestamps);
 }
 
 void AfPacketIo::settle() noexcept {

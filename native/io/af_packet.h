@@ -33,6 +33,7 @@ class AfPacketIo {
  private:
   void attach(const std::string& operation);
   bool drop_refused() noexcept;
+  void renumber() noexcept;
   uint8_t* rx_slot(uint32_t index) const noexcept { return rx_ring_ + size_t{index & mask_} * frame_size_; }
   uint8_t* tx_slot(uint32_t index) const noexcept { return tx_ring_ + size_t{index & mask_} * frame_size_; }
 
@@ -45,9 +46,11 @@ class AfPacketIo {
   uint8_t* tx_ring_ = nullptr;
   uint32_t frame_size_ = 0;
   uint32_t mask_ = 0;
-  uint32_t rx_head_ = 0;  // the next frame to look at
-  uint32_t rx_tail_ = 0;  // the oldest that was not released
-  uint32_t tx_head_ = 0;  // the next frame to write
+  uint32_t rx_head_ = 0;     // the next frame to look at
+  uint32_t rx_tail_ = 0;     // the oldest that was not released
+  uint32_t tx_head_ = 0;     // the next frame to write
+  uint32_t tx_dropped_ = 0;  // frames that the kernel refused for good
+  TxStampReader stamps_;
   IoCounters& counters_;
   std::vector<std::string> notes_;
 };

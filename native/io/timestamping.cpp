@@ -7,6 +7,7 @@
 #include <net/if.h>
 #include <sys/ioctl.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "core/error.h"
@@ -67,7 +68,9 @@ uint64_t stamp_of(const msghdr& message, Provenance wanted) noexcept {
   return 0;
 }
 
-uint32_t read_tx_stamps(int fd, std::span<TxStamp> stamps, Provenance wanted) noexcept {
+namespace {
+
+uint32_t read_error_queue(int fd, std::span<TxStamp> stamps, uint32_t base, Provenance wanted) noexcept {
   uint32_t count = 0;
   while (count < stamps.size()) {
     alignas(cmsghdr) char control[256];
@@ -81,11 +84,35 @@ uint32_t read_tx_stamps(int fd, std::span<TxStamp> stamps, Provenance wanted) no
       sock_extended_err extended;
       memcpy(&extended, CMSG_DATA(c), sizeof extended);
       if (extended.ee_origin != SO_EE_ORIGIN_TIMESTAMPING) continue;
-      stamps[count++] = {extended.ee_data, stamp_ns};
+      stamps[count++] = {base + extended.ee_data, stamp_ns};
       break;
     }
   }
   return count;
+}
+
+}  // namespace
+
+uint32_t TxStampReader::read(int fd, std::span<TxStamp> stamps, Provenance wanted) noexcept {
+  if (kept_count_ == 0) [[likely]]
+    return read_error_queue(fd, stamps, base_, wanted);
+  uint32_t count = std::min(kept_count_, static_cast<uint32_t>(stamps.size()));
+  std::copy_n(kept_.begin(), count, stamps.begin());
+  std::copy(kept_.begin() + count, kept_.begin() + kept_count_, kept_.begin());
+  kept_count_ -= count;
+  return count;
+}
+
+// The kernel counts from 0 when the option is switched on, and only when it was off.
+void TxStampReader::restart(int fd, uint32_t index, Provenance wanted) noexcept {
+  kept_count_ += read_error_queue(fd, std::span<TxStamp>(kept_).subspan(kept_count_), base_, wanted);
+  int flags = 0;
+  socklen_t size = sizeof flags;
+  if (getsockopt(fd, SOL_SOCKET, SO_TIMESTAMPING, &flags, &size) != 0 || flags == 0) return;
+  int without = flags & ~SOF_TIMESTAMPING_OPT_ID;
+  if (setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPING, &without, sizeof without) != 0) return;
+  setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPING, &flags, sizeof flags);
+  base_ = index;
 }
 
 }  // namespace carom

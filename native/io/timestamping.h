@@ -3,6 +3,7 @@
 // Source: Documentation/networking/timestamping.rst of the Linux kernel.
 #pragma once
 
+#include <array>
 #include <span>
 #include <string>
 
@@ -29,7 +30,24 @@ void request_timestamps(int fd, const IoConfig& config, const std::string& opera
 // The stamp in a received message's control data, 0 when there is none.
 uint64_t stamp_of(const msghdr& message, Provenance wanted) noexcept;
 
-// Stamps of sent frames from the socket's error queue; never blocks.
-uint32_t read_tx_stamps(int fd, std::span<TxStamp> stamps, Provenance wanted) noexcept;
+// Stamps of sent frames, from a socket's error queue. The kernel numbers the frames of a socket by itself
+// (SOF_TIMESTAMPING_OPT_ID), and also those that it then does not send: whoever tries such a frame again says
+// so.
+class TxStampReader {
+ public:
+  // Never blocks.
+  uint32_t read(int fd, std::span<TxStamp> stamps, Provenance wanted) noexcept;
+
+  // A send has failed: the numbers begin anew, and frame `index` will have the first one. What is known of
+  // the frames before it is kept.
+  [[gnu::noinline, gnu::cold]] void restart(int fd, uint32_t index, Provenance wanted) noexcept;
+
+ private:
+  static constexpr uint32_t KEPT = 256;
+
+  uint32_t base_ = 0;  // frame that had the number 0
+  std::array<TxStamp, KEPT> kept_;
+  uint32_t kept_count_ = 0;
+};
 
 }  // namespace carom

@@ -247,17 +247,28 @@ uint32_t UdpIo::tx_submit(std::span<const Frame> frames) noexcept {
   int sent = sendmmsg(tx_, tx_messages_.data(), count, MSG_DONTWAIT);
   ++counters_.wakeups;
   // A pending error of an earlier datagram is reported once, in the place of sending: the next call sends.
-  if (sent < 0 && errno == ECONNREFUSED) sent = sendmmsg(tx_, tx_messages_.data(), count, MSG_DONTWAIT);
+  if (sent < 0 && errno == ECONNREFUSED) {
+    renumber();
+    sent = sendmmsg(tx_, tx_messages_.data(), count, MSG_DONTWAIT);
+  }
   if (sent < 0) {
     if (errno == ENETDOWN || errno == ENODEV || errno == ENETUNREACH) ++counters_.link_errors;
     sent = 0;
   }
-  if (static_cast<uint32_t>(sent) < count) counters_.tx_refused.add(count - static_cast<uint32_t>(sent));
+  submitted_ += static_cast<uint32_t>(sent);
+  if (static_cast<uint32_t>(sent) < count) {
+    counters_.tx_refused.add(count - static_cast<uint32_t>(sent));
+    renumber();
+  }
   return static_cast<uint32_t>(sent);
 }
 
+void UdpIo::renumber() noexcept {
+  if (config_.tx_stamps) stamps_.restart(tx_, submitted_, config_.timestamps);
+}
+
 uint32_t UdpIo::tx_stamps(std::span<TxStamp> stamps) noexcept {
-  return read_tx_stamps(tx_, stamps, config_.timestamps);
+  return stamps_.read(tx_, stamps, config_.timestamps);
 }
 
 void UdpIo::settle() noexcept {

@@ -41,6 +41,7 @@ class UdpIo {
   };
 
   void restore_headers(Frame& frame, mmsghdr& message, Slot& slot) noexcept;
+  void renumber() noexcept;
   static void write_control(msghdr& header, Slot& slot, bool ipv6, int traffic_class) noexcept;
 
   IoConfig config_;
@@ -54,6 +55,8 @@ class UdpIo {
   std::array<Slot, BATCH> tx_slots_{};
   std::array<mmsghdr, BATCH> rx_messages_{};
   std::array<mmsghdr, BATCH> tx_messages_{};
+  TxStampReader stamps_;
+  uint32_t submitted_ = 0;
   IoCounters& counters_;
   std::vector<std::string> notes_;
 };
