@@ -26,7 +26,6 @@ import type {
   Link,
   PartsConfig,
   Provenance,
-  ScheduleClock,
   StreamConfig,
 } from "../native/index.js";
 import { isIp6 } from "../wire/address.js";
@@ -34,9 +33,7 @@ import { type Feed, namedProfile, profileOptions } from "./feed.js";
 import { FCS_SIZE, holdNs, packingOf, SIZE_MAX } from "./frames.js";
 import { ledgerRoom, ledgerTicks, refuseToForget } from "./ledger.js";
 import { lineConfigs, refuseShapes } from "./lines.js";
-
-/** The kernel's clocks that a schedule can go by. */
-export const SCHEDULE_CLOCKS = ["monotonic", "raw", "tai"] as const satisfies readonly ScheduleClock[];
+import { findScheduleClock, isKernelReadable, scheduleClockName } from "./schedule_clock.js";
 
 const what = optionGroup("What is sent");
 const when = optionGroup("When");
@@ -66,8 +63,8 @@ export const sendOptions = {
     "how",
   ),
   scheduleClock: when(
-    choice(...SCHEDULE_CLOCKS),
-    "open loop: the kernel's clock by which the schedule goes (default: monotonic)",
+    scheduleClockName(),
+    "open loop: the clock by which the schedule goes: the kernel's monotonic, raw or tai, the TSC alone (tsc), or a NIC's: phc, phc:INTERFACE, /dev/ptpN (default: monotonic)",
     "clock",
   ),
   triggerRatio: what(
@@ -253,7 +250,7 @@ export function generatorConfig(
     strategy: strategyConfig(values),
     lateThresholdNs: values.lateThreshold,
     late: values.late ?? "catch-up",
-    scheduleClock: values.scheduleClock ?? "monotonic",
+    scheduleClock: findScheduleClock(values.scheduleClock ?? "monotonic", link),
     breakdownEvery: found.breakdownEvery,
     passageRoom: found.passageRoom,
     startAtNs: values.startAt ?? 0n,
@@ -353,9 +350,11 @@ function refuseContradictions(values: GeneratorValues, feed: Feed): void {
     const detail = "a closed loop, or --rate max, has no schedule that goes by a clock";
     refuse("--schedule-clock", detail, "add --rate or --profile");
   }
-  if (values.scheduleClock === "raw" && values.backend === "xdp_live") {
-    const detail = "no program in the kernel can read CLOCK_MONOTONIC_RAW";
-    refuse("--schedule-clock raw with xdp_live", detail, "use monotonic or tai, or --backend af_xdp");
+  const clock = values.scheduleClock ?? "monotonic";
+  if (!isKernelReadable(clock) && values.backend === "xdp_live") {
+    const name = clock === "raw" ? "CLOCK_MONOTONIC_RAW" : clock;
+    const detail = `no program in the kernel can read ${name}`;
+    refuse(`--schedule-clock ${clock} with xdp_live`, detail, "use monotonic or tai, or --backend af_xdp");
   }
   const firstPort = values.sourcePort ?? values.responsePort;
   if (firstPort + values.flows > 65_536) {

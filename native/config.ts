@@ -105,7 +105,8 @@ export interface ResponderConfig {
 export type LatePolicy = "catch-up" | "skip" | "slip";
 
 /** A clock of the kernel (KERNEL_CLOCKS in native/core/clock.h). */
-export type ScheduleClock = "monotonic" | "raw" | "tai";
+export type KernelClock = "monotonic" | "raw" | "tai";
+export type ScheduleClock = KernelClock | "tsc" | `/dev/ptp${number}`;
 
 /** When ticks come. Rates are ticks a second, times 1000. */
 export type ArrivalConfig =

@@ -191,6 +191,15 @@ export interface TimestampingInfo {
   readonly phcIndex: number; // -1: no hardware clock
 }
 
+/** A PTP hardware clock and one of the system's at one moment. */
+export interface PhcReading {
+  readonly phcNs: bigint;
+  readonly systemNs: bigint;
+  readonly isRaw: boolean; // the system's is CLOCK_MONOTONIC_RAW, otherwise CLOCK_REALTIME
+  readonly widthNs: number; // of the bracket: the two are not further apart than half of it
+  readonly method: string;
+}
+
 /** The next ticks of a feed, as the generator would send them. */
 export interface FeedSample {
   readonly planned_ns: Float64Array; // from the start of the run; exact up to 2^53 ns, 104 days
@@ -222,6 +231,7 @@ interface Addon {
   probeBackends(link: Link, queue: number, tries: boolean): BackendProbe[];
   timestampingInfo(link: Link): TimestampingInfo;
   launchTime(link: Link): boolean;
+  openPhc(path: string): (isLast: boolean) => PhcReading | null;
   driverDrops(link: Link): number | null;
   watchLink(link: Link, onGone: () => void): (isLast: boolean) => LinkFindings;
   xdpFeatures(link: Link): number | null;
@@ -372,6 +382,32 @@ export function restoreTimestamping(): string[] {
 }
 
 /** @throws CaromError when there is no such interface */
+/** A PTP hardware clock that is open. */
+export interface Phc {
+  /** @throws CaromError (environment) when it is gone, or closed */
+  read(): PhcReading;
+  close(): void;
+}
+
+/**
+ * @param path /dev/ptpN
+ * @throws CaromError (environment) when there is none of that path, or it may not be read
+ */
+export function openPhc(path: string): Phc {
+  const operation = `read the clock ${path}`;
+  const read = call(operation, () => addon().openPhc(path));
+  return {
+    read: () => {
+      const found = call(operation, () => read(false));
+      if (found === null) throw new CaromError("internal", operation, "it is closed");
+      return found;
+    },
+    close: () => {
+      read(true);
+    },
+  };
+}
+
 export function timestampingInfo(link: Link): TimestampingInfo {
   return call("read the timestamping abilities", () => addon().timestampingInfo(link));
 }

@@ -1,6 +1,7 @@
 /** What the clocks did during a run: the TSC's scale, the system's clock, and what the schedule went by. */
 
 import { formatNs } from "../config/values.js";
+import { scheduleClockText as clockText } from "../generator/schedule_clock.js";
 import type { ClocksReading, ScheduleClock, ScheduleFindings } from "../native/index.js";
 import { count } from "./lines.js";
 
@@ -16,7 +17,7 @@ export interface ClocksOverRun {
   readonly uncertainty_ns: number; // of each, by the brackets of the readings
 }
 
-/** The clock of the kernel by which the schedule of an open loop went. */
+/** The clock by which the schedule of an open loop went. */
 export interface ScheduleClockReport {
   readonly name: ScheduleClock;
   readonly how: string;
@@ -47,11 +48,6 @@ export function clocksOverRun([before, after]: readonly [ClocksReading, ClocksRe
   };
 }
 
-/** "CLOCK_MONOTONIC" */
-export function clockName(name: ScheduleClock): string {
-  return name === "raw" ? "CLOCK_MONOTONIC_RAW" : `CLOCK_${name.toUpperCase()}`;
-}
-
 /** @param inKernel a program in the kernel sends, by the kernel's own clock */
 export function scheduleClockReport(
   name: ScheduleClock,
@@ -63,11 +59,11 @@ export function scheduleClockReport(
   const own = inKernel
     ? { corrected_ns: null, error_ns: null, error_max_ns: null }
     : { corrected_ns: found.correctedNs, error_ns: found.errorNs, error_max_ns: found.errorMaxNs };
-  const how = !inKernel
-    ? `on the TSC, slewed after ${clockName(name)}`
-    : name === "monotonic"
-      ? "the sending program reads CLOCK_MONOTONIC itself"
-      : `the sending program reads CLOCK_MONOTONIC, which is slewed as ${clockName(name)} is`;
+  const clock = clockText(name);
+  const onTsc = name === "tsc" ? "on the TSC alone" : `on the TSC, slewed after ${clock}`;
+  const read = "the sending program reads CLOCK_MONOTONIC";
+  const inKernelText = name === "monotonic" ? `${read} itself` : `${read}, which is slewed as ${clock} is`;
+  const how = inKernel ? inKernelText : onTsc;
   return { name, how, readings: found.readings, ...own, steps, stepped_ns };
 }
 
@@ -95,7 +91,7 @@ export function scheduleClockText({
   error_max_ns,
   readings,
 }: ScheduleClockReport): string {
-  if (corrected_ns === null || error_max_ns === null) return how;
+  if (corrected_ns === null || error_max_ns === null || readings === 0) return how;
   const direction = corrected_ns < 0 ? "earlier" : "later";
   return `${how}: ${formatNs(Math.abs(corrected_ns))} ${direction} at the end, off it by at most ${formatNs(error_max_ns)} in ${count(readings)} readings`;
 }

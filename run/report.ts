@@ -34,6 +34,7 @@ import {
 } from "./interference.js";
 import { type LinkReport, linkFaults, linkReport } from "./links.js";
 import type { Measurement } from "./measure.js";
+import { type HardwareClockReport, hardwareClockReport, stepNotes } from "./phc.js";
 import { plainPlan } from "./plain.js";
 import type { Plan } from "./plan.js";
 import { sentRate } from "./rate.js";
@@ -41,6 +42,7 @@ import { type ReplayReport, replayFaults, replayNotes, replayReport } from "./re
 import type { StampsReport } from "./stamps.js";
 import { type InterfaceCounters, lostOnArrival } from "./statistics.js";
 import { type StreamReport, streamReports } from "./streams.js";
+import { neverStampedText } from "./timestamps.js";
 import { unservedFaults } from "./unserved.js";
 
 /** One equation that must hold at the end of a run. */
@@ -99,6 +101,7 @@ export interface Report {
     readonly stamped: number; // round trips whose both ends have this provenance
     readonly unstamped: number; // those that had to be taken from the TSC
     readonly over_run: ClocksOverRun;
+    readonly hardware: HardwareClockReport | null; // with hardware stamps
   };
   readonly schedule_clock: ScheduleClockReport | null; // of an open loop
   readonly rates: { readonly sent_pps: number; readonly answered_pps: number };
@@ -182,6 +185,14 @@ export function makeReport(
   const logs = [...generator.threads, ...(responder?.threads ?? [])].map(({ turns }) => turns);
   const balances = balancesOf(n, answered, plan, found, links);
   const certificate = certificateOf(plan, found);
+  const neverStamped = neverStampedText(
+    plan.timestamps,
+    plan.generator.io.link,
+    n("stamped"),
+    n("unstamped"),
+  );
+  const longest_ns = expectsAnswers ? summarize(generator.latencyActual, n("missing")).max_ns : 0;
+  const hardware = found.phc === null ? null : hardwareClockReport(found.phc, longest_ns);
   const draft = {
     schema: "carom.report",
     version: 1,
@@ -199,6 +210,7 @@ export function makeReport(
       stamped: n("stamped"),
       unstamped: n("unstamped"),
       over_run: clocksOverRun(found.clocks),
+      hardware,
     },
     schedule_clock:
       certificate === null
@@ -295,6 +307,9 @@ export function makeReport(
     links,
     notes: [
       ...tscDoubts(),
+      ...(neverStamped === "" || plan.timestamps.isDemanded ? [] : [neverStamped]),
+      ...(hardware === null ? [] : stepNotes(hardware)),
+      ...(found.phc === null || found.phc.problem === "" ? [] : [found.phc.problem]),
       ...(certificate === null ? [] : certificateNotes(certificate)),
       ...replayNotes(found),
       ...unhandledNotes(plan, found),
@@ -319,6 +334,7 @@ export function makeReport(
     faults: [
       ...lostLinks(plan, links),
       ...unserved(plan, found),
+      ...(neverStamped === "" || !plan.timestamps.isDemanded ? [] : [neverStamped]),
       ...faultsOf(draft.verdicts, draft.ticks, draft.warmup, balances, expectsAnswers, found.problems),
       ...(certificate === null ? [] : certificateFaults(certificate)),
       ...(draft.capture !== null && draft.capture.dropped > 0

@@ -13,6 +13,7 @@ import { overRunText } from "./clock.js";
 import { interferenceLines } from "./interference_text.js";
 import { count, rateText, row } from "./lines.js";
 import type { Measurement } from "./measure.js";
+import { hardwareClockLines } from "./phc.js";
 import type { Plan } from "./plan.js";
 import { aSecond } from "./rate.js";
 import { replayLines, timingText } from "./replay_report.js";
@@ -273,6 +274,7 @@ function clockLines({ clock, certificate }: Report): string[] {
       ),
     );
   }
+  if (clock.hardware !== null) lines.push(...hardwareClockLines(clock.hardware).map((line) => row("", line)));
   return lines;
 }
 

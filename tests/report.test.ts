@@ -6,15 +6,24 @@ import { PLAIN } from "../generator/frames.js";
 import type { GeneratorFindings } from "../generator/merge.js";
 import type { GeneratorResult, LinkFindings } from "../native/index.js";
 import type { Measurement } from "../run/measure.js";
+import type { PhcFindings } from "../run/phc.js";
 import type { Plan } from "../run/plan.js";
 import { RecentRate, recentRate } from "../run/rate.js";
 import { makeReport, reportAsJson } from "../run/report.js";
 import type { InterfaceCounters } from "../run/statistics.js";
 import { reportLines } from "../run/text.js";
+import type { ChosenTimestamps } from "../run/timestamps.js";
 import { encodeOrder, encodeTick } from "../wire/codec.js";
 import { dataOf, intervals, slowTurns } from "./report_support.js";
 
 const UP = { outages: 0, down_ns: 0, first_ns: 0, gone: false, gone_ns: 0 };
+
+interface Stamps {
+  readonly timestamps: ChosenTimestamps;
+  readonly phc: PhcFindings | null;
+}
+
+const BY_TSC = { provenance: "tsc", reason: "as asked for", isDemanded: true } as const;
 
 /** A measurement of 4 ticks: two right, one missing, one that was not to be answered; changed as a test needs it. */
 function measured(
@@ -25,6 +34,7 @@ function measured(
   own: Partial<GeneratorFindings> = {},
   lab = "",
   link_found: Partial<LinkFindings> = {},
+  { timestamps, phc }: Stamps = { timestamps: BY_TSC, phc: null },
 ) {
   const link = { namespace: "", interfaceName: "gen0", mac: "", address4: "", address6: "", mtu: 1500 };
   const io = { backend: "udp", link, cpu: 1, receives: true };
@@ -53,7 +63,7 @@ function measured(
     responder: null,
     certificate: null,
     lab: lab === "" ? null : { name: lab, responder: { ...link, interfaceName: "dut0" } },
-    timestamps: { provenance: "tsc", reason: "as asked for" },
+    timestamps,
     release: () => {},
   } as unknown as Plan;
   const clean = { rx_errors: 0, rx_dropped: 0, rx_driver_dropped: null, tx_errors: 0, tx_dropped: 0 };
@@ -118,6 +128,7 @@ function measured(
     },
     responder: null,
     ties: null,
+    phc,
     clocks: [
       { timelineNs: 1e9, rawOffsetNs: 10n, monotonicOffsetNs: 2n ** 60n, widthNs: 40 },
       { timelineNs: 3e9, rawOffsetNs: -990n, monotonicOffsetNs: 2n ** 60n + 1000n, widthNs: 60 },
@@ -130,6 +141,75 @@ function measured(
   const report = makeReport("run", plan, found);
   return { report, text: reportLines(report, plan, found).join("\n"), json: reportAsJson(report) };
 }
+
+/** A clock that gains 5 ppm on CLOCK_MONOTONIC_RAW, in 2 s, and is then set by `stepped_ns`. */
+function phcFindings(stepped_ns = 0): PhcFindings {
+  const reading = {
+    phcNs: 10n ** 18n,
+    systemNs: 0n,
+    isRaw: true,
+    widthNs: 0,
+    method: "PTP_SYS_OFFSET_PRECISE",
+  };
+  const steps = stepped_ns === 0 ? 0 : 1;
+  return {
+    path: "/dev/ptp987654",
+    first: reading,
+    last: {
+      ...reading,
+      phcNs: reading.phcNs + 2_000_010_000n + BigInt(stepped_ns),
+      systemNs: 2_000_000_000n,
+      widthNs: 40,
+    },
+    readings: 9,
+    resolution_ns: 8,
+    steps,
+    stepped_ns: BigInt(stepped_ns),
+    examples: steps === 0 ? [] : [{ after_ns: 1_250_000_000, by_ns: stepped_ns }],
+    problem: "",
+  };
+}
+
+function stamped(stamps: Stamps, counters: Record<string, number>) {
+  return measured(counters, [], {}, "threshold", {}, "", {}, stamps);
+}
+
+test("with hardware stamps the report says by how much a round trip can be off", () => {
+  const timestamps = { provenance: "hardware", reason: "as asked for", isDemanded: true } as const;
+  const { report, text } = stamped({ timestamps, phc: phcFindings() }, { stamped: 2 });
+  const { hardware } = report.clock;
+  assert.is(hardware!.rate_ppb, 5000);
+  assert.is(hardware!.rate_error_ppb, 10);
+  assert.is(hardware!.uncertainty_ns, 8 + (3000 * 5010) / 1e9, "of the longest, 3 µs");
+  assert.match(
+    text,
+    /\/dev\/ptp987654 .*: \+5000 ppb ±10 against CLOCK_MONOTONIC_RAW over 2.0 s, 9 readings/,
+  );
+  assert.match(
+    text,
+    /resolution 8 ns; .* is off by 8.02 ns at most, and by what lies between stamp and wire/,
+  );
+  const stepped = stamped({ timestamps, phc: phcFindings(-5000) }, { stamped: 2 });
+  assert.is(stepped.report.clock.hardware!.rate_ppb, 5000, "a step is no rate");
+  assert.match(stepped.text, /was set while it stamped, by 5 µs back, the first within 1.3 s: a round trip/);
+});
+
+test("a device that took the order to stamp, and never did, is told", () => {
+  const never =
+    /gen0 took the order to stamp, and none of 2 round trips has hardware stamps.*use --timestamps tsc/;
+  const cases = [
+    [{ unstamped: 2 }, true, true],
+    [{ unstamped: 2 }, false, true],
+    [{ unstamped: 1, stamped: 1 }, true, false],
+    [{ stamped: 2 }, true, false],
+  ] as const;
+  for (const [counters, isDemanded, isTold] of cases) {
+    const timestamps = { provenance: "hardware", reason: "", isDemanded } as const;
+    const { report, text } = stamped({ timestamps, phc: phcFindings() }, counters);
+    assert.is(never.test(text), isTold, JSON.stringify(counters));
+    assert.is(never.test(report.faults.join()), isTold && isDemanded, "a fault where it was asked for");
+  }
+});
 
 test("the balances hold when every tick and order is counted once, and only then", () => {
   const { report, text } = measured();

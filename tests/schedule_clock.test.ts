@@ -50,7 +50,7 @@ async function generated(...args: string[]): Promise<Report> {
 
 for (const [backend, clocks] of [
   ["af_xdp", ["monotonic", "raw"]],
-  ["udp", ["tai"]],
+  ["udp", ["tai", "tsc"]],
 ] as const) {
   backendTest(`${backend}: the schedule goes by a clock, on the TSC`, [backend], async () => {
     for (const clock of clocks) {
@@ -58,7 +58,8 @@ for (const [backend, clocks] of [
       const report = await generated("--backend", backend, ...own, ...SHORT);
       assertClocks(report, clock);
       assert.is(report.certificate!.planned, 1000, "as many as without");
-      assert.match(report.schedule_clock!.how, /on the TSC, slewed after CLOCK_/);
+      const how = clock === "tsc" ? /on the TSC alone/ : /on the TSC, slewed after CLOCK_/;
+      assert.match(report.schedule_clock!.how, how);
       assert.ok(report.schedule_clock!.error_max_ns! >= Math.abs(report.schedule_clock!.error_ns!));
     }
   });
@@ -96,7 +97,11 @@ backendTest("threads, and a replay, go by a clock, too", ["af_packet"], async ()
 
 test("a clock that there is not, or that can't be gone by, is refused", async () => {
   const cases: readonly (readonly [args: readonly string[], says: RegExp])[] = [
-    [["--rate", "1k", "--schedule-clock", "utc"], /"utc" is not one of monotonic, raw, tai/],
+    [
+      ["--rate", "1k", "--schedule-clock", "utc"],
+      /"utc" is not one of monotonic, raw, tai, tsc, phc, phc:INTERFACE, \/dev\/ptpN/,
+    ],
+    [["--rate", "1k", "--schedule-clock", "/dev/../etc/passwd"], /is not one of monotonic/],
     [["--schedule-clock", "tai"], /a closed loop, or --rate max, has no schedule/],
     [["--rate", "max", "--schedule-clock", "tai"], /has no schedule/],
     [
@@ -107,6 +112,24 @@ test("a clock that there is not, or that can't be gone by, is refused", async ()
   for (const [args, says] of cases) {
     const { status, stderr } = await caromHere("run", ...args);
     assert.is(status, 2, stderr);
+    assert.match(stderr, says);
+  }
+  const missing: readonly (readonly [clock: string, says: RegExp])[] = [
+    ["/dev/ptp987654", /there is no such clock; ethtool -T INTERFACE shows a NIC's clock/],
+    ["phc:lo", /lo has no hardware clock; ethtool -T/],
+    ["phc:nosuch0", /timestamping of nosuch0: .*ENODEV/],
+  ];
+  for (const [clock, says] of missing) {
+    const { status, stderr } = await caromHere(
+      "run",
+      "--interface",
+      "lo",
+      "--rate",
+      "1k",
+      "--schedule-clock",
+      clock,
+    );
+    assert.is(status, 3, stderr);
     assert.match(stderr, says);
   }
   const limit = await carom("limit", "--backends", "xdp_live:xdp", "--schedule-clock", "raw");

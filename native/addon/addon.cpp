@@ -19,6 +19,7 @@
 #include "addon/frame_socket.h"
 #include "addon/inspect.h"
 #include "addon/link_watch.h"
+#include "addon/phc.h"
 #include "addon/roles.h"
 #include "core/clock.h"
 #include "core/privileges.h"
@@ -387,6 +388,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   export_frame_socket(env, exports);
   export_inspect(env, exports);
   export_link_watch(env, exports);
+  export_phc(env, exports);
   export_preview(env, exports);
   export_filter(env, exports);
   return exports;

@@ -22,9 +22,15 @@ LatePolicy read_late(const std::string& from) {
   refuse("late", "catch-up, skip or slip");
 }
 
-int read_schedule_clock(const std::string& from, bool in_kernel) {
+// The name of one of KERNEL_CLOCKS, "tsc" for none of them, or the path of a device.
+ScheduleClock read_schedule_clock(const std::string& from, bool in_kernel) {
   for (const KernelClock& clock : KERNEL_CLOCKS) {
-    if (clock.name == from && (clock.in_kernel || !in_kernel)) return clock.id;
+    if (clock.name == from && (clock.in_kernel || !in_kernel)) return {clock.id};
+  }
+  if (!in_kernel && from == "tsc") return {ScheduleClock::NONE};
+  if (!in_kernel && from.starts_with("/dev/")) {
+    auto phc = std::make_shared<Phc>(from);
+    return {phc->clock_id(), phc};
   }
   refuse("scheduleClock", "a clock that the backend can go by");
 }

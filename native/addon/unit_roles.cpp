@@ -5,6 +5,7 @@
 #include "addon/capture.cpp"
 #include "addon/frame_socket.cpp"
 #include "addon/link_watch.cpp"
+#include "addon/phc.cpp"
 #include "addon/read.cpp"
 #include "addon/read_generator.cpp"
 #include "addon/roles.cpp"

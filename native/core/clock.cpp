@@ -9,6 +9,7 @@ namespace carom {
 namespace {
 
 constexpr uint64_t CALIBRATION_NS = 50'000'000;
+constexpr uint64_t GAIN_AFTER_NS = 10'000'000;  // sooner, the readings' brackets would be most of it
 
 // A reading of a kernel clock between two of the TSC.
 struct Sample {
@@ -17,9 +18,11 @@ struct Sample {
   int64_t ns;
 };
 
+constexpr int64_t NO_TIME = INT64_MIN;  // a device's clock may be gone
+
 int64_t read_ns(int kernel_clock) {
   timespec time{};
-  clock_gettime(kernel_clock, &time);
+  if (clock_gettime(kernel_clock, &time) != 0) return NO_TIME;
   return time.tv_sec * 1'000'000'000LL + time.tv_nsec;
 }
 
@@ -30,7 +33,8 @@ Sample narrowest(int kernel_clock, int tries) {
     uint64_t before = __rdtsc();
     int64_t ns = read_ns(kernel_clock);
     uint64_t after = __rdtsc();
-    if (after - before < best.width) best = {before + (after - before) / 2, after - before, ns};
+    if (ns != NO_TIME && after - before < best.width)
+      best = {before + (after - before) / 2, after - before, ns};
   }
   return best;
 }
@@ -92,6 +96,7 @@ int64_t Clock::offset_to(int kernel_clock) const noexcept {
 
 ClockReading Clock::read(int kernel_clock, int tries) const noexcept {
   Sample sample = narrowest(kernel_clock, tries);
+  if (sample.width == UINT64_MAX) return {to_ns(__rdtsc()), 0, UINT64_MAX};
   return {to_ns(sample.tsc), sample.ns, to_ns(base_tsc_ + sample.width)};
 }
 
@@ -100,6 +105,13 @@ double Clock::gain_of(int kernel_clock) const noexcept {
   Sample now = narrowest(kernel_clock, 16);
   int64_t timeline_ns = static_cast<int64_t>(to_ns(base_tsc_ + (now.tsc - then.tsc)));
   return static_cast<double>(now.ns - then.ns - timeline_ns) / static_cast<double>(timeline_ns);
+}
+
+double Clock::gain_since(const ClockReading& then, int clock) const noexcept {
+  ClockReading now = read(clock, 16);
+  if (now.width_ns == UINT64_MAX || now.timeline_ns - then.timeline_ns < GAIN_AFTER_NS) return 0;
+  auto timeline_ns = static_cast<int64_t>(now.timeline_ns - then.timeline_ns);
+  return static_cast<double>(now.clock_ns - then.clock_ns - timeline_ns) / static_cast<double>(timeline_ns);
 }
 
 }  // namespace carom

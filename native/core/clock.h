@@ -26,7 +26,8 @@ inline constexpr std::array KERNEL_CLOCKS{KernelClock{"monotonic", CLOCK_MONOTON
 struct ClockReading {
   uint64_t timeline_ns;
   int64_t clock_ns;
-  uint64_t width_ns;  // of the bracket: the two are not further apart than half of this
+  // Of the bracket: the two are not further apart than half of this. UINT64_MAX: the clock could not be read.
+  uint64_t width_ns;
 };
 
 struct ClockInfo {
@@ -54,6 +55,9 @@ class Clock {
 
   // What a clock of KERNEL_CLOCKS has gained on the timeline since the addon was loaded, in ns per ns.
   double gain_of(int kernel_clock) const noexcept;
+
+  // The same of any clock, since it was read.
+  double gain_since(const ClockReading& then, int clock) const noexcept;
 
   // What to add to the timeline to get ns since the epoch, by a clock of the kernel (CLOCK_REALTIME,
   // CLOCK_TAI).

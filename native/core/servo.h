@@ -47,8 +47,9 @@ class ClockServo {
     line_ = {reading.timeline_ns, 0, -gain_, -gain_};
   }
 
-  // False: the bracket was too wide, and the reading is not used.
+  // False: the bracket was too wide, or there was none, and the reading is not used.
   bool take(const ClockReading& reading) noexcept {
+    if (reading.width_ns == UINT64_MAX) return false;
     uint64_t passed_ns = reading.timeline_ns - last_ns_;
     bool is_wide = reading.width_ns > 2 * narrow_ns_ + 20;
     if (is_wide && passed_ns < TRUST_NS && !resumes_) return false;

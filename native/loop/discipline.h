@@ -5,10 +5,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <ctime>
+#include <memory>
 
 #include "core/clock.h"
 #include "core/seqlock.h"
 #include "core/servo.h"
+#include "io/phc.h"
 
 namespace carom {
 
@@ -23,16 +26,26 @@ struct ScheduleRecord {
 // By thread 0 of a run for all others.
 using SharedSlew = Seqlock<SlewLine>;
 
+// Which clock that is.
+struct ScheduleClock {
+  static constexpr int NONE = -1;  // the TSC as it is: no clock of the kernel has this number
+
+  int id = CLOCK_MONOTONIC;            // of clock_gettime(2)
+  std::shared_ptr<Phc> phc = nullptr;  // that the number belongs to, where it is a device's
+};
+
 class Discipline {
  public:
   // Reads the clock where `shared` is null or `leads`, and otherwise goes by `shared`.
-  Discipline(int kernel_clock, SharedSlew* shared, bool leads) noexcept
-      : kernel_clock_(kernel_clock), shared_(shared), leads_(shared == nullptr || leads) {}
+  Discipline(const ScheduleClock& clock, SharedSlew* shared, bool leads) noexcept
+      : kernel_clock_(clock.id), phc_(clock.phc), shared_(shared), leads_(shared == nullptr || leads) {}
 
   void begin() noexcept {
+    if (kernel_clock_ == ScheduleClock::NONE) return;
     ClockReading reading = clock_.read(kernel_clock_, FIRST_TRIES);
     if (leads_) {
-      servo_.begin(reading, clock_.gain_of(kernel_clock_));
+      servo_.begin(reading,
+                   phc_ ? clock_.gain_since(phc_->first(), kernel_clock_) : clock_.gain_of(kernel_clock_));
       publish();
     }
     read_takes_ns_ = std::max(READ_TAKES_NS, (TRIES + 1) * reading.width_ns);
@@ -104,6 +117,7 @@ class Discipline {
 
   const Clock& clock_ = Clock::get();
   int kernel_clock_;
+  std::shared_ptr<Phc> phc_;
   SharedSlew* shared_;  // null when there is one thread
   bool leads_;
   ClockServo servo_;

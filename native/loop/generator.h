@@ -38,7 +38,7 @@ struct GeneratorConfig {
   LedgerConfig ledger;
   uint64_t late_threshold_ns;
   LatePolicy late = LatePolicy::catch_up;  // open loop: of what is later than the threshold
-  int schedule_clock = CLOCK_MONOTONIC;    // open loop: one of KERNEL_CLOCKS (core/clock.h)
+  ScheduleClock schedule_clock = {};       // open loop: by which the schedule goes
   uint32_t breakdown_every;                // one tick of so many is followed (core/passages.h); 0: none
   uint32_t passage_room;                   // of so many it is kept when they were sent, and when answered
   uint64_t start_at_ns = 0;                // the schedule begins then, by CLOCK_REALTIME; 0: at once

@@ -250,8 +250,8 @@ class LiveRun {
     shifted_ns_ = monotonic_ns();
     int64_t offset_ns = Clock::get().offset_to(CLOCK_MONOTONIC);
     shift_ns_ = -offset_ns;
-    if (config_.closed || config_.schedule_clock == CLOCK_MONOTONIC) return;
-    look_for_step(Clock::get().offset_to(config_.schedule_clock) - offset_ns);
+    if (config_.closed || config_.schedule_clock.id == CLOCK_MONOTONIC) return;
+    look_for_step(Clock::get().offset_to(config_.schedule_clock.id) - offset_ns);
   }
 
   // The sending program reads CLOCK_MONOTONIC, which CLOCK_TAI is slewed with (kernel/time/timekeeping.c):
