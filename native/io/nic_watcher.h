@@ -1,6 +1,6 @@
-// A small process that outlives this one if that is killed, and then puts a NIC's timestamping back to what it
-// was (nic_timestamping.h). It is another program, not a copy of this process: a copy would make each page of
-// the hot loops' memory fault once more.
+// A small process that outlives this one if that is killed, and then puts a NIC's timestamping back to what
+// it was (nic_timestamping.h). It is another program, not a copy of this process: a copy would make each page
+// of the hot loops' memory fault once more.
 #pragma once
 
 #include <sys/types.h>

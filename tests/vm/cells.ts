@@ -8,7 +8,15 @@ export interface Driver {
   /** How there comes to be one: carom's own lab, a device of QEMU's, or the project's kernel module. */
   readonly made: "lab" | "hardware" | "module";
   readonly hardware?: Hardware;
+  readonly parameters?: readonly string[]; // of the module
 }
+
+/** What the project's devices are told to be (tests/vm/module/README.md): what their stamps have to be follows from it. */
+export const NIC = {
+  ppb: [5_000, -20_000],
+  offset_ns: [1_000_000_000, 5_000_000_000],
+  wire_ns: [700, 900],
+} as const;
 
 export const DRIVERS: readonly Driver[] = [
   { name: "veth", made: "lab" },
@@ -16,7 +24,11 @@ export const DRIVERS: readonly Driver[] = [
   { name: "virtio-net", made: "hardware", hardware: { device: "virtio-net-pci", module: "virtio_net" } },
   { name: "vmxnet3", made: "hardware", hardware: { device: "vmxnet3", module: "vmxnet3" } },
   { name: "igb", made: "hardware", hardware: { device: "igb", module: "igb" } },
-  { name: "carom_nic", made: "module" },
+  {
+    name: "carom_nic",
+    made: "module",
+    parameters: Object.entries(NIC).map(([name, values]) => `${name}=${values.join(",")}`),
+  },
 ];
 
 /** A backend and the roles that it has, as the native core's table has them. */
@@ -31,10 +43,13 @@ export interface Deed {
   /** What there is one of it for: a kernel, a driver, or each backend of a driver that has the role. */
   readonly of: "kernel" | "driver" | "generator" | "responder" | "role";
   readonly backends?: readonly string[]; // only these
+  readonly drivers?: readonly string[]; // only these
   /** A refusal that says why is an answer; otherwise it is a failure. */
   readonly mayRefuse?: true;
   readonly says: string;
 }
+
+const NIC_STAMPS = { drivers: ["carom_nic"], backends: ["af_packet", "udp"] } as const;
 
 export const DEEDS: readonly Deed[] = [
   { name: "load", of: "kernel", says: "every eBPF program loads" },
@@ -66,6 +81,37 @@ export const DEEDS: readonly Deed[] = [
     of: "generator",
     mayRefuse: true,
     says: "a run with `--timestamps hardware`, each round trip stamped by the NIC, or a refusal",
+  },
+  {
+    name: "exact",
+    of: "generator",
+    ...NIC_STAMPS,
+    says: "each hardware-stamped round trip is the one that another program saw, by the known wire and clocks",
+  },
+  {
+    name: "faults",
+    of: "generator",
+    ...NIC_STAMPS,
+    says: "stamps out of order, late, missing, wrapped, never: what can't be is not taken, and it is told",
+  },
+  {
+    name: "refused",
+    of: "driver",
+    drivers: ["carom_nic"],
+    says: "a device that stamps PTP alone is refused",
+  },
+  {
+    name: "scheduled",
+    of: "driver",
+    drivers: ["carom_nic"],
+    says: "`--schedule-clock phc`; the clock's rate as it is known, and a step in mid-run, are told",
+  },
+  {
+    name: "restored",
+    of: "generator",
+    drivers: ["carom_nic"],
+    backends: ["af_packet"],
+    says: "after `kill -9` the NIC's stamps are as they were, though nobody runs carom again",
   },
   {
     name: "kill",
@@ -100,7 +146,7 @@ export function allCells(kernels: readonly string[], backends: readonly Backend[
       ...{ kernel, driver: NONE, backend: NONE, deed: name },
     })),
     ...DRIVERS.flatMap(({ name: driver }) =>
-      DEEDS.flatMap((deed) =>
+      DEEDS.filter((deed) => deed.drivers?.includes(driver) ?? true).flatMap((deed) =>
         backendsOf(deed, backends).map((backend) => ({ kernel, driver, backend, deed: deed.name })),
       ),
     ),

@@ -51,6 +51,7 @@ export interface Qemu {
 }
 
 const BUILD_MODULE = fileURLToPath(new URL("../../../tests/vm/module/build.sh", import.meta.url));
+const STAMPS = join(dirname(BUILD_MODULE), "../stamps.c");
 const MULTIARCH = "x86_64-linux-gnu";
 const STATE = "carom.json"; // in the folder of what was unpacked: what it is
 
@@ -210,4 +211,11 @@ export function buildModule({ headers, release }: Kernel, folder: string): strin
   if (readdirSync(source).every((name) => statSync(join(source, name)).mtimeMs < made_ms)) return built;
   runProgram(`build the kernel module for ${release}`, ["sh", BUILD_MODULE, headers, release, folder]);
   return built;
+}
+
+/** Builds the program that reads stamps by itself. @throws CaromError (environment) */
+export function buildStamps(folder: string): void {
+  const program = join(folder, "stamps");
+  mkdirSync(folder, { recursive: true });
+  runProgram("build tests/vm/stamps.c", ["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-o", program, STAMPS]);
 }

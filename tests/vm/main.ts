@@ -26,7 +26,7 @@ import {
   remaining,
 } from "./cells.js";
 import { endGuests, type GuestEnd, guestFolder, RESULTS, runGuest } from "./guest.js";
-import { buildModule, KERNELS, type Kernel, type Kit, makeKit } from "./kit.js";
+import { buildModule, buildStamps, KERNELS, type Kernel, type Kit, makeKit } from "./kit.js";
 import { KeptResults, parseLines, stateOf } from "./results.js";
 import { tableText, withTable } from "./table.js";
 
@@ -87,6 +87,7 @@ async function tryCells(
   const module = others.some(({ made }) => made === "module")
     ? buildModule(kernel, join(ROOT, BUILT, `module-${kernel.release}`))
     : undefined;
+  if (module !== undefined) buildStamps(join(ROOT, BUILT));
   const name = `${options.quick ? "quick" : "guest"}-${kernel.name}`;
   const end = await runGuest(ROOT, kit, {
     name,

@@ -8,6 +8,7 @@ import { command as replay } from "../../../cli/replay.js";
 import type { Report } from "../../../run/report.js";
 import type { Backend, Cell } from "../cells.js";
 import { allRight, command, demand, runPair, start, withResponder } from "./carom.js";
+import { exact, faults, refused, restored, scheduled } from "./nic.js";
 import { type Pair, placeOf, shown, sleep, until } from "./pair.js";
 import { loadPrograms } from "./programs.js";
 
@@ -257,6 +258,11 @@ export const ACTS: Readonly<Record<string, Act>> = {
     return "";
   },
   doctor: examine,
+  exact: ({ backend }, { pair }) => exact(pair, backend),
+  faults: ({ backend }, { pair }) => faults(pair, backend),
+  refused: (_cell, { pair }) => refused(pair),
+  scheduled: (_cell, { pair }) => scheduled(pair),
+  restored: ({ backend }, { pair }) => restored(pair, backend),
   capture: takeCapture,
   run: rightRun(),
   replay: replayCapture,

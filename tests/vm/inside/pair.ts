@@ -158,7 +158,7 @@ function ipOf({ namespace }: Link): string[] {
 function load(driver: Driver, module: ModuleFile | undefined): string[] {
   if (module === undefined) throw new CaromError("environment", driver.name, "the module is not built");
   const before = new Set(readdirSync(DEVICES));
-  run(module.busybox, "insmod", module.file);
+  run(module.busybox, "insmod", module.file, ...(driver.parameters ?? []));
   const made = readdirSync(DEVICES).filter((name) => !before.has(name));
   if (made.length < 2) throw new CaromError("internal", driver.name, `it made ${made.length} devices`);
   return made.sort().slice(0, 2);

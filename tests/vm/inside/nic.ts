@@ -1,0 +1,308 @@
+/**
+ * What is tried with the project's own devices (tests/vm/module), whose clocks and wire are known: what carom
+ * reports is compared with a program that shares no code with it (tests/vm/stamps.c), and with what the devices
+ * were told to do wrong.
+ */
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { command as doctor } from "../../../cli/doctor.js";
+import type { Link } from "../../../native/index.js";
+import type { Report } from "../../../run/report.js";
+import { NIC } from "../cells.js";
+import {
+  allRight,
+  command,
+  demand,
+  type RunOptions,
+  runPair,
+  saidOf,
+  start,
+  Wrong,
+  withResponder,
+} from "./carom.js";
+import { type Pair, run, sleep, until } from "./pair.js";
+
+const STAMPS = "native/build/vm/stamps";
+const FAULTS = "/sys/kernel/debug/carom_nic";
+const ALL = 1; // HWTSTAMP_TX_ON, HWTSTAMP_FILTER_ALL
+const ROUNDING_NS = 2; // each clock is rounded to whole ns, at either end
+const START_MS = 90_000;
+const BILLION = 1_000_000_000n;
+
+function inside({ namespace }: Link, ...program: string[]): string[] {
+  return namespace === "" ? program : ["nsenter", `--net=${namespace}`, ...program];
+}
+
+/** "TX_TYPE RX_FILTER" of a NIC; with two numbers more, sets them. */
+function stampMode(link: Link, ...set: number[]): string {
+  return run(...inside(link, STAMPS, "mode", link.interfaceName, ...set.map(String))).trim();
+}
+
+/** The device of an interface, as the module calls it: its place in the pair. */
+function faultFile(end: "near" | "far", fault: string): string {
+  return `${FAULTS}/cnic${end === "near" ? 0 : 1}/${fault}`;
+}
+
+export async function withFault<T>(
+  end: "near" | "far",
+  fault: string,
+  value: number,
+  action: () => Promise<T>,
+): Promise<T> {
+  writeFileSync(faultFile(end, fault), String(value));
+  try {
+    return await action();
+  } finally {
+    writeFileSync(faultFile(end, fault), "0");
+  }
+}
+
+export function stepClock(end: "near" | "far", by_ns: number): void {
+  writeFileSync(faultFile(end, "clock_step_ns"), String(by_ns));
+}
+
+/** The ticks and orders that arrive at an interface, with their stamps by its clock. */
+class Watch {
+  readonly ticks = new Map<string, bigint>();
+  readonly orders = new Map<string, bigint>();
+  private readonly child: ChildProcess;
+  private readonly ready: Promise<void>;
+  private readonly ended: Promise<void>;
+
+  constructor(link: Link) {
+    const [program = "", ...args] = inside(link, STAMPS, "watch", link.interfaceName);
+    this.child = spawn(program, args, { stdio: ["ignore", "pipe", "inherit"] });
+    let isReady = () => {};
+    this.ready = new Promise((resolve) => {
+      isReady = resolve;
+    });
+    this.ended = new Promise((resolve) => {
+      createInterface({ input: this.child.stdout! })
+        .on("line", (line) => {
+          const [kind, key = "", stamp = "0"] = line.split(" ");
+          if (kind === "ready") isReady();
+          else (kind === "tick" ? this.ticks : this.orders).set(key, BigInt(stamp));
+        })
+        .on("close", resolve);
+    });
+  }
+
+  begun(): Promise<void> {
+    return this.ready;
+  }
+
+  end(): Promise<void> {
+    this.child.kill("SIGTERM");
+    return this.ended;
+  }
+}
+
+/** A clock as a function of CLOCK_MONOTONIC_RAW: what it showed once, and its known rate. */
+interface KnownClock {
+  readonly raw: bigint;
+  readonly phc: bigint;
+  readonly perBillion: bigint; // of CLOCK_MONOTONIC_RAW's ns
+}
+
+/** Both clocks, read in one process: both interfaces have to be in its namespace, so the far one by its own. */
+function readClocks({ near, far }: Pair): [KnownClock, KnownClock] {
+  const read = (link: Link, ppb: number): KnownClock => {
+    const text = run(...inside(link, STAMPS, "clocks", link.interfaceName, link.interfaceName));
+    const [raw = "", phc = ""] = text.split(" ");
+    return { raw: BigInt(raw), phc: BigInt(phc), perBillion: BILLION + BigInt(ppb) };
+  };
+  return [read(near, NIC.ppb[0]), read(far, NIC.ppb[1])];
+}
+
+/** The stamp that the near device made of a frame, from the one that the far device made of it. */
+function sentStamp(arrived: bigint, [near, far]: readonly [KnownClock, KnownClock]): bigint {
+  const raw = far.raw + ((arrived - far.phc) * BILLION) / far.perBillion - BigInt(NIC.wire_ns[0]);
+  return near.phc + ((raw - near.raw) * near.perBillion) / BILLION;
+}
+
+/** Runs with hardware stamps while the other program looks at both ends; its round trips, in ns. */
+async function watched(pair: Pair, generator: string): Promise<{ report: Report; trips: number[] }> {
+  const before = stampMode(pair.near);
+  stampMode(pair.far, ALL, ALL);
+  const clocks = readClocks(pair);
+  const [near, far] = [new Watch(pair.near), new Watch(pair.far)];
+  let report: Report;
+  try {
+    await Promise.all([near.begun(), far.begun()]);
+    report = await runPair(pair, generator, "af_packet", { over: { timestamps: "hardware" } });
+    await sleep(500);
+  } finally {
+    await Promise.all([near.end(), far.end()]);
+  }
+  demand(
+    stampMode(pair.near) === before,
+    `the NIC's stamps: ${before} before, ${stampMode(pair.near)} after`,
+  );
+  const trips = [...near.orders].map(([key, arrived]) => {
+    const tick = far.ticks.get(key);
+    demand(tick !== undefined, `the tick ${key} was answered, and not seen at the far end`);
+    return Number(arrived - sentStamp(tick, clocks));
+  });
+  return { report, trips };
+}
+
+/** Each round trip of carom's is the one that the other program saw; also when the NIC's ring is full now and then. */
+export async function exact(pair: Pair, generator: string): Promise<string> {
+  const plain = await compared(pair, generator);
+  const refusing = await withFault("near", "tx_busy_every", 9, () => compared(pair, generator));
+  return `${plain}; with a ring that is full now and then: ${refusing}`;
+}
+
+async function compared(pair: Pair, generator: string): Promise<string> {
+  const { report, trips } = await watched(pair, generator);
+  allRight(report);
+  const { stamped, unstamped } = report.clock;
+  demand(unstamped === 0 && stamped > 0, `${stamped} of ${stamped + unstamped} have hardware stamps`);
+  const { count, min_ns, mean_ns, max_ns } = report.latency!.actual;
+  const mean = trips.reduce((sum, trip) => sum + trip, 0) / trips.length;
+  const pairs = [
+    ["count", count, trips.length, 0],
+    ["min", min_ns, Math.min(...trips), ROUNDING_NS],
+    ["mean", mean_ns, mean, ROUNDING_NS],
+    ["max", max_ns, Math.max(...trips), ROUNDING_NS],
+  ] as const;
+  for (const [what, reported, seen, by] of pairs)
+    demand(Math.abs(reported - seen) <= by, `${what}: carom says ${reported}, the other program ${seen}`);
+  return `${count} round trips, min ${min_ns} and max ${max_ns} ns, are those that another program saw`;
+}
+
+/** After kill -9 the NIC is as it was, though nobody has run carom since. */
+export async function restored(pair: Pair, generator: string): Promise<string> {
+  const before = stampMode(pair.near);
+  let time_ms = 0;
+  await withResponder(pair, "af_packet", async () => {
+    const args = ["--backend", generator, "--rate", "100", "--duration", "300s", "--timestamps", "hardware"];
+    const running = start("run", ...pair.where, ...args, "--no-history");
+    let said = "";
+    running.end.then(({ text }) => {
+      said = text || "it ended";
+    });
+    await until("the NIC stamps", () => said !== "" || stampMode(pair.near) !== before, START_MS);
+    demand(said === "", `the run ended: ${said}`);
+    await sleep(1000);
+    const measuring = run("pgrep", "-P", String(running.child.pid)).trim().split("\n").map(Number);
+    for (const pid of [running.child.pid!, ...measuring]) process.kill(pid, "SIGKILL");
+    const killed = performance.now();
+    await until("the NIC is as it was", () => stampMode(pair.near) === before, START_MS);
+    time_ms = performance.now() - killed;
+  });
+  return `${before} again after ${time_ms.toFixed(0)} ms`;
+}
+
+interface Case {
+  readonly fault: string;
+  readonly value: number;
+  /** What has to be so. @returns what to tell */
+  readonly holds: (report: Report) => string;
+}
+
+/** All right, whatever the stamps: what has none is taken from the TSC, and counted. */
+const CASES: readonly Case[] = [
+  { fault: "tx_stamp_swap", value: 1, holds: allStamped },
+  { fault: "tx_stamp_late_ns", value: 3_000_000, holds: allStamped },
+  { fault: "tx_stamp_missing_every", value: 5, holds: someUnstamped },
+  { fault: "rx_stamp_missing_every", value: 5, holds: someUnstamped },
+  { fault: "stamp_wrap_every", value: 7, holds: someUnstamped },
+  { fault: "never_stamps", value: 1, holds: neverStamped },
+];
+
+function allStamped({ clock: { stamped, unstamped } }: Report): string {
+  demand(unstamped === 0, `${stamped} of ${stamped + unstamped} have stamps`);
+  return `${stamped} stamped`;
+}
+
+function someUnstamped({ clock: { stamped, unstamped } }: Report): string {
+  demand(unstamped > 0 && stamped > unstamped, `${stamped} stamped, ${unstamped} not`);
+  return `${unstamped} of ${stamped + unstamped} not stamped`;
+}
+
+function neverStamped({ clock: { stamped, unstamped }, faults }: Report): string {
+  demand(stamped === 0 && unstamped > 0, `${stamped} of ${stamped + unstamped} have stamps`);
+  const told = faults.find((fault) => /stamp/.test(fault));
+  demand(told !== undefined, `that the device never stamps is not told, but: ${faults.join("; ")}`);
+  return told;
+}
+
+/** The traps of SO_TIMESTAMPING: no round trip is longer than what the TSC saw of it, and what is told is so. */
+export async function faults(pair: Pair, generator: string): Promise<string> {
+  const told: string[] = [];
+  for (const { fault, value, holds } of CASES) {
+    const report = await withFault("near", fault, value, () =>
+      runPair(pair, generator, "af_packet", { over: { timestamps: "hardware", count: "60" } }),
+    );
+    const { actual, planned } = report.latency!;
+    demand(actual.max_ns <= planned.max_ns, `${fault}: ${actual.max_ns} ns, more than ${planned.max_ns}`);
+    told.push(`${fault}: ${holds(report)}`);
+  }
+  return told.join("; ");
+}
+
+/** A device that can't stamp every frame is refused, and what can be done instead is said. */
+export async function refused(pair: Pair): Promise<string> {
+  return withFault("near", "refuses_all", 1, async () => {
+    const { json } = await command(doctor, ...pair.where.slice(0, 2), "--quick");
+    demand(JSON.stringify(json).includes("hardware: tx"), "doctor says that it stamps what it receives");
+    try {
+      await runPair(pair, "af_packet", "af_packet", { over: { timestamps: "hardware" } });
+    } catch (error) {
+      const { isRefusal, said } = saidOf(error);
+      demand(isRefusal && /can't stamp every received frame.*use --timestamps/.test(said), said);
+      return said;
+    }
+    throw new Wrong("a run with hardware stamps of such a device began");
+  });
+}
+
+const STEP_NS = 1_000_000;
+const RATE_PPB = 10; // by the rounding of two readings, a second apart
+
+/** A schedule that goes by the NIC's clock, and by one that is set in mid-run. */
+export async function scheduled(pair: Pair): Promise<string> {
+  const run = (more: RunOptions = {}) =>
+    runPair(pair, "af_packet", "af_packet", {
+      over: { scheduleClock: "phc", timestamps: "hardware" },
+      ...more,
+    });
+  const { schedule_clock: clock, clock: tsc } = await run();
+  const { hardware } = tsc;
+  demand(hardware !== null && hardware.method === "PTP_SYS_OFFSET_PRECISE", `method ${hardware?.method}`);
+  const { rate_ppb, steps: none, resolution_ns } = hardware;
+  demand(none === 0 && resolution_ns === 1, `${none} steps, resolution ${resolution_ns} ns`);
+  demand(Math.abs(rate_ppb - NIC.ppb[0]) < RATE_PPB, `its rate is ${rate_ppb} ppb`);
+  demand(
+    clock !== null && /slewed after \/dev\/ptp\d+ \(cnic0\)/.test(clock.how),
+    clock?.how ?? "no schedule",
+  );
+  const gained_ns = NIC.ppb[0] * tsc.over_run.over_s;
+  const off_ns = -clock.corrected_ns! - gained_ns;
+  demand(clock.steps === 0, `${clock.steps} steps`);
+  // The run is a little longer than what was measured of it.
+  demand(Math.abs(off_ns) < gained_ns / 2 + clock.error_max_ns!, `corrected by ${clock.corrected_ns} ns`);
+  const stepped = await run({
+    during: async ({ generator }) => {
+      await until("ticks are sent", () => (generator.counters().sent ?? 0) >= 40, START_MS);
+      stepClock("near", STEP_NS);
+    },
+  });
+  const { steps, stepped_ns } = stepped.schedule_clock!;
+  demand(steps === 1 && Math.abs(stepped_ns - STEP_NS) < STEP_NS / 4, `${steps} steps of ${stepped_ns} ns`);
+  const seen = stepped.clock.hardware!;
+  demand(
+    seen.steps === 1 && Math.abs(seen.stepped_ns - STEP_NS) < 1000,
+    `${seen.steps} of ${seen.stepped_ns} ns`,
+  );
+  demand(
+    stepped.notes.some((one) => one.includes("was set while it stamped")),
+    `that the NIC's clock was set is not told, but: ${stepped.notes.join("; ")}`,
+  );
+  const note = stepped.notes.find((one) => one.includes("the schedule's clock was set"));
+  demand(note !== undefined, "that the clock was set is not told");
+  return `${clock.how}; ${note}`;
+}
