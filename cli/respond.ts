@@ -4,14 +4,17 @@ import { spawn } from "node:child_process";
 import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import { optionGroup, type Values } from "../config/option.js";
 import { refusePast, startAt, timeText, untilStartMs } from "../config/start_time.js";
-import { duration, filePath, flag, interfaceName, name } from "../config/values.js";
+import { duration, filePath, flag, interfaceName, MAX_QUEUE, name, queuesOrAll } from "../config/values.js";
 import { unfinishedNotes } from "../lab/checksum_offload.js";
+import { allowedCores } from "../lab/finding.js";
 import { openLab, resolveLink } from "../lab/lab.js";
 import { tscDoubts } from "../lab/machine.js";
+import { restoreNics } from "../lab/nic_changes.js";
+import { receivingQueues, watchSteering } from "../lab/nic_watch.js";
 import { dropPrivileges } from "../lab/privileges.js";
 import { waitForProcess } from "../lab/progress.js";
 import { asCaromError, CaromError } from "../native/error.js";
-import { attachXdpPass, type Counters, compileFilter } from "../native/index.js";
+import { attachXdpPass, type Counters, compileFilter, type Link } from "../native/index.js";
 import { type ResponderPlan, responderConfig, responderOptions } from "../responder/config.js";
 import { isAnswered, serveControl, withStartLock } from "../responder/control.js";
 import { RunningResponder } from "../responder/running.js";
@@ -49,6 +52,11 @@ const options = {
   ),
   ...stampOptions,
   ...responderOptions,
+  queues: {
+    ...responderOptions.queues,
+    type: queuesOrAll(),
+    description: "queues of the interface, a thread for each (af_xdp, xdp): 0-3, or all",
+  },
 } as const;
 
 export const command = defineCommand({
@@ -78,12 +86,10 @@ export const command = defineCommand({
       values.lab === undefined
         ? resolveLink(values.interface!, values.namespace)
         : openLab(values.lab).responder;
+    const served = { ...values, queues: values.queues === "all" ? allQueues(link, values) : values.queues };
     // Not the core that a generator on the same machine would take.
-    const plain = responderConfig(
-      link,
-      values,
-      chooseCores(values.queues.length, values.backend === "xdp").responder,
-    );
+    const cores = chooseCores(served.queues.length, values.backend === "xdp").responder;
+    const plain = responderConfig(link, served, cores);
     if (values.plainClients && (values.lab === undefined || values.backend !== "xdp")) {
       const detail = "it is about the other end of a lab's veth, and the answers of xdp";
       throw new CaromError(
@@ -103,7 +109,14 @@ export const command = defineCommand({
     const isInBackground = process.env[IN_BACKGROUND] !== undefined;
     if (values.detach && !isInBackground) return detach(values.name, values.log, context);
     await compileFilter(config.filter);
-    const { responder, running, endControl } = await withStartLock(values.name, () => open(config, values));
+    for (const line of restoreNics()) context.say(line);
+    const nic = await watchSteering(link, values, config.io.localPort, config.threads[0]!.queue);
+    const { responder, running, endControl } = await withStartLock(values.name, () =>
+      open(config, served),
+    ).catch(async (error: unknown) => {
+      await nic?.release();
+      throw error;
+    });
     let detachPass = () => {};
     try {
       if (values.plainClients) detachPass = attachXdpPass(openLab(values.lab!).generator);
@@ -134,7 +147,7 @@ export const command = defineCommand({
           : writeStamps(stamps, { passages: joined(passages), unlogged }, ClockTies.of(ties));
       const interference = responderTurns(threads);
       sayNotes(counters);
-      const faults = running.linkFaults();
+      const faults = [...running.linkFaults(), ...((await nic?.release()) ?? [])];
       for (const line of [...counterLines(counters), ...faults]) context.say(line);
       context.result({
         schema: "carom.responder",
@@ -153,6 +166,7 @@ export const command = defineCommand({
       });
       return faults.length === 0 ? 0 : 1;
     } finally {
+      await nic?.release();
       endControl();
       detachPass();
       running.close();
@@ -180,8 +194,21 @@ function joined(logs: readonly BigUint64Array[]): BigUint64Array {
   return all;
 }
 
+type ServedValues = Values<typeof options> & { readonly queues: number[] };
+
+/** @throws CaromError (environment) where threads that spin would have to share cores */
+function allQueues(link: Link, { backend, cpu }: Values<typeof options>): number[] {
+  const count = receivingQueues(link);
+  if (count > MAX_QUEUE + 1 || (backend !== "xdp" && cpu === "auto" && count > allowedCores().length)) {
+    const detail = `${link.interfaceName} has ${count}, a thread for each spins, and there are ${allowedCores().length} cores`;
+    const hint = `ethtool -L ${link.interfaceName} combined 1 leaves one; --cpu none has the threads share cores, and is slow`;
+    throw new CaromError("environment", "--queues all", detail, hint);
+  }
+  return Array.from({ length: count }, (_, queue) => queue);
+}
+
 /** Opens the responder, and its socket, so that of two that start in the same moment one is told of the other. */
-async function open(config: ResponderPlan, values: Values<typeof options>) {
+async function open(config: ResponderPlan, values: ServedValues) {
   await refuseSecond(values.name, config.io);
   const responder = openResponder(config);
   const running = new RunningResponder(values.name, responder, config, values);

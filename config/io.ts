@@ -3,7 +3,7 @@
 import { CaromError } from "../native/error.js";
 import type { IoConfig, Link } from "../native/index.js";
 import { optionGroup, type Values } from "./option.js";
-import { choice, core, dscp, duration, integer, MAX_QUEUE, powerOfTwo } from "./values.js";
+import { choice, core, dscp, duration, flag, integer, MAX_QUEUE, powerOfTwo } from "./values.js";
 
 const io = optionGroup("How frames move");
 
@@ -24,6 +24,12 @@ export const ioOptions = {
     "af_xdp",
   ),
   queue: io(integer(0, MAX_QUEUE), "queue of the interface (af_xdp, xdp_live)", "number", "0"),
+  steer: io(
+    flag(),
+    "have a rule of the NIC (ethtool -N) bring the port's frames to the queue; it goes when carom ends (af_xdp, xdp)",
+    "",
+    "false",
+  ),
   cpu: io(core(), "core to which the thread is pinned: a number, auto or none", "core", "auto"),
   ringSize: io(powerOfTwo(64, 65536), "frames in each ring, a power of two", "frames", "4096"),
   vlan: io(integer(1, 4094), "VLAN identifier of every frame, in and out; untagged without it", "id"),
@@ -87,7 +93,8 @@ function refuseForeign(values: IoValues): void {
     values.queue !== 0 && "--queue",
     values.copyMode !== "auto" && "--copy-mode",
     values.xdpMode !== "auto" && "--xdp-mode",
-  ].find((name) => name !== false);
+    values.steer === true && "--steer",
+  ].find((name): name is string => name !== false);
   if (given === undefined) return;
   const detail = `it is about a program in the driver, the backend is ${values.backend}`;
   throw new CaromError("usage", given, detail, "leave it out, or add --backend af_xdp");

@@ -81,6 +81,15 @@ export function queues() {
   });
 }
 
+/** The same, or all that there are. */
+export function queuesOrAll() {
+  return fromText(`all, or different queues from 0 to ${MAX_QUEUE} such as 0, 0-3 or 0,2`, (text) => {
+    if (text === "all") return "all" as const;
+    const numbers = queues().safeParse(text);
+    return numbers.success ? numbers.data : undefined;
+  });
+}
+
 /** "0-2,5" as [0, 1, 2, 5]. */
 function readRanges(text: string, max: number): number[] | undefined {
   const result: number[] = [];

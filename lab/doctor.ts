@@ -25,6 +25,7 @@ import {
   toolFindings,
 } from "./machine.js";
 import { backendFindings, interfaceFindings, timestampFindings, xdpFindings } from "./nic.js";
+import { restoreNics } from "./nic_changes.js";
 import { keptText, type Privileges } from "./privileges.js";
 
 export type { Finding, Section, Status } from "./finding.js";
@@ -166,7 +167,10 @@ function examine(link: Link, queue: number, how: How, tell: Tell): readonly Back
   const { isTemporary, tries } = how;
   const found = attempt("interface", () => interfaceFindings(link, queue, isTemporary));
   const stamps = attempt("timestamps", () => timestampFindings(timestampingInfo(link)));
-  const restored = attempt("timestamps", () => restoreTimestamping().map((line) => note("timestamps", line)));
+  const restored = attempt("put back", () => [
+    ...restoreTimestamping().map((line) => note("timestamps", line)),
+    ...restoreNics().map((line) => note("put back", line)),
+  ]);
   const driver =
     found instanceof CaromError ? "" : (found.find(({ name }) => name === "driver")?.value ?? "");
   const xdp = attempt("XDP", () => xdpFindings(link, xdpFeatures(link), driver));

@@ -69,7 +69,7 @@ export async function runAndReport(
         stop = request;
       },
     });
-    outcome = outcomeOf(command, plan, found);
+    outcome = outcomeOf(command, plan, await withNicBack(plan, found));
   } finally {
     await measuring.close();
     inputsOpened();
@@ -90,6 +90,15 @@ export function outcomeOf(command: Report["command"], plan: Plan, found: Measure
   const report = makeReport(command, plan, found, stamps);
   const json = () => ({ ...reportAsJson(report), histograms: encodeHistograms(plan, found) });
   return { report, plan, found, json, failure: captureFailure(found) ?? failure };
+}
+
+/** The NIC is as it was, or the report says what is not. */
+async function withNicBack({ nic, generator }: Plan, found: Measurement): Promise<Measurement> {
+  const operation = `put ${generator.io.link.interfaceName} back`;
+  const problems = ((await nic?.release()) ?? []).map(
+    (detail) => new CaromError("environment", operation, detail),
+  );
+  return { ...found, problems: [...found.problems, ...problems] };
 }
 
 function keepStamps(plan: Plan, { generator, ties }: Measurement) {

@@ -45,6 +45,7 @@ export function responderPlan(
     targetPort: port,
     vlan: vlan < 0 ? undefined : vlan,
     cpu: values.responderCpu,
+    steer: false, // it is about the generator's interface
     targetIp: undefined, // the generator's; the lab's far end has what it has
     responseIp: undefined,
     responseMac: undefined,

@@ -22,6 +22,8 @@ import { type StreamEntry, streamEntries } from "../generator/streams.js";
 import { type GeneratorPlan, generatorPlan } from "../generator/threads.js";
 import { createLab, type Lab, openLab, resolveLink } from "../lab/lab.js";
 import { askNeighbor } from "../lab/neighbor.js";
+import { restoreNics } from "../lab/nic_changes.js";
+import { type NicWatch, watchSteering } from "../lab/nic_watch.js";
 import { CaromError } from "../native/error.js";
 import {
   attachXdpPass,
@@ -115,6 +117,8 @@ export interface Plan {
   readonly timestamps: ChosenTimestamps;
   readonly splits: boolean; // the round trip, into its parts
   readonly stamps: StampsPlan | null; // where they are kept, for carom join
+  readonly nic: NicWatch | null; // what was changed on the generator's NIC
+  readonly restored: readonly string[]; // on NICs that killed processes had left changed
   /** Gives back what planning took: the lab, if it was made for this run. */
   release(): void;
 }
@@ -205,6 +209,7 @@ async function complete(
   const queues = servedQueues(given, threads);
   const values = { ...given, ringSize: ring, queues };
   const link = lab?.generator ?? resolveLink(values.interface!, values.namespace);
+  const restored = restoreNics();
   const withResponder = lab !== null && values.responder && expectAnswers;
   const asleep = responderBackend(values) === "xdp";
   const cores = chooseCores(withResponder ? queues.length : 0, asleep, threads);
@@ -242,11 +247,15 @@ async function complete(
   const sending = generatorPlan(generator, streams, values, generatorCores(values, cores));
   const responder = withResponder ? responderPlan(lab.responder, values, generator, cores) : null;
   const certificate = isOpen(values) ? planCertificate(values, generator, streams, lab, responder) : null;
-  const detach = attachXdpPass(
+  const { localPort: port, queue } = generator.io;
+  const nic = await watchSteering(link, values, port, queue);
+  const detach = attachedPasses(
+    nic,
     ...(takesXdpBack(lab, generator, responder) ? [link] : []),
     ...(takesXdpSent(lab, generator, responder, certificate) ? [lab!.responder] : []),
   );
   const release = () => {
+    void nic?.release();
     detach();
     lab?.down();
   };
@@ -260,9 +269,21 @@ async function complete(
     lab,
     timestamps,
     splits: splits > 0,
+    nic,
+    restored,
     stamps,
     release,
   };
+}
+
+/** @throws CaromError; then the NIC is put back */
+function attachedPasses(nic: NicWatch | null, ...links: readonly Link[]): () => void {
+  try {
+    return attachXdpPass(...links);
+  } catch (error) {
+    void nic?.release();
+    throw error;
+  }
 }
 
 /** The streams only say where ticks go to, and orders come from. @throws CaromError (usage) */

@@ -310,6 +310,7 @@ export function makeReport(
       ...(neverStamped === "" || plan.timestamps.isDemanded ? [] : [neverStamped]),
       ...(hardware === null ? [] : stepNotes(hardware)),
       ...(found.phc === null || found.phc.problem === "" ? [] : [found.phc.problem]),
+      ...plan.restored,
       ...(certificate === null ? [] : certificateNotes(certificate)),
       ...replayNotes(found),
       ...unhandledNotes(plan, found),

@@ -44,6 +44,7 @@ export function traces(): Set<string> {
   add("/run/carom/labs", (name) => name.endsWith(".json"));
   add("/run/carom/responders", (name) => name.endsWith(".sock"));
   add("/run/carom/timestamping", () => true);
+  add("/run/carom/nic", () => true);
   add("/sys/fs/bpf", (name) => name.startsWith("carom"));
   add("/sys/class/net", (name) => /^(gen|dut)0$|^carom/.test(name));
   return found;

@@ -62,6 +62,8 @@ function measured(
     streams: [{ name: "", thread: 0, feed }],
     responder: null,
     certificate: null,
+    nic: null,
+    restored: [],
     lab: lab === "" ? null : { name: lab, responder: { ...link, interfaceName: "dut0" } },
     timestamps,
     release: () => {},
