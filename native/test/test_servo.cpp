@@ -150,8 +150,8 @@ void pauses(Chance& chance) {
 void together(Chance&) {
   const Clock& clock = Clock::get();
   SharedSlew shared;
-  Discipline first(CLOCK_MONOTONIC_RAW, &shared, true);
-  Discipline second(CLOCK_MONOTONIC_RAW, &shared, false);
+  Discipline first({CLOCK_MONOTONIC_RAW}, &shared, true);
+  Discipline second({CLOCK_MONOTONIC_RAW}, &shared, false);
   expect_equal(first.due_ns(), UINT64_MAX, "before the beginning nothing is due");
   first.begin();
   second.begin();
