@@ -72,8 +72,13 @@ function addOption(command: Command, name: string, table: OptionTable): void {
     option.fallback === undefined
       ? option.description
       : `${option.description} (default: ${option.fallback})`;
-  if (option.value !== "") {
-    command.option(`--${flagName(name)} <${option.value}>`, description);
+  const flags = `--${flagName(name)} <${option.value}>`;
+  if (option.repeats === true) {
+    command.option(flags, description, (text, before: string | undefined) =>
+      before === undefined ? text : `${before},${text}`,
+    );
+  } else if (option.value !== "") {
+    command.option(flags, description);
   } else {
     command.option(`--${flagName(name)}`, description);
     // Without a default, "not given" is a third state: it can be turned off, too.

@@ -40,6 +40,10 @@ const COMMANDS: Readonly<Record<string, Entry>> = {
     summary: "the highest rate without loss, and the latency at parts of it (RFC 2544)",
     load: async () => [(await import("./limit.js")).command],
   },
+  calibrate: {
+    summary: "how long a cable between two ports is, by their hardware stamps",
+    load: async () => [(await import("./calibrate.js")).command],
+  },
   profile: {
     summary: "what a profile of market data looks like: rate, gaps, symbols",
     load: async () => [(await import("./profile.js")).command],

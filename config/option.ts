@@ -12,6 +12,8 @@ export interface Option<T extends z.ZodType = z.ZodType, F extends string | unde
   readonly description: string;
   /** The heading under which the help lists it. */
   readonly group: string;
+  /** It may be given several times: the values come as one text, with commas between them. */
+  readonly repeats?: boolean;
 }
 
 /** Options by their names in camelCase: `triggerRatio` is --trigger-ratio and trigger_ratio=. */

@@ -127,6 +127,12 @@ export const answerOptions = {
     "how",
     "clordid",
   ),
+  calibrated: answers(
+    flag(),
+    "subtract the path that carom calibrate found for the interface from each round trip that its NIC stamped",
+    "",
+    "false",
+  ),
   timestamps: answers(
     choice("auto", "hardware", "kernel", "tsc"),
     "what stamps ticks and orders; auto takes the best there is and says why",
@@ -161,6 +167,7 @@ export interface PlannedStream {
 
 export interface Circumstances {
   readonly timestamps: Provenance;
+  readonly pathNs: number; // of a stamped round trip, by a calibration
   readonly expectAnswers: boolean;
   readonly breakdownEvery: number;
   readonly passageRoom: number;
@@ -245,6 +252,7 @@ export function generatorConfig(
     ...span,
     ledgerTicks: ledgerTicks(need, room),
     arbitrates: values.dutLines === "both",
+    pathNs: Math.round(found.pathNs),
     quietNs: values.quiet,
     match: values.match,
     strategy: strategyConfig(values),

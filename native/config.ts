@@ -231,6 +231,7 @@ export interface GeneratorConfig {
   readonly durationNs: number; // 0 for no limit
   readonly warmupNs: number;
   readonly timeoutNs: number; // an answer after this is late
+  readonly pathNs: number; // of a round trip by kernel or hardware stamps, what is not the device's: subtracted
   readonly quietNs: number; // closed loop: how long a tick that must not be answered is waited for
   readonly match: "clordid" | "price" | "fifo";
   readonly strategy: StrategyConfig;

@@ -232,6 +232,7 @@ interface Addon {
   timestampingInfo(link: Link): TimestampingInfo;
   launchTime(link: Link): boolean;
   openPhc(path: string): (isLast: boolean) => PhcReading | null;
+  openWire(from: Link, to: Link): (count: number) => BigUint64Array | null;
   driverDrops(link: Link): number | null;
   watchLink(link: Link, onGone: () => void): (isLast: boolean) => LinkFindings;
   xdpFeatures(link: Link): number | null;
@@ -387,6 +388,33 @@ export interface Phc {
   /** @throws CaromError (environment) when it is gone, or closed */
   read(): PhcReading;
   close(): void;
+}
+
+/** Frames from one port to another, with the NICs' stamps. */
+export interface WireProbe {
+  /**
+   * Sends so many frames, at most 64, one after the other. Of each two numbers: when it left and when it arrived, by
+   * the clock of the NIC that made the stamp; 0 for none.
+   * @throws CaromError (environment)
+   */
+  send(count: number): BigUint64Array;
+  close(): void;
+}
+
+/** @throws CaromError (environment) where one of the two can't stamp in hardware */
+export function openWire(from: Link, to: Link): WireProbe {
+  const operation = `calibrate from ${from.interfaceName} to ${to.interfaceName}`;
+  const send = call(operation, () => addon().openWire(from, to));
+  return {
+    send: (count) => {
+      const found = call(operation, () => send(count));
+      if (found === null) throw new CaromError("internal", operation, "it is closed");
+      return found;
+    },
+    close: () => {
+      send(0);
+    },
+  };
 }
 
 /**

@@ -34,6 +34,7 @@ import {
 } from "../native/index.js";
 import { type ResponderPlan, responderOptions } from "../responder/config.js";
 import { multicastMac } from "../wire/address.js";
+import type { KeptCalibration } from "./calibrations.js";
 import { certificateOptions } from "./certificate.js";
 import { refuseContradictions, refuseMoreThanTheLinkCarries } from "./contradictions.js";
 import { type ChosenCores, chooseCores } from "./cores.js";
@@ -47,7 +48,7 @@ import {
 } from "./far_end.js";
 import { type CertificatePlan, planCertificate } from "./receiver.js";
 import { followEvery, type StampsPlan, stampOptions, stampsPlan } from "./stamps.js";
-import { type ChosenTimestamps, chooseTimestamps } from "./timestamps.js";
+import { type ChosenTimestamps, chooseCalibration, chooseTimestamps } from "./timestamps.js";
 
 const where = optionGroup("Where it runs");
 const far = optionGroup("The responder in the lab");
@@ -115,6 +116,7 @@ export interface Plan {
   readonly certificate: CertificatePlan | null; // null: a closed loop
   readonly lab: Lab | null;
   readonly timestamps: ChosenTimestamps;
+  readonly calibration: KeptCalibration | null; // with --calibrated
   readonly splits: boolean; // the round trip, into its parts
   readonly stamps: StampsPlan | null; // where they are kept, for carom join
   readonly nic: NicWatch | null; // what was changed on the generator's NIC
@@ -223,6 +225,7 @@ async function complete(
     );
   }
   const timestamps = chooseTimestamps(values.timestamps, values.backend, link);
+  const calibration = chooseCalibration(values.calibrated, timestamps, link);
   const streams: PlannedStream[] = [];
   for (const { name, thread, values: own, feed: its, within } of fed) {
     const destination = await findDestination(own, link, lab?.responder);
@@ -234,6 +237,7 @@ async function complete(
   const splits = values.breakdown ? followEvery(expectedTicks(values, feed), BREAKDOWN_TICKS) : 0;
   const circumstances = {
     timestamps: timestamps.provenance,
+    pathNs: calibration?.path_ns ?? 0,
     expectAnswers,
     // Both look at the same ticks: those of the one that looks at fewer.
     breakdownEvery: Math.max(splits, stamps?.one_in ?? 0),
@@ -268,6 +272,7 @@ async function complete(
     certificate,
     lab,
     timestamps,
+    calibration,
     splits: splits > 0,
     nic,
     restored,

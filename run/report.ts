@@ -20,6 +20,7 @@ import type {
 } from "../native/index.js";
 import { decodeOrder, decodeTick, type Order, type Tick } from "../wire/codec.js";
 import { type Breakdown, breakdownOf } from "./breakdown.js";
+import type { KeptCalibration } from "./calibrations.js";
 import { type Certificate, certificateFaults, certificateNotes, certificateOf } from "./certificate.js";
 import { type ClocksOverRun, clocksOverRun, type ScheduleClockReport, scheduleClockReport } from "./clock.js";
 import { type Environment, environment } from "./environment.js";
@@ -102,6 +103,7 @@ export interface Report {
     readonly unstamped: number; // those that had to be taken from the TSC
     readonly over_run: ClocksOverRun;
     readonly hardware: HardwareClockReport | null; // with hardware stamps
+    readonly calibration: KeptCalibration | null; // with --calibrated: its path is subtracted
   };
   readonly schedule_clock: ScheduleClockReport | null; // of an open loop
   readonly rates: { readonly sent_pps: number; readonly answered_pps: number };
@@ -211,6 +213,7 @@ export function makeReport(
       unstamped: n("unstamped"),
       over_run: clocksOverRun(found.clocks),
       hardware,
+      calibration: plan.calibration,
     },
     schedule_clock:
       certificate === null

@@ -274,6 +274,12 @@ function clockLines({ clock, certificate }: Report): string[] {
       ),
     );
   }
+  if (clock.calibration !== null) {
+    const { date, ports, path_ns, spread_ns } = clock.calibration;
+    const names = ports.map((port) => port.interface).join(" and ");
+    const path = `${path_ns.toFixed(1)} ns, spread ${spread_ns.toFixed(1)} ns`;
+    lines.push(row("", `subtracted from each: ${path}, as calibrated between ${names} on ${date}`));
+  }
   if (clock.hardware !== null) lines.push(...hardwareClockLines(clock.hardware).map((line) => row("", line)));
   return lines;
 }

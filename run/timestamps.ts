@@ -2,6 +2,7 @@
 
 import { CaromError } from "../native/error.js";
 import { type Link, type Provenance, timestampingInfo } from "../native/index.js";
+import { calibrationOf, type KeptCalibration } from "./calibrations.js";
 
 export interface ChosenTimestamps {
   readonly provenance: Provenance;
@@ -51,6 +52,18 @@ function hardwareLack(backend: string, link: Link): string {
   if (!info.hardwareRx) return `${link.interfaceName} can't stamp every received frame`;
   if (!info.hardwareTx) return `${link.interfaceName} can't stamp sent frames`;
   return backend === "af_xdp" ? "af_xdp can't read the NIC's receive time: af_packet and udp can" : "";
+}
+
+/** @throws CaromError (usage) without hardware stamps, (environment) when the interface was never calibrated */
+export function chooseCalibration(
+  isWanted: boolean,
+  { provenance, reason }: ChosenTimestamps,
+  link: Link,
+): KeptCalibration | null {
+  if (!isWanted) return null;
+  if (provenance === "hardware") return calibrationOf(link);
+  const detail = `the stamps are by ${provenance}: ${reason}`;
+  throw new CaromError("usage", "--calibrated", detail, "it is about hardware stamps: --timestamps hardware");
 }
 
 /** A device that says it stamps, and never did; "" for any other. */

@@ -101,6 +101,7 @@ async function controls(name: string): Promise<readonly CommandSpec[]> {
 
 const COMMANDS: Readonly<Record<string, () => Promise<readonly CommandSpec[]>>> = {
   run: async () => [(await import("../cli/run.js")).command],
+  calibrate: async () => [(await import("../cli/calibrate.js")).command],
   generate: async () => [(await import("../cli/generate.js")).command],
   replay: async () => [(await import("../cli/replay.js")).command],
   compare: async () => [(await import("../cli/compare.js")).command],

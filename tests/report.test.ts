@@ -66,6 +66,7 @@ function measured(
     restored: [],
     lab: lab === "" ? null : { name: lab, responder: { ...link, interfaceName: "dut0" } },
     timestamps,
+    calibration: null,
     release: () => {},
   } as unknown as Plan;
   const clean = { rx_errors: 0, rx_dropped: 0, rx_driver_dropped: null, tx_errors: 0, tx_dropped: 0 };

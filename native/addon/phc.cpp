@@ -5,6 +5,7 @@
 #include "addon/convert.h"
 #include "addon/entry.h"
 #include "io/phc.h"
+#include "io/wire_probe.h"
 
 namespace carom {
 namespace {
@@ -32,8 +33,36 @@ Napi::Value open_phc(const Napi::CallbackInfo& info) {
   });
 }
 
+constexpr uint32_t PROBES_MAX = 64;  // a call: JavaScript waits meanwhile
+
+// Returns a function that sends so many frames, and tells of each when it left and when it arrived; called
+// with 0 it closes both ports.
+Napi::Value open_wire(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  return guarded(env, [&]() -> Napi::Value {
+    Link from = read_link(info[0].ToObject());
+    Link to = read_link(info[1].ToObject());
+    auto opened = std::make_shared<std::unique_ptr<WireProbe>>(std::make_unique<WireProbe>(from, to));
+    return make_function(env, [opened](const Napi::CallbackInfo& call) -> Napi::Value {
+      uint32_t count = std::min(call[0].ToNumber().Uint32Value(), PROBES_MAX);
+      if (count == 0) opened->reset();
+      if (!*opened) return call.Env().Null();
+      Napi::BigUint64Array stamps = Napi::BigUint64Array::New(call.Env(), 2 * size_t{count});
+      for (uint32_t i = 0; i < count; i++) {
+        WireProbe::Stamps found = (*opened)->probe();
+        stamps[2 * i] = found.sent_ns;
+        stamps[2 * i + 1] = found.arrived_ns;
+      }
+      return stamps;
+    });
+  });
+}
+
 }  // namespace
 
-void export_phc(Napi::Env env, Napi::Object exports) { export_function<open_phc>(env, exports, "openPhc"); }
+void export_phc(Napi::Env env, Napi::Object exports) {
+  export_function<open_phc>(env, exports, "openPhc");
+  export_function<open_wire>(env, exports, "openWire");
+}
 
 }  // namespace carom

@@ -345,6 +345,7 @@ GeneratorConfig read_generator(const Napi::Object& object) {
   config.ledger.match = read_match(text(object, "match"));
   config.ledger.timeout_ns = integer<uint64_t>(object, "timeoutNs", 1, 60e9);
   config.ledger.stamped = config.io.tx_stamps && config.io.timestamps != Provenance::tsc;
+  config.ledger.path_ns = integer<uint64_t>(object, "pathNs", 0, 1e9);
   config.feed.peak_pps = number(object, "peakRate", 0, 1e12);
   config.rate_millihertz = integer<uint64_t>(object, "rateMilliHz", 1, 1e15);
   config.feed.hold_ns = integer<uint64_t>(object, "holdNs", 0, 3600e9);

@@ -173,6 +173,7 @@ void Ledger::record(Entry& entry, uint64_t rx_stamp_ns, uint64_t tx_stamp_ns) no
   if (rx_stamp_ns != 0 && rx_stamp_ns >= tx_stamp_ns &&
       rx_stamp_ns - tx_stamp_ns <= actual_ns + STAMP_SLACK_NS) {
     actual_ns = rx_stamp_ns - tx_stamp_ns;
+    actual_ns -= std::min(actual_ns, config_.path_ns);
     if (entry.status.measured) ++counters_.stamped;
   } else if (own_entries_.empty()) {
     if (entry.status.measured) ++counters_.stamped;  // all times are the program's

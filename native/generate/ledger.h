@@ -40,6 +40,7 @@ struct LedgerConfig {
   bool in_steps = false;  // ticks are planned, and depart later (plan, depart)
   uint32_t streams = 1;   // whose figures are kept apart as well when there are several
   PartsConfig parts = {};
+  uint64_t path_ns = 0;  // of a round trip by such stamps, what is not the device's: subtracted
 };
 
 // Each tick of the measured part is counted once in sent, and once in one of those behind it.

@@ -107,6 +107,12 @@ export const DEEDS: readonly Deed[] = [
     says: "`--schedule-clock phc`; the clock's rate as it is known, and a step in mid-run, are told",
   },
   {
+    name: "ptp",
+    of: "driver",
+    drivers: ["carom_nic"],
+    says: "linuxptp's servo on the same devices before, during and after a run, and the NIC's mode as it was",
+  },
+  {
     name: "restored",
     of: "generator",
     drivers: ["carom_nic"],

@@ -67,6 +67,7 @@ export interface GuestTask {
   readonly cells: readonly Cell[];
   readonly drivers: readonly string[]; // the place of a name is that of its pair
   readonly backends: readonly Backend[];
+  readonly ptp4l: string; // linuxptp's daemon
   readonly module?: { readonly file: string; readonly busybox: string };
 }
 

@@ -40,6 +40,7 @@ export interface Kernel {
 export interface Kit {
   readonly qemu: Qemu;
   readonly busybox: string;
+  readonly ptp4l: string;
   readonly kernels: readonly Kernel[];
 }
 
@@ -74,7 +75,7 @@ export function makeKit(
   const place = (name: string) => join(folder, name);
   const isMissing = (name: string) => isFresh || !existsSync(join(place(name), STATE));
   const wanted = kernels.filter(({ name }) => isMissing(`kernel-${name}`));
-  if (wanted.length > 0 || isMissing("qemu")) {
+  if (wanted.length > 0 || isMissing("qemu") || isMissing("linuxptp")) {
     const codename = debianCodename();
     const backports = `${codename}-backports`; // QEMU there has igb, which that of Debian 12 itself lacks
     const suites = [codename, backports, ...wanted.flatMap((kernel) => kernel.suites)];
@@ -87,6 +88,8 @@ export function makeKit(
       apt.unpack(packages, place("qemu"), (made) => note(made, { version }));
       say(`QEMU ${version}`);
     }
+    const ptp = isMissing("linuxptp") ? apt.closureOf(["linuxptp"], codename) : [];
+    if (ptp.length > 0) apt.unpack(ptp, place("linuxptp"), (made) => note(made, {})); // none: it is installed
     for (const kernel of wanted) {
       const image = newest(apt, "linux-image-amd64", kernel);
       const headers = newest(apt, "linux-headers-amd64", kernel);
@@ -107,6 +110,7 @@ export function makeKit(
   return {
     qemu: qemuIn(place("qemu")),
     busybox: fileOf("busybox", [join(place("qemu"), "bin/busybox"), "/bin/busybox"]),
+    ptp4l: fileOf("ptp4l", [join(place("linuxptp"), "usr/sbin/ptp4l"), "/usr/sbin/ptp4l"]),
     kernels: kernels.map((kernel) => kernelIn(kernel.name, place(`kernel-${kernel.name}`))),
   };
 }

@@ -98,6 +98,7 @@ async function tryCells(
       cells,
       drivers: [...hardware, ...others].map((driver) => driver.name),
       backends,
+      ptp4l: kit.ptp4l,
       ...(module === undefined ? {} : { module: { file: module, busybox: kit.busybox } }),
     },
     limits: LIMITS[options.quick ? "quick" : "matrix"],

@@ -8,9 +8,10 @@ import { command as replay } from "../../../cli/replay.js";
 import type { Report } from "../../../run/report.js";
 import type { Backend, Cell } from "../cells.js";
 import { allRight, command, demand, runPair, start, withResponder } from "./carom.js";
-import { exact, faults, refused, restored, scheduled } from "./nic.js";
+import { calibrated, exact, faults, refused, restored, scheduled } from "./nic.js";
 import { type Pair, placeOf, shown, sleep, until } from "./pair.js";
 import { loadPrograms } from "./programs.js";
+import { besidePtp } from "./ptp.js";
 
 const CAPTURED = 100; // frames
 const CAPTURE = "/tmp/captured.pcapng";
@@ -23,6 +24,7 @@ const DOWN_MS = 500;
 export interface Circumstances {
   readonly pair: Pair;
   readonly backends: readonly Backend[];
+  readonly ptp4l: string; // linuxptp's daemon
   /** Another pair is there now. */
   replacePair(pair: Pair): void;
 }
@@ -258,9 +260,11 @@ export const ACTS: Readonly<Record<string, Act>> = {
     return "";
   },
   doctor: examine,
+  calibrated: (_cell, { pair }) => calibrated(pair, "af_packet"),
   exact: ({ backend }, { pair }) => exact(pair, backend),
   faults: ({ backend }, { pair }) => faults(pair, backend),
   refused: (_cell, { pair }) => refused(pair),
+  ptp: (_cell, { pair, ptp4l }) => besidePtp(pair, ptp4l),
   scheduled: (_cell, { pair }) => scheduled(pair),
   restored: ({ backend }, { pair }) => restored(pair, backend),
   capture: takeCapture,

@@ -40,6 +40,7 @@ async function attempt(cell: Cell): Promise<string> {
     // The deeds of a kernel have none, and ask for none.
     pair: (cell.driver === NONE ? undefined : await pairOf(cell.driver)) as Pair,
     backends: task.backends,
+    ptp4l: task.ptp4l,
     replacePair: (other: Pair) => {
       pair = other;
     },

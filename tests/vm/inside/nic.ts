@@ -7,8 +7,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
+import { command as calibrate } from "../../../cli/calibrate.js";
 import { command as doctor } from "../../../cli/doctor.js";
 import type { Link } from "../../../native/index.js";
+import type { Calibration } from "../../../run/calibrate.js";
 import type { Report } from "../../../run/report.js";
 import { NIC } from "../cells.js";
 import {
@@ -31,12 +33,12 @@ const ROUNDING_NS = 2; // each clock is rounded to whole ns, at either end
 const START_MS = 90_000;
 const BILLION = 1_000_000_000n;
 
-function inside({ namespace }: Link, ...program: string[]): string[] {
+export function inside({ namespace }: Link, ...program: string[]): string[] {
   return namespace === "" ? program : ["nsenter", `--net=${namespace}`, ...program];
 }
 
 /** "TX_TYPE RX_FILTER" of a NIC; with two numbers more, sets them. */
-function stampMode(link: Link, ...set: number[]): string {
+export function stampMode(link: Link, ...set: number[]): string {
   return run(...inside(link, STAMPS, "mode", link.interfaceName, ...set.map(String))).trim();
 }
 
@@ -122,8 +124,62 @@ function sentStamp(arrived: bigint, [near, far]: readonly [KnownClock, KnownCloc
   return near.phc + ((raw - near.raw) * near.perBillion) / BILLION;
 }
 
+const PATH_NS = (NIC.wire_ns[0] + NIC.wire_ns[1]) / 2;
+const CALIBRATION_FRAMES = 200;
+
+/** Whether the cable is found as long as it is, by each way of comparing the clocks; and then subtracted. */
+export async function calibrated(pair: Pair, generator: string): Promise<string> {
+  const measure = async (): Promise<Calibration> => {
+    const places = ["--interface", pair.near.interfaceName, "--interface", pair.far.interfaceName];
+    const namespaces = ["--namespace", `${pair.near.namespace},${pair.far.namespace}`];
+    const frames = ["--frames", String(CALIBRATION_FRAMES)];
+    const { status, json, text } = await command(calibrate, ...places, ...namespaces, ...frames);
+    demand(status === 0, `calibrate: status ${status}: ${text}`);
+    return json as unknown as Calibration;
+  };
+  const told: string[] = [];
+  const check = (found: Calibration, method: string, one_way_ns: number) => {
+    const { clocks, forth, back, path_ns } = found;
+    demand(clocks !== null && clocks.method === method, `by ${clocks?.method}, not ${method}`);
+    for (const [way, wire_ns] of [
+      [forth, NIC.wire_ns[0]],
+      [back, NIC.wire_ns[1]],
+    ] as const) {
+      const off_ns = Math.max(Math.abs(way.min_ns - wire_ns), Math.abs(way.max_ns - wire_ns));
+      demand(
+        off_ns <= Math.min(one_way_ns, clocks.one_way_error_ns + ROUNDING_NS),
+        `off by ${off_ns} ns of ${wire_ns}`,
+      );
+    }
+    const drift_ppb = NIC.ppb[1] - NIC.ppb[0];
+    demand(
+      Math.abs(clocks.drift_ppb - drift_ppb) < Math.abs(drift_ppb) / 100 + one_way_ns,
+      `drift ${clocks.drift_ppb}`,
+    );
+    told.push(`${method}: ${path_ns.toFixed(1)} ns, each way ±${clocks.one_way_error_ns.toFixed(1)} ns`);
+  };
+  const coarse = await withFault("near", "no_cross_stamp", 1, () =>
+    withFault("far", "no_cross_stamp", 1, measure),
+  );
+  check(coarse, "PTP_SYS_OFFSET_EXTENDED", Number.POSITIVE_INFINITY);
+  const fine = await measure();
+  check(fine, "PTP_SYS_OFFSET_PRECISE", ROUNDING_NS);
+  demand(Math.abs(fine.path_ns - PATH_NS) <= 1, `the path is ${fine.path_ns} ns, not ${PATH_NS}`);
+  const { report, trips } = await watched(pair, generator, { calibrated: "true" });
+  const { calibration } = report.clock;
+  demand(calibration?.path_ns === fine.path_ns, "the report does not name the calibration");
+  const { min_ns } = report.latency!.actual;
+  const expected_ns = Math.min(...trips) - PATH_NS;
+  demand(Math.abs(min_ns - expected_ns) <= ROUNDING_NS + 1, `min ${min_ns} ns, not ${expected_ns}`);
+  return `${told.join("; ")}; subtracted`;
+}
+
 /** Runs with hardware stamps while the other program looks at both ends; its round trips, in ns. */
-async function watched(pair: Pair, generator: string): Promise<{ report: Report; trips: number[] }> {
+async function watched(
+  pair: Pair,
+  generator: string,
+  more: Readonly<Record<string, string>> = {},
+): Promise<{ report: Report; trips: number[] }> {
   const before = stampMode(pair.near);
   stampMode(pair.far, ALL, ALL);
   const clocks = readClocks(pair);
@@ -131,7 +187,7 @@ async function watched(pair: Pair, generator: string): Promise<{ report: Report;
   let report: Report;
   try {
     await Promise.all([near.begun(), far.begun()]);
-    report = await runPair(pair, generator, "af_packet", { over: { timestamps: "hardware" } });
+    report = await runPair(pair, generator, "af_packet", { over: { timestamps: "hardware", ...more } });
     await sleep(500);
   } finally {
     await Promise.all([near.end(), far.end()]);

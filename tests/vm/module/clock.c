@@ -105,6 +105,7 @@ static int set_time(struct ptp_clock_info* info, const struct timespec64* time) 
 
 /* The device's and the system's time at one instant: exact, as both are read from one snapshot. */
 static int cross_stamp(struct ptp_clock_info* info, struct system_device_crosststamp* stamp) {
+  if (clock_of(info)->no_cross_stamp) return -EOPNOTSUPP;
   nic_snapshot(stamp);
   stamp->device = ns_to_ktime(nic_clock_at(clock_of(info), ktime_to_ns(stamp->sys_monoraw)));
   return 0;

@@ -126,6 +126,7 @@ void nic_faults_init(struct nic* nic, struct dentry* parent) {
   debugfs_create_u32("refuses_all", 0600, nic->debugfs, &faults->refuses_all);
   debugfs_create_u32("tx_busy_every", 0600, nic->debugfs, &faults->tx_busy_every);
   debugfs_create_u32("attach_down_ms", 0600, nic->debugfs, &faults->attach_down_ms);
+  debugfs_create_u32("no_cross_stamp", 0600, nic->debugfs, &nic->clock->no_cross_stamp);
   debugfs_create_file_unsafe("clock_step_ns", 0200, nic->debugfs, nic, &step_file);
   debugfs_create_file_unsafe("unplugged", 0600, nic->debugfs, nic, &unplugged_file);
 }

@@ -61,6 +61,7 @@ struct nic_clock {
   s64 rate_ppb;  /* of its oscillator against CLOCK_MONOTONIC_RAW */
   s64 steer_ppb; /* what adjfine was asked for */
   u32 granularity_ns;
+  u32 no_cross_stamp; /* a fault: it can't be compared with the system's clock at one instant */
   struct ptp_clock_info info;
   struct ptp_clock* ptp;
 };
