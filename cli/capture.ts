@@ -2,6 +2,7 @@
 
 import { bufferBytes, bufferSize, captureOutput } from "../config/capture.js";
 import { optionGroup, type Values } from "../config/option.js";
+import { refusePast, startAt, timeText, untilShortlyBefore, untilStartMs } from "../config/start_time.js";
 import {
   byteSize,
   choice,
@@ -20,7 +21,17 @@ import { openLab, resolveLink } from "../lab/lab.js";
 import { dropPrivileges } from "../lab/privileges.js";
 import { asCaromError, CaromError } from "../native/error.js";
 import { type Capture, type CaptureConfig, compileFilter, type Link, openCapture } from "../native/index.js";
+import { ticksOf } from "../run/captured_stamps.js";
+import { ClockTies, type TieFindings } from "../run/clock_ties.js";
 import { RecentRate } from "../run/rate.js";
+import {
+  refuseStampOptions,
+  type StampsPlan,
+  type StampsReport,
+  stampOptions,
+  stampsPlan,
+  writeStamps,
+} from "../run/stamps.js";
 import { hasXdpProgram } from "../run/statistics.js";
 import { captureLines, captureProgress, captureReport } from "./capture_text.js";
 import { type Context, defineCommand, shown } from "./command.js";
@@ -47,6 +58,16 @@ const options = {
   snapLength: packets(integer(1, SNAP_MAX), "keep so many bytes of each", "bytes", String(SNAP_MAX)),
   count: packets(integer(1, 1e15), "end after so many", "packets"),
   duration: packets(duration(1e6), "end after this time", "time"),
+  startAt: where(startAt.type, "begin at this time of CLOCK_REALTIME, as carom run --start-at", "time"),
+  ...stampOptions,
+  stamps: { ...stampOptions.stamps, description: "keep when each tick came in this file, for carom join" },
+  tickPort: {
+    ...stampOptions.stampRoom,
+    type: integer(1, 65_535),
+    fallback: "8080",
+    value: "port",
+    description: "with --stamps: the UDP port of the ticks",
+  },
   timestamps: how(choice("kernel", "hardware"), "whose: the kernel's, or the NIC's", "clock", "kernel"),
   ring: how(bufferSize(), "of the kernel: what bridges a stall of this program", "bytes", "64MiB"),
   buffer: how(bufferSize(), "what may wait for a slow disk", "bytes", "64MiB"),
@@ -72,7 +93,9 @@ export const command = defineCommand({
     ],
   ],
   async run(values, context) {
+    refusePast(values.startAt);
     const config = captureConfig(values, context.json);
+    const stamps = stampsPlan(values, Number.POSITIVE_INFINITY);
     // With the packets on standard output there is no room for words.
     const say =
       config.output.path === "-" ? (line: string) => process.stderr.write(`${shown(line)}\n`) : context.say;
@@ -80,6 +103,9 @@ export const command = defineCommand({
       ? [`an XDP program on ${config.link.interfaceName} may take frames before they are seen here`]
       : [];
     await compileFilter(config.filter);
+    await untilShortlyBefore(values.startAt);
+    const away_ms = values.startAt === undefined ? 0 : untilStartMs(values.startAt);
+    await new Promise((resolve) => setTimeout(resolve, away_ms));
     const capture = openCapture(config);
     try {
       dropPrivileges();
@@ -87,10 +113,17 @@ export const command = defineCommand({
       const started = new Date();
       const begin = performance.now();
       say(`capturing on ${on}${namespace === "" ? "" : ` in ${namespace}`}; Ctrl-C ends it`);
+      const endTies = stamps === null ? null : ClockTies.follow();
       const interrupted = await untilEnded(capture, context);
       const elapsed_s = (performance.now() - begin) / 1000;
+      const ties = endTies?.();
       const result = capture.result();
-      const report = captureReport(config, { started, elapsed_s, interrupted, result, notes: blind });
+      const report = captureReport(config, {
+        ...{ started, elapsed_s, interrupted, result, notes: blind, tick_port: values.tickPort },
+        start_at: values.startAt === undefined ? null : timeText(values.startAt),
+        stamps:
+          stamps === null || ties === undefined ? null : keepStamps(stamps, config, ties, values.tickPort),
+      });
       for (const line of captureLines(report)) say(line);
       context.result(report);
       const failure = result.failure ?? result.captured.failure;
@@ -105,6 +138,17 @@ export const command = defineCommand({
     }
   },
 });
+
+/** What the file has of ticks. @throws CaromError when it can't be read, or the stamps not written */
+function keepStamps(
+  plan: StampsPlan,
+  { output }: CaptureConfig,
+  ties: TieFindings,
+  port: number,
+): StampsReport {
+  const found = ticksOf(output.path, port, plan.one_in, plan.room);
+  return writeStamps(plan, found, ClockTies.of(ties).reportOfOwn(plan.clock_error_ns));
+}
 
 /** @throws CaromError for what contradicts itself, or is not there */
 function captureConfig(values: CaptureValues, isJson: boolean): CaptureConfig {
@@ -126,6 +170,11 @@ function captureConfig(values: CaptureValues, isJson: boolean): CaptureConfig {
       );
     if (process.stdout.isTTY) refuse("--write -", "standard output is a terminal", "pipe it into a program");
   }
+  refuseStampOptions(values);
+  if (values.stamps !== undefined && (isSeries || values.write === "-"))
+    refuse("--stamps", "they are taken from the one file that was written", "write to one file");
+  if (values.stamps !== undefined && values.timestamps === "hardware")
+    refuse("--stamps", "CLOCK_REALTIME is what two hosts have in common", "use --timestamps kernel");
   const link = linkOf(values);
   return {
     link,

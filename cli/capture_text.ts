@@ -3,8 +3,10 @@
 import pc from "picocolors";
 import { asCaromError } from "../native/error.js";
 import type { CaptureConfig, CaptureResult, Counters } from "../native/index.js";
+import { type Environment, environment } from "../run/environment.js";
 import { count } from "../run/lines.js";
 import { aSecond } from "../run/rate.js";
+import type { StampsReport } from "../run/stamps.js";
 import { formatTable } from "./table.js";
 
 export interface CaptureReport {
@@ -36,6 +38,10 @@ export interface CaptureReport {
     readonly writer: number; // the disk was too slow, or full
     readonly interface: number; // by the interface's own count
   };
+  readonly start_at: string | null; // with --start-at
+  readonly tick_port: number;
+  readonly environment: Environment;
+  readonly stamps: StampsReport | null; // with --stamps
   readonly notes: readonly string[];
   readonly faults: readonly string[]; // why the exit status is not 0
 }
@@ -46,6 +52,9 @@ interface Found {
   readonly interrupted: boolean;
   readonly result: CaptureResult;
   readonly notes: readonly string[];
+  readonly start_at: string | null;
+  readonly tick_port: number;
+  readonly stamps: StampsReport | null;
 }
 
 export function captureReport(config: CaptureConfig, found: Found): CaptureReport {
@@ -81,6 +90,10 @@ export function captureReport(config: CaptureConfig, found: Found): CaptureRepor
       last_file: captured.lastFile,
     },
     drops,
+    start_at: found.start_at,
+    tick_port: found.tick_port,
+    environment: environment(),
+    stamps: found.stamps,
     notes: [...notes, ...found.notes],
     faults,
   };

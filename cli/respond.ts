@@ -144,7 +144,11 @@ export const command = defineCommand({
       const kept =
         stamps === null || ties === undefined
           ? null
-          : writeStamps(stamps, { passages: joined(passages), unlogged }, ClockTies.of(ties));
+          : writeStamps(
+              stamps,
+              { passages: joined(passages), unlogged },
+              ClockTies.of(ties).report(stamps.clock_error_ns),
+            );
       const interference = responderTurns(threads);
       sayNotes(counters);
       const faults = [...running.linkFaults(), ...((await nic?.release()) ?? [])];

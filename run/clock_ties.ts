@@ -74,6 +74,11 @@ export class ClockTies {
     };
   }
 
+  /** For stamps that are CLOCK_REALTIME's own: there is nothing to be added to them. */
+  reportOfOwn(given_error_ns: number | null): ClockTiesReport {
+    return { ...this.report(given_error_ns), ties: [[0, "0", 0]] };
+  }
+
   report(given_error_ns: number | null): ClockTiesReport {
     const { ties, synchronised, max_error_ns, estimated_error_ns } = this.found;
     const { reading_error_ns, was_set } = deviation(ties);

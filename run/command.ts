@@ -104,7 +104,10 @@ async function withNicBack({ nic, generator }: Plan, found: Measurement): Promis
 function keepStamps(plan: Plan, { generator, ties }: Measurement) {
   if (plan.stamps === null || ties === null) return { stamps: null, failure: undefined };
   try {
-    return { stamps: writeStamps(plan.stamps, generator, ClockTies.of(ties)), failure: undefined };
+    return {
+      stamps: writeStamps(plan.stamps, generator, ClockTies.of(ties).report(plan.stamps.clock_error_ns)),
+      failure: undefined,
+    };
   } catch (error) {
     return { stamps: null, failure: asCaromError(error, `write ${plan.stamps.path}`) };
   }

@@ -89,6 +89,16 @@ const responderSchema = z.object({
   stamps: stampsSchema.nullish(),
 });
 
+/** A receiver that answers nothing: it tells when each tick came, by the kernel's stamps. */
+const captureSchema = z.object({
+  schema: z.literal("carom.capture"),
+  version: z.literal(1),
+  started: z.string(),
+  environment: environmentSchema,
+  tick_port: whole,
+  stamps: stampsSchema.nullish(),
+});
+
 type GeneratorEnd = z.infer<typeof generatorSchema>;
 type ResponderEnd = z.infer<typeof responderSchema>;
 type Stamps = z.infer<typeof stampsSchema>;
@@ -112,7 +122,7 @@ export interface Joined {
   readonly version: 1;
   readonly run_id: string | null;
   readonly ends: readonly {
-    readonly role: "generator" | "responder";
+    readonly role: "generator" | "responder" | "capture";
     readonly report: string;
     readonly host: string;
     readonly carom: string;
@@ -144,7 +154,10 @@ export interface Joined {
 export function joinReports(paths: readonly [string, string]): Joined {
   const read = paths.map((path) => ({ path, value: readReport(path) }));
   const generator = endOf(read, generatorSchema, "carom.report", "carom run or generate");
-  const responder = endOf(read, responderSchema, "carom.responder", "carom respond");
+  const isCaptured = read.some(({ value }) => schemaOf(value) === "carom.capture");
+  const responder = isCaptured
+    ? asResponder(endOf(read, captureSchema, "carom.capture", "carom capture"))
+    : endOf(read, responderSchema, "carom.responder", "carom respond or capture");
   refuseStrangers(generator, responder);
   const inKernel = responder.report.config.io.backend === "xdp";
   const sides = [generator, responder].map(sideOf) as [Side, Side];
@@ -179,22 +192,24 @@ function report(
     received_counted: far.ticks ?? 0,
     one_way: isGiven ? distribution(found.up_ns) : null,
   };
-  const down: Way | null = generator.report.plan.generator.io.receives
-    ? {
-        followed: found.ordered,
-        lost: found.lost_down,
-        sent_counted: far.orders ?? 0,
-        received_counted: (near.received ?? 0) + (near.warmup_answered ?? 0) + (near.warmup_faults ?? 0),
-        one_way: isGiven ? distribution(found.down_ns) : null,
-      }
-    : null;
+  const isAnswered = responder.report.config.io.backend !== CAPTURE;
+  const down: Way | null =
+    isAnswered && generator.report.plan.generator.io.receives
+      ? {
+          followed: found.ordered,
+          lost: found.lost_down,
+          sent_counted: far.orders ?? 0,
+          received_counted: (near.received ?? 0) + (near.warmup_answered ?? 0) + (near.warmup_faults ?? 0),
+          one_way: isGiven ? distribution(found.down_ns) : null,
+        }
+      : null;
   return {
     schema: "carom.join",
     version: 1,
     run_id: generator.stamps.run_id ?? responder.stamps.run_id,
     ends: [
       { role: "generator" as const, ...toldOf(generator) },
-      { role: "responder" as const, ...toldOf(responder) },
+      { role: isAnswered ? ("responder" as const) : ("capture" as const), ...toldOf(responder) },
     ],
     common_ticks: found.common,
     clocks,
@@ -205,6 +220,17 @@ function report(
     notes: notesOf(generator, responder, inKernel),
     faults: faultsOf(clocks, up, down),
   };
+}
+
+const CAPTURE = "capture";
+
+/** A capture as the other end of a run: one that answers nothing. */
+function asResponder({ path, report, stamps }: End<z.infer<typeof captureSchema>>): End<ResponderEnd> {
+  const { version, started, environment, tick_port } = report;
+  const config = { io: { localPort: tick_port, backend: CAPTURE }, responsePort: 0, strategy: {} };
+  const counters = { ticks: stamps.rows.passages };
+  const own = { schema: "carom.responder" as const, version, started, environment, config, counters, stamps };
+  return { path, report: own, stamps };
 }
 
 function toldOf({ path, report, stamps }: End<GeneratorEnd | ResponderEnd>) {
@@ -230,7 +256,8 @@ function notesOf(generator: End<GeneratorEnd>, responder: End<ResponderEnd>, inK
   const settings = Object.entries(generator.report.plan.generator.strategy).filter(
     ([key, value]) => JSON.stringify(value) !== JSON.stringify(responder.report.config.strategy[key]),
   );
-  if (generator.report.plan.generator.io.receives && settings.length > 0)
+  const isAnswered = responder.report.config.io.backend !== CAPTURE;
+  if (isAnswered && generator.report.plan.generator.io.receives && settings.length > 0)
     notes.push(`the ends differ in what is to be answered: ${settings.map(([key]) => key).join(", ")}`);
   for (const { path, stamps } of [generator, responder]) {
     if (stamps.dropped > 0)
@@ -306,7 +333,7 @@ function refuseStrangers(generator: End<GeneratorEnd>, responder: End<ResponderE
   ];
   if (!ports.includes(config.io.localPort))
     refuse(`ticks went to port ${ports.join(", ")}, and the responder took those to ${config.io.localPort}`);
-  if (io.receives && config.responsePort !== io.localPort)
+  if (config.io.backend !== CAPTURE && io.receives && config.responsePort !== io.localPort)
     refuse(`orders went to port ${config.responsePort}, and the generator took those to ${io.localPort}`);
 }
 
@@ -330,14 +357,17 @@ function readReport(path: string): unknown {
   }
 }
 
+function schemaOf(value: unknown): unknown {
+  return typeof value === "object" && value !== null ? (value as { schema?: unknown }).schema : undefined;
+}
+
 function endOf<Report extends { readonly stamps?: Stamps | null | undefined }>(
   read: readonly { readonly path: string; readonly value: unknown }[],
   schema: z.ZodType<Report>,
   name: string,
   command: string,
 ): End<Report> {
-  const isOne = ({ value }: { readonly value: unknown }) =>
-    typeof value === "object" && value !== null && (value as { schema?: unknown }).schema === name;
+  const isOne = ({ value }: { readonly value: unknown }) => schemaOf(value) === name;
   const found = read.filter(isOne);
   const refuse = (operation: string, detail: string, hint: string): never => {
     throw new CaromError("usage", operation, detail, hint);

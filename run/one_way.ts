@@ -91,7 +91,7 @@ export function oneWay(generator: Side, responder: Side, inKernel: boolean): One
 const NOT_HANDED = 0xffff_ffff_ffff_ffffn; // native/core/passages.h
 
 /** The ticks of which both ends keep one in so many: by a hash, as native/core/passages.h has it. */
-function selectionOf(one_in: number): (tick: bigint) => boolean {
+export function selectionOf(one_in: number): (tick: bigint) => boolean {
   if (one_in <= 1) return () => true;
   const shift = BigInt(64 - Math.log2(one_in));
   return (tick) => BigInt.asUintN(64, tick * 0x9e3779b97f4a7c15n) >> shift === 0n;

@@ -83,12 +83,14 @@ function write(folder: string, of: Case): readonly [string, string] {
   const near = writeStamps(
     planOf("near.stamps", 0),
     { sends: BigUint64Array.from(sends), answers: BigUint64Array.from(answers), unlogged: 0 },
-    ClockTies.of(ties((timeline) => FIRST + timeline - 1_000_000_000n, 900_000_000n)),
+    ClockTies.of(ties((timeline) => FIRST + timeline - 1_000_000_000n, 900_000_000n)).report(
+      of.error_ns?.[0] ?? null,
+    ),
   );
   const far = writeStamps(
     planOf("far.stamps", 1),
     { passages: BigUint64Array.from(passages), unlogged: of.dropped ?? 0 },
-    ClockTies.of(ties(farClock, 6_900_000_000n, of.isSet)),
+    ClockTies.of(ties(farClock, 6_900_000_000n, of.isSet)).report(of.error_ns?.[1] ?? null),
   );
   const machine = (boot_id: string) => ({ boot_id: of.isOneMachine ? "one" : boot_id });
   const strategy = { name: "threshold", threshold: 10_000 };

@@ -162,6 +162,47 @@ backendTest("two ends, begun together: stamp for stamp what the kernel saw in be
   }),
 );
 
+backendTest("a capture is the other end of a generator, where nothing answers", ["af_packet"], () =>
+  withLab({}, async (lab) => {
+    const folder = mkdtempSync(join(tmpdir(), "carom-hosts-"));
+    const file = (name: string) => join(folder, name);
+    const capture = startCarom(
+      ...["capture", ...at("responder", lab), "--write", file("far.pcapng"), "--direction", "in", "--json"],
+      ...["--stamps", file("far.stamps"), "--run-id", "one-way"],
+    );
+    try {
+      await capture.said("capturing on");
+      const ended = await caromHere(
+        ...["generate", ...at("generator", lab), "--backend", "af_packet", "--cpu", "none", "--no-history"],
+        ...["--rate", "2k", "--warmup", "20ms", "--count", "200", "--json"],
+        ...["--stamps", file("near.stamps"), "--run-id", "one-way"],
+      );
+      capture.child.kill("SIGTERM");
+      const near = jsonOf(ended) as unknown as Report;
+      writeFileSync(file("near.json"), JSON.stringify(near));
+      writeFileSync(file("far.json"), JSON.stringify(jsonOf(await capture.end)));
+      const joined = jsonOf(
+        await caromHere("join", file("far.json"), file("near.json"), "--json"),
+      ) as unknown as Joined;
+      assert.equal(joined.faults, []);
+      assert.equal(
+        joined.ends.map(({ role }) => role),
+        ["generator", "capture"],
+      );
+      assert.equal([joined.up.followed, joined.up.lost], [near.ticks.sent, 0]);
+      assert.is(joined.up.one_way?.count, near.ticks.sent);
+      assert.ok(joined.up.one_way!.min_ns > -Number(READ_NS), `${joined.up.one_way!.min_ns} ns`);
+      assert.ok(joined.up.received_counted > near.ticks.sent, "the warm-up came, too");
+      assert.is(joined.down, null);
+      assert.is(joined.round_trip, null);
+    } finally {
+      capture.child.kill("SIGKILL");
+      await capture.end;
+      rmSync(folder, { recursive: true });
+    }
+  }),
+);
+
 const REFUSED: readonly (readonly [options: readonly string[], status: number, says: RegExp])[] = [
   [["--start-at", "2020-01-01T00:00:00Z"], 2, /--start-at 2020-01-01T00:00:00\.000000000Z: that was .* ago/],
   [["--start-at", "1577836800"], 2, /--start-at 2020-01-01T00:00:00\.000000000Z: that was/],
