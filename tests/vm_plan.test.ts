@@ -32,6 +32,8 @@ const BACKENDS = [
   { name: "af_xdp", roles: ["generator", "responder"] },
   { name: "xdp", roles: ["responder"] },
   { name: "xdp_live", roles: ["generator"] },
+  { name: "udp", roles: ["generator", "responder"] },
+  { name: "af_packet", roles: ["generator", "responder"] },
 ];
 const folder = mkdtempSync(join(tmpdir(), "carom-test-vm-"));
 test.after(() => rmSync(folder, { recursive: true }));
@@ -160,6 +162,9 @@ test("cells come from the tables: each backend in each of its roles, and nothing
     ["6.12/igb/xdp_live/check", false],
     ["6.12/igb/af_xdp/zero-copy", true],
     ["6.12/igb/xdp_live/zero-copy", false],
+    ["6.1/carom_nic/udp/exact", true],
+    ["6.1/carom_nic/af_xdp/exact", false],
+    ["6.1/igb/udp/exact", false],
   ] as const)
     assert.is(ids.includes(id), isThere, id);
   for (const deed of DEEDS)

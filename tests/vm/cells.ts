@@ -101,6 +101,12 @@ export const DEEDS: readonly Deed[] = [
     says: "a device that stamps PTP alone is refused",
   },
   {
+    name: "calibrated",
+    of: "driver",
+    drivers: ["carom_nic"],
+    says: "`carom calibrate` finds the wire as long as it is: within 2 ns by exact cross stamps, otherwise within its bound",
+  },
+  {
     name: "scheduled",
     of: "driver",
     drivers: ["carom_nic"],

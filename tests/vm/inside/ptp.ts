@@ -25,7 +25,6 @@ function configuration(name: string): string {
     logAnnounceInterval: -1,
     summary_interval: -4,
     uds_address: `/run/ptp4l-${name}`,
-    uds_ro_address: `/run/ptp4l-${name}-ro`,
   };
   return `[global]\n${Object.entries(lines)
     .map(([key, value]) => `${key} ${value}\n`)
@@ -37,6 +36,7 @@ class Daemon {
   readonly lines: string[] = [];
   private readonly child: ChildProcess;
   private readonly ended: Promise<void>;
+  hasEnded = false;
 
   constructor(program: string, name: string, link: Link, ...more: string[]) {
     const file = `/tmp/ptp4l-${name}.conf`;
@@ -45,7 +45,10 @@ class Daemon {
     const [first = "", ...rest] = inside(link, program, ...args);
     this.child = spawn(first, rest, { stdio: ["ignore", "pipe", "pipe"] });
     this.ended = new Promise((resolve) => {
-      this.child.on("close", () => resolve());
+      this.child.on("close", () => {
+        this.hasEnded = true;
+        resolve();
+      });
     });
     for (const stream of [this.child.stdout!, this.child.stderr!])
       createInterface({ input: stream }).on("line", (line) => this.lines.push(line));
