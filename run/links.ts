@@ -26,7 +26,8 @@ export function linkReport(
   refused: number,
 ): LinkReport {
   const isWhole = outages === 0 && !gone && refused === 0;
-  const not_left = isWhole ? 0 : counters && Math.max(0, handed - counters.tx_packets);
+  // What the kernel sent of its own accord is in the interface's counter, too.
+  const not_left = isWhole ? 0 : counters && Math.max(refused, handed - counters.tx_packets);
   return { outages, down_ns, gone, gone_ns: gone ? gone_ns : null, refused, not_left };
 }
 

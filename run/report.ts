@@ -448,12 +448,15 @@ function ledgerNotes({ sending: { configs } }: Plan, isTooSmall: boolean): strin
 
 /** Frames that arrived, and that the kernel behind the driver had no use for: LLDP where no such daemon is, say. */
 function unhandledNotes(plan: Plan, { interfaces }: Measurement): string[] {
+  const { generator, responder } = interfaces;
   const ends = [
-    [plan.generator.io.link.interfaceName, interfaces.generator],
-    [plan.lab?.responder.interfaceName, interfaces.responder],
+    [plan.generator.io.link.interfaceName, generator, responder],
+    [plan.lab?.responder.interfaceName, responder, generator],
   ] as const;
-  return ends.flatMap(([name, counters]) => {
-    const unhandled = counters === null ? 0 : counters.rx_dropped - lostOnArrival(counters);
+  return ends.flatMap(([name, counters, sender]) => {
+    if (counters === null) return [];
+    // A veth counts a frame that is too long for its other end here, too, and as dropped where it was sent.
+    const unhandled = counters.rx_dropped - lostOnArrival(counters) - (sender?.tx_dropped ?? 0);
     if (unhandled <= 0) return [];
     return [
       `${name} received ${unhandled.toLocaleString("en-US")} frames that the kernel did not take any further, most ` +

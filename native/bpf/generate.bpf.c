@@ -85,6 +85,7 @@ int judge(struct xdp_md* context) {
   return handed;
 }
 
+// What is refused is counted, at the two places at which a redirected frame can be.
 // trace_xdp_devmap_xmit(from, to, sent, drops, error): a driver took a batch of redirected frames, or not
 // all.
 struct ns_common {
@@ -110,6 +111,17 @@ int count_refused(__u64* arguments) {
   int drops = (int)arguments[3];
   if (drops <= 0 || to->ifindex != (int)constants.interface) return 0;
   if (to->nd_net.net->ns.inum == constants.network_namespace) __sync_fetch_and_add(&shared.refused, drops);
+  return 0;
+}
+
+// trace_xdp_redirect_err(at, program, to, error, kind of map, map, index): the kernel did not even hand a
+// frame to the driver, as it is longer than the interface's MTU allows, say. Without a map the index is the
+// interface's.
+SEC("tp_btf/xdp_redirect_err")
+int count_not_redirected(__u64* arguments) {
+  const struct net_device* at = (const struct net_device*)arguments[0];
+  if ((__u32)arguments[4] != 0 || (__u32)arguments[6] != constants.interface) return 0;
+  if (at->nd_net.net->ns.inum == constants.network_namespace) __sync_fetch_and_add(&shared.refused, 1);
   return 0;
 }
 

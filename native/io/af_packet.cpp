@@ -4,16 +4,20 @@
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <linux/net_tstamp.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/types.h>
 // Needs the types above.
 #include <pcap/pcap.h>
 
+#include <algorithm>
 #include <atomic>
 #include <bit>
 #include <cstring>
 #include <ctime>
 
+#include "core/clock.h"
 #include "core/error.h"
 #include "filter/packet_filter.h"
 
@@ -23,6 +27,8 @@ namespace {
 constexpr uint32_t TAG_BYTES = 4;
 constexpr uint32_t ADDRESSES_BYTES = 12;  // of an Ethernet header, in front of the tag
 constexpr int KICK_TRIES = 16;            // the frames stay in the ring, and the next call takes them along
+
+constexpr uint64_t BLOCKED_NS = 10'000'000;  // longer than a link is without any room while it sends
 
 // Where the bytes of a frame begin in a slot of the TX ring.
 constexpr uint32_t TX_DATA_OFFSET = TPACKET_ALIGN(sizeof(tpacket2_hdr));
@@ -214,23 +220,35 @@ uint32_t AfPacketIo::tx_reserve(std::span<Frame> frames) noexcept {
 }
 
 uint32_t AfPacketIo::tx_submit(std::span<const Frame> frames) noexcept {
+  uint32_t longest = 0;
   for (const Frame& frame : frames) {
     uint8_t* slot = tx_slot(tx_head_++);
     reinterpret_cast<tpacket2_hdr*>(slot)->tp_len = frame.length;
     store_status(slot, TP_STATUS_SEND_REQUEST);
+    longest = std::max(longest, frame.length);
   }
   for (int tries = 0; tries < KICK_TRIES; tries++) {
     ++counters_.wakeups;
-    if (send(fd_.get(), nullptr, 0, MSG_DONTWAIT) >= 0) break;
-    if ((errno == EMSGSIZE || errno == EINVAL) && drop_refused()) {
+    if (send(fd_.get(), nullptr, 0, MSG_DONTWAIT) >= 0) {
+      longest_sent_ = std::max(longest_sent_, longest);
+      if (longest >= shortest_refused_) [[unlikely]]
+        shortest_refused_ = UINT32_MAX;
+      break;
+    }
+    int number = errno;
+    if ((number == EMSGSIZE || number == EINVAL) && drop_refused()) {
       tries--;
       continue;
     }
-    if (errno == EAGAIN || errno == ENOBUFS) {
+    if (number == ENOBUFS && tries + 1 == KICK_TRIES && drop_blocking()) {
+      tries = -1;
+      longest = 0;  // it may be of one that did not leave
+    }
+    if (number == EAGAIN || number == ENOBUFS) {
       renumber();
       continue;
     }
-    if (errno == ENETDOWN || errno == ENXIO || errno == ENODEV) ++counters_.link_errors;
+    if (number == ENETDOWN || number == ENXIO || number == ENODEV) ++counters_.link_errors;
     break;
   }
   return static_cast<uint32_t>(frames.size());
@@ -243,6 +261,42 @@ bool AfPacketIo::drop_refused() noexcept {
   uint32_t at = tx_head_ - mask_ - 1;
   while (at != tx_head_ && tx_status(tx_slot(at)) != TP_STATUS_WRONG_FORMAT) at++;
   if (at == tx_head_) return false;
+  drop(at);
+  return true;
+}
+
+// A link that drops a frame of its own accord, as a veth does with one that is too long for its other end,
+// looks to the kernel like one that has no room for it: it comes back to the same frame for ever, and none of
+// those behind it leaves. Where none as long as this one has left, it is tried for a while, and then dropped.
+// Returns whether it is worth trying again now.
+bool AfPacketIo::drop_blocking() noexcept {
+  uint32_t at = tx_head_ - mask_ - 1;
+  while (at != tx_head_ && tx_status(tx_slot(at)) != TP_STATUS_SEND_REQUEST) at++;
+  if (at == tx_head_) return false;
+  uint32_t length = reinterpret_cast<const tpacket2_hdr*>(tx_slot(at))->tp_len;
+  if (length <= longest_sent_ || !has_carrier()) return false;
+  if (length < shortest_refused_) {
+    uint64_t now_ns = Clock::get().now_ns();
+    if (at != blocking_ || blocking_since_ns_ == 0) {
+      blocking_ = at;
+      blocking_since_ns_ = now_ns;
+    }
+    if (now_ns - blocking_since_ns_ < BLOCKED_NS) return true;
+    shortest_refused_ = length;
+  }
+  blocking_since_ns_ = 0;
+  drop(at);
+  return true;
+}
+
+bool AfPacketIo::has_carrier() const noexcept {
+  ifreq request{};
+  config_.link.interface_name.copy(request.ifr_name, IFNAMSIZ - 1);
+  return ioctl(fd_.get(), SIOCGIFFLAGS, &request) == 0 && (request.ifr_flags & IFF_RUNNING) != 0;
+}
+
+// Takes a frame out of those that wait in the ring; the ones behind it move up.
+void AfPacketIo::drop(uint32_t at) noexcept {
   ++counters_.tx_invalid;
   for (; at + 1 != tx_head_; at++) {
     uint8_t* to = tx_slot(at);
@@ -256,7 +310,6 @@ bool AfPacketIo::drop_refused() noexcept {
   tx_head_ = at;
   tx_dropped_++;
   renumber();
-  return true;
 }
 
 // The kernel has not sent a frame, and may have given it a number all the same. All in front of it have left.

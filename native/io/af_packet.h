@@ -34,6 +34,9 @@ class AfPacketIo {
   void attach(const std::string& operation);
   bool drop_refused() noexcept;
   void renumber() noexcept;
+  bool drop_blocking() noexcept;
+  void drop(uint32_t at) noexcept;
+  bool has_carrier() const noexcept;
   uint8_t* rx_slot(uint32_t index) const noexcept { return rx_ring_ + size_t{index & mask_} * frame_size_; }
   uint8_t* tx_slot(uint32_t index) const noexcept { return tx_ring_ + size_t{index & mask_} * frame_size_; }
 
@@ -50,6 +53,10 @@ class AfPacketIo {
   uint32_t rx_tail_ = 0;     // the oldest that was not released
   uint32_t tx_head_ = 0;     // the next frame to write
   uint32_t tx_dropped_ = 0;  // frames that the kernel refused for good
+  uint32_t longest_sent_ = 0;
+  uint32_t shortest_refused_ = UINT32_MAX;  // by the link, as too long
+  uint32_t blocking_ = 0;                   // the frame at which the kernel stops, and since when
+  uint64_t blocking_since_ns_ = 0;
   TxStampReader stamps_;
   IoCounters& counters_;
   std::vector<std::string> notes_;

@@ -244,23 +244,35 @@ uint32_t UdpIo::tx_submit(std::span<const Frame> frames) noexcept {
       tx_messages_[i].msg_hdr.msg_namelen = sizeof(sockaddr_in);
     }
   }
-  int sent = sendmmsg(tx_, tx_messages_.data(), count, MSG_DONTWAIT);
+  uint32_t done = 0;
+  while (done < count) {
+    int sent = send_some(done, count - done);
+    int number = errno;
+    // Too long for what the route carries, or forbidden by the machine's packet filter: it would be so again.
+    bool is_refused =
+        sent < 0 && (number == EMSGSIZE || number == EPERM || number == EACCES || number == EINVAL);
+    uint32_t over = sent > 0 ? static_cast<uint32_t>(sent) : is_refused ? 1 : 0;
+    counters_.tx_invalid.add(is_refused);
+    submitted_ += over;
+    done += over;
+    if (done < count || is_refused) renumber();
+    if (over > 0) continue;  // the next one tells why it stopped
+    if (number == ENETDOWN || number == ENODEV || number == ENETUNREACH) ++counters_.link_errors;
+    break;
+  }
+  if (done < count) counters_.tx_refused.add(count - done);
+  return done;
+}
+
+int UdpIo::send_some(uint32_t from, uint32_t count) noexcept {
   ++counters_.wakeups;
+  int sent = sendmmsg(tx_, &tx_messages_[from], count, MSG_DONTWAIT);
   // A pending error of an earlier datagram is reported once, in the place of sending: the next call sends.
   if (sent < 0 && errno == ECONNREFUSED) {
     renumber();
-    sent = sendmmsg(tx_, tx_messages_.data(), count, MSG_DONTWAIT);
+    sent = sendmmsg(tx_, &tx_messages_[from], count, MSG_DONTWAIT);
   }
-  if (sent < 0) {
-    if (errno == ENETDOWN || errno == ENODEV || errno == ENETUNREACH) ++counters_.link_errors;
-    sent = 0;
-  }
-  submitted_ += static_cast<uint32_t>(sent);
-  if (static_cast<uint32_t>(sent) < count) {
-    counters_.tx_refused.add(count - static_cast<uint32_t>(sent));
-    renumber();
-  }
-  return static_cast<uint32_t>(sent);
+  return sent;
 }
 
 void UdpIo::renumber() noexcept {

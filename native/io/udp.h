@@ -42,6 +42,7 @@ class UdpIo {
 
   void restore_headers(Frame& frame, mmsghdr& message, Slot& slot) noexcept;
   void renumber() noexcept;
+  int send_some(uint32_t from, uint32_t count) noexcept;
   static void write_control(msghdr& header, Slot& slot, bool ipv6, int traffic_class) noexcept;
 
   IoConfig config_;

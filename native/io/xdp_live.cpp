@@ -123,6 +123,7 @@ XdpLiveIo::XdpLiveIo(const IoConfig& config, IoCounters& counters, const LivePro
     program.update("headers", &flow, &wanted.headers[flow]);
   }
   program.trace("count_refused");
+  program.trace("count_not_redirected");
   if (constants_.longest > LARGEST_FRAME) {
     throw Error(ErrorCode::usage, operation_text("xdp_live", config.link, "send frames of this size"),
                 "the kernel's live frames have up to " + std::to_string(LARGEST_FRAME) + " bytes",

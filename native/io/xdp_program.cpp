@@ -175,8 +175,9 @@ void XdpProgram::update(const char* name, const void* key, const void* value) {
 int XdpProgram::program(const char* name) const { return bpf_program__fd(find_program(name)); }
 
 void XdpProgram::trace(const char* name) {
-  trace_.reset(bpf_program__attach(find_program(name)));
-  if (!trace_) throw system_error(operation(std::string("attach the tracing program ") + name), errno);
+  traces_.emplace_back(bpf_program__attach(find_program(name)));
+  if (!traces_.back())
+    throw system_error(operation(std::string("attach the tracing program ") + name), errno);
 }
 
 void* XdpProgram::memory(const char* name, size_t size) {

@@ -116,7 +116,7 @@ class XdpProgram {
   std::unique_ptr<XdpFilter> filter_;
   std::unique_ptr<bpf_object, CloseObject> object_;
   std::vector<std::span<uint8_t>> memory_;  // mapped
-  std::unique_ptr<bpf_link, DestroyLink> trace_;
+  std::vector<std::unique_ptr<bpf_link, DestroyLink>> traces_;
   int link_fd_ = -1;
   const char* mode_ = "";
   bool lacks_native_ = false;
