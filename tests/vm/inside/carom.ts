@@ -107,8 +107,14 @@ export async function command(spec: CommandSpec, ...args: string[]): Promise<Sai
   return { status, json: parsed(stdout), text: stderr };
 }
 
-/** carom as a process of its own. */
-export function start(...args: string[]): { child: ChildProcess; end: Promise<Said> } {
+/** carom as a process of its own, its end, and what it has said so far but for its result. */
+export interface Running {
+  readonly child: ChildProcess;
+  readonly end: Promise<Said>;
+  text(): string;
+}
+
+export function start(...args: string[]): Running {
   const child = spawn(process.execPath, [MAIN, ...args, "--json"], { stdio: ["ignore", "pipe", "pipe"] });
   let [stdout, stderr] = ["", ""];
   child.stdout.on("data", (data: Buffer) => {
@@ -121,7 +127,7 @@ export function start(...args: string[]): { child: ChildProcess; end: Promise<Sa
     child.on("error", reject);
     child.on("close", (status) => resolve({ status, json: parsed(stdout), text: stderr }));
   });
-  return { child, end };
+  return { child, end, text: () => stderr };
 }
 
 function parsed(text: string): Record<string, unknown> | undefined {
@@ -151,8 +157,12 @@ export function allRight({ faults, balances, verdicts, ticks }: Report): void {
 }
 
 /** An answer for the table: a refusal that says why, or something that is wrong. */
-export function saidOf(error: unknown): { readonly isRefusal: boolean; readonly said: string } {
-  if (error instanceof Wrong) return { isRefusal: false, said: error.message };
+export function saidOf(error: unknown): {
+  readonly isRefusal: boolean;
+  readonly isUsage: boolean; // of the options, on whatever machine
+  readonly said: string;
+} {
+  if (error instanceof Wrong) return { isRefusal: false, isUsage: false, said: error.message };
   const { code, message } = asCaromError(error, "tests/vm");
-  return { isRefusal: code === "environment" || code === "usage", said: message };
+  return { isRefusal: code !== "internal", isUsage: code === "usage", said: message };
 }

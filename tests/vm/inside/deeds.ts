@@ -7,7 +7,7 @@ import { command as generate } from "../../../cli/generate.js";
 import { command as replay } from "../../../cli/replay.js";
 import type { Report } from "../../../run/report.js";
 import type { Backend, Cell } from "../cells.js";
-import { allRight, command, demand, runPair, start, withResponder } from "./carom.js";
+import { allRight, command, demand, runPair, start, Wrong, withResponder } from "./carom.js";
 import { calibrated, exact, faults, refused, restored, scheduled } from "./nic.js";
 import { type Pair, placeOf, shown, sleep, until } from "./pair.js";
 import { loadPrograms } from "./programs.js";
@@ -18,7 +18,7 @@ const CAPTURE = "/tmp/captured.pcapng";
 const REPLAYED = "pcaps/steady.pcap";
 const CHECKED = "check/scripts/threshold.yaml";
 const ENOUGH = 20; // frames, by which a run is known to send
-const START_MS = 90_000; // carom starts in seconds in a guest, and another process of it after that
+const START_MS = 240_000; // carom starts in seconds in a guest, and another process of it after that
 const DOWN_MS = 500;
 
 export interface Circumstances {
@@ -60,7 +60,8 @@ const stamps: Act = async (cell, { pair, backends }) => {
 };
 
 const examine: Act = async (_cell, { pair }) => {
-  const { status, json, text } = await command(doctor, ...pair.where.slice(0, 2), "--try", "--quick");
+  const where = pair.lab === null ? [...pair.where, "--try"] : []; // it makes a lab of its own
+  const { status, json, text } = await command(doctor, ...where, "--quick");
   demand(json?.schema === "carom.doctor", `status ${status}: ${text}`);
   const { usable } = json as unknown as { readonly usable: readonly string[] };
   demand(usable.length > 0, "no backend is usable");
@@ -84,8 +85,8 @@ const takeCapture: Act = async (_cell, { pair }) => {
     capture.child.on("exit", () => {
       isOver = true;
     });
-    await until("the capture has begun", () => isOver || hasPacketSocket(capture.child.pid!), START_MS);
-    demand(!isOver, `the capture ended: ${(await capture.end).text}`);
+    await until("the capture has begun", () => isOver || capture.text().includes("capturing on"), START_MS);
+    if (isOver) throw new Wrong(`the capture ended: ${(await capture.end).text}`);
     const sending = ["--backend", "af_packet", "--rate", "100", "--count", String(CAPTURED), "--warmup", "0"];
     const sent = await command(generate, ...pair.where, ...sending, "--no-history");
     demand(sent.status === 0, `generate: status ${sent.status}: ${sent.text}`);
@@ -101,14 +102,6 @@ const takeCapture: Act = async (_cell, { pair }) => {
   }
 };
 
-/** A process that has promised to receive: "promiscuity" of the far end is not its alone, but a file of it is. */
-function hasPacketSocket(pid: number): boolean {
-  const tasks = readdirSync(`/proc/${pid}/task`);
-  return tasks.some((task) =>
-    readFileSync(`/proc/${pid}/task/${task}/comm`, "utf8").startsWith("carom-writer"),
-  );
-}
-
 const replayCapture: Act = async (cell, { pair, backends }) => {
   const [generator, responder] = sides(cell, backends);
   const args = [
@@ -122,17 +115,15 @@ const replayCapture: Act = async (cell, { pair, backends }) => {
     generator,
     "--no-history",
   ];
-  const report = await withResponder(pair, responder, async () => {
-    const { status, json, text } = await command(
-      replay,
-      ...args,
-      ...pair.where,
-      "--target-mac",
-      pair.far.mac,
-    );
+  const replayIn = async (...where: string[]) => {
+    const { status, json, text } = await command(replay, ...args, ...where);
     demand(json?.schema === "carom.report", `status ${status}: ${text}`);
     return json as unknown as Report;
-  });
+  };
+  const report =
+    pair.lab === null
+      ? await withResponder(pair, responder, () => replayIn(...pair.where, "--target-mac", pair.far.mac))
+      : await replayIn("--lab", pair.lab.name, "--responder-backend", responder);
   allRight(report);
   return "";
 };
@@ -236,11 +227,13 @@ const flapLink: Act = async (cell, { pair, backends }) => {
 };
 
 const unbindDriver: Act = async (cell, { pair, backends, replacePair }) => {
+  let isBound = true;
   try {
     const report = await runPair(pair, ...sides(cell, backends), {
       over: { count: "300", timeout: "2s" },
       during: async ({ generator }) => {
         await untilSent(() => generator.counters());
+        isBound = false;
         pair.unbind();
       },
     });
@@ -249,7 +242,7 @@ const unbindDriver: Act = async (cell, { pair, backends, replacePair }) => {
       `that the device is gone is not told, but: ${report.faults.join("; ") || "all as expected"}`,
     );
   } finally {
-    replacePair(await pair.restore());
+    if (!isBound) replacePair(await pair.restore());
   }
   return "";
 };

@@ -7,13 +7,14 @@
 
 import { appendFileSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { probeBackends } from "../../../native/index.js";
 import { type Cell, cellId, DEEDS, DRIVERS, NONE, type Outcome } from "../cells.js";
 import { type GuestTask, RESULTS, TASK } from "../guest.js";
 import { saidOf } from "./carom.js";
 import { ACTS } from "./deeds.js";
 import { Pair } from "./pair.js";
 
-const CELL_MS = 180_000; // far beyond what any takes
+const CELL_MS = 500_000; // far beyond what any takes
 
 const folder = process.argv[2] ?? "";
 const task = JSON.parse(readFileSync(join(folder, TASK), "utf8")) as GuestTask;
@@ -48,6 +49,14 @@ async function attempt(cell: Cell): Promise<string> {
   return act(cell, circumstances);
 }
 
+/** Whether a backend can't be used on either end of the pair, as doctor --try finds. */
+function isToldByDoctor(backend: string): boolean {
+  if (pair === undefined) return false;
+  return [pair.near, pair.far].some((link) =>
+    probeBackends(link, 0, true).some(({ name, reason }) => name === backend && reason !== ""),
+  );
+}
+
 function limited<T>(action: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const late = () => reject(new Error(`it was not done after ${CELL_MS / 1000} s`));
@@ -66,7 +75,9 @@ for (const cell of task.cells) {
   } catch (error) {
     const mayRefuse = DEEDS.find(({ name }) => name === cell.deed)?.mayRefuse === true;
     const found = saidOf(error);
-    outcome = found.isRefusal && mayRefuse ? "refused" : "failed";
+    // What a backend has not at all (usage) it has on no driver, and what doctor says before, it may say then.
+    const isReason = found.isUsage || (found.isRefusal && (mayRefuse || isToldByDoctor(cell.backend)));
+    outcome = isReason ? "refused" : "failed";
     said = found.said;
     if (!found.isRefusal && error instanceof Error) console.log(`guest: ${id}: ${error.stack}`);
   }

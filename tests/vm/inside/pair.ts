@@ -11,7 +11,7 @@ import { pairMacs } from "../guest.js";
 
 const FAR = "far"; // the namespace
 const LAB = "vm";
-const CARRIER_MS = 30_000; // igb takes 10 s after its rings were reset
+const CARRIER_MS = 90_000; // igb takes 10 s after its rings were reset
 const DEVICES = "/sys/class/net";
 export const sleep = (time_ms: number) => new Promise<void>((resolve) => setTimeout(resolve, time_ms));
 
