@@ -113,6 +113,12 @@ export const DEEDS: readonly Deed[] = [
     says: "`--schedule-clock phc`; the clock's rate as it is known, and a step in mid-run, are told",
   },
   {
+    name: "launches",
+    of: "driver",
+    drivers: ["carom_nic"],
+    says: "the module's devices hold a frame until its launch time (etf with offload)",
+  },
+  {
     name: "ptp",
     of: "driver",
     drivers: ["carom_nic"],

@@ -93,7 +93,7 @@ async function tryCells(
     name,
     kernel,
     hardware: hardware.flatMap((driver) => driver.hardware ?? []),
-    modules: module === undefined ? [] : ["ptp"],
+    modules: module === undefined ? [] : ["ptp", "sch_etf"],
     task: {
       cells,
       drivers: [...hardware, ...others].map((driver) => driver.name),

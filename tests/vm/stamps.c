@@ -7,7 +7,7 @@
 // arrives,
 //                            "tick KEY STAMP" or "order KEY STAMP": the tick's timestamp, and when it arrived
 // stamps ping A B COUNT      sends frames on A, which is linked with B: "COUNT SENT ARRIVED", by their clocks
-// stamps launch A B COUNT    the same, each 2 ms after the one before by A's clock: "WANTED SENT ARRIVED"
+// stamps launch A COUNT      sets A's clock to CLOCK_TAI, and sends frames at times of it: "WANTED SENT"
 // stamps mode INTERFACE      "TX_TYPE RX_FILTER"; with two numbers more, sets them
 // stamps clocks A B          reads both clocks: "RAW_A PHC_A RAW_B PHC_B" (PTP_SYS_OFFSET_PRECISE)
 #define _GNU_SOURCE
@@ -36,7 +36,7 @@
 #define SO_TXTIME 61
 #define SCM_TXTIME SO_TXTIME
 #endif
-enum { PAYLOAD = 24, FRAME = 14 + 20 + 8 + PAYLOAD, LAUNCH_GAP_NS = 2000000 };
+enum { PAYLOAD = 24, FRAME = 14 + 20 + 8 + PAYLOAD, LAUNCH_AHEAD_NS = 200000000 };
 
 static volatile sig_atomic_t is_over;
 
@@ -176,33 +176,48 @@ static long long wait_for(int fd, int from, unsigned number) {
   return 0;
 }
 
-static int ping(const char* from, const char* to, unsigned count, int is_launching) {
-  set_mode(from, HWTSTAMP_TX_ON, HWTSTAMP_FILTER_ALL);
+static int open_sender(const char* interface) {
+  int fd = open_packet(interface, 0, SOF_TIMESTAMPING_RAW_HARDWARE | SOF_TIMESTAMPING_TX_HARDWARE);
+  struct sockaddr_ll address = {.sll_family = AF_PACKET,
+                                .sll_protocol = htons(ETH_P_IP),
+                                .sll_ifindex = (int)if_nametoindex(interface)};
+  if (bind(fd, (struct sockaddr*)&address, sizeof address) != 0) fail(interface);
+  set_mode(interface, HWTSTAMP_TX_ON, HWTSTAMP_FILTER_ALL);
+  return fd;
+}
+
+static int ping(const char* from, const char* to, unsigned count) {
+  int tx = open_sender(from);
   set_mode(to, HWTSTAMP_TX_ON, HWTSTAMP_FILTER_ALL);
-  int tx = open_packet(from, 0, SOF_TIMESTAMPING_RAW_HARDWARE | SOF_TIMESTAMPING_TX_HARDWARE);
   int rx = open_packet(to, ETH_P_IP, SOF_TIMESTAMPING_RAW_HARDWARE | SOF_TIMESTAMPING_RX_HARDWARE);
-  struct sockaddr_ll address = {
-      .sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_IP), .sll_ifindex = (int)if_nametoindex(from)};
-  long long launch_ns = 0;
-  if (bind(tx, (struct sockaddr*)&address, sizeof address) != 0) fail(from);
-  if (is_launching) {
-    struct {
-      clockid_t clock;
-      uint32_t flags;
-    } launch = {CLOCK_TAI, 0};
-    struct timespec now;
-    int fd = open_clock(from);
-    if (setsockopt(tx, SOL_SOCKET, SO_TXTIME, &launch, sizeof launch) != 0) fail("SO_TXTIME");
-    if (clock_gettime((~(clockid_t)fd << 3) | 3, &now) != 0) fail("read the clock");
-    launch_ns = ns_of(now) + 50000000;
-  }
-  for (unsigned i = 0; i < count; i++, launch_ns += is_launching ? LAUNCH_GAP_NS : 0) {
+  for (unsigned i = 0; i < count; i++) {
     unsigned char frame[FRAME];
     write_frame(frame, i);
-    send_at(tx, frame, launch_ns);
-    long long sent = wait_for(tx, MSG_ERRQUEUE, i), arrived = wait_for(rx, 0, i);
-    printf("%lld %lld %lld\n", is_launching ? launch_ns : i, sent, arrived);
-    if (is_launching) launch_ns += 10 * LAUNCH_GAP_NS;  // the wait has taken some time
+    send_at(tx, frame, 0);
+    long long sent = wait_for(tx, MSG_ERRQUEUE, i);
+    printf("%u %lld %lld\n", i, sent, wait_for(rx, 0, i));
+  }
+  return 0;
+}
+
+// With the qdisc etf and its "offload", the NIC holds each frame until the time that goes with it.
+static int launch(const char* from, unsigned count) {
+  struct {
+    clockid_t clock;
+    uint32_t flags;
+  } option = {CLOCK_TAI, 0};
+  int tx = open_sender(from), device = open_clock(from);
+  clockid_t clock = (~(clockid_t)device << 3) | 3;
+  struct timespec now;
+  if (setsockopt(tx, SOL_SOCKET, SO_TXTIME, &option, sizeof option) != 0) fail("SO_TXTIME");
+  if (clock_gettime(CLOCK_TAI, &now) != 0 || clock_settime(clock, &now) != 0) fail("set the clock");
+  for (unsigned i = 0; i < count; i++) {
+    unsigned char frame[FRAME];
+    write_frame(frame, i);
+    if (clock_gettime(clock, &now) != 0) fail("read the clock");
+    long long wanted = ns_of(now) + LAUNCH_AHEAD_NS;
+    send_at(tx, frame, wanted);
+    printf("%lld %lld\n", wanted, wait_for(tx, MSG_ERRQUEUE, i));
   }
   return 0;
 }
@@ -227,8 +242,8 @@ static int mode(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   if (argc == 3 && strcmp(argv[1], "watch") == 0) return watch(argv[2]);
-  if (argc == 5 && strcmp(argv[1], "ping") == 0) return ping(argv[2], argv[3], (unsigned)atoi(argv[4]), 0);
-  if (argc == 5 && strcmp(argv[1], "launch") == 0) return ping(argv[2], argv[3], (unsigned)atoi(argv[4]), 1);
+  if (argc == 5 && strcmp(argv[1], "ping") == 0) return ping(argv[2], argv[3], (unsigned)atoi(argv[4]));
+  if (argc == 4 && strcmp(argv[1], "launch") == 0) return launch(argv[2], (unsigned)atoi(argv[3]));
   if (argc == 4 && strcmp(argv[1], "clocks") == 0) return clocks((const char* const*)argv + 2);
   if ((argc == 3 || argc == 5) && strcmp(argv[1], "mode") == 0) return mode(argc, argv);
   fputs("stamps: see the head of stamps.c for what it takes\n", stderr);

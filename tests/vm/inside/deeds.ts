@@ -8,7 +8,7 @@ import { command as replay } from "../../../cli/replay.js";
 import type { Report } from "../../../run/report.js";
 import type { Backend, Cell } from "../cells.js";
 import { allRight, command, demand, runPair, start, Wrong, withResponder } from "./carom.js";
-import { calibrated, exact, faults, refused, restored, scheduled } from "./nic.js";
+import { calibrated, exact, faults, launches, refused, restored, scheduled } from "./nic.js";
 import { type Pair, placeOf, shown, sleep, until } from "./pair.js";
 import { loadPrograms } from "./programs.js";
 import { besidePtp } from "./ptp.js";
@@ -257,6 +257,7 @@ export const ACTS: Readonly<Record<string, Act>> = {
   exact: ({ backend }, { pair }) => exact(pair, backend),
   faults: ({ backend }, { pair }) => faults(pair, backend),
   refused: (_cell, { pair }) => refused(pair),
+  launches: (_cell, { pair }) => launches(pair),
   ptp: (_cell, { pair, ptp4l }) => besidePtp(pair, ptp4l),
   scheduled: (_cell, { pair }) => scheduled(pair),
   restored: ({ backend }, { pair }) => restored(pair, backend),

@@ -297,7 +297,28 @@ export async function faults(pair: Pair, generator: string): Promise<string> {
     demand(actual.max_ns <= planned.max_ns, `${fault}: ${actual.max_ns} ns, more than ${planned.max_ns}`);
     told.push(`${fault}: ${holds(report)}`);
   }
+  told.push(`stamps of another socket: ${await besideAnother(pair, generator)}`);
   return told.join("; ");
+}
+
+/** Another program sends on the same device, and asks for its stamps, too. */
+async function besideAnother(pair: Pair, generator: string): Promise<string> {
+  let other: ChildProcess | undefined;
+  try {
+    const { near } = pair;
+    const report = await runPair(pair, generator, "af_packet", {
+      over: { timestamps: "hardware", count: "60" },
+      during: async () => {
+        other = spawn(STAMPS, ["ping", near.interfaceName, near.interfaceName, "1000000"], {
+          stdio: "ignore",
+        });
+      },
+    });
+    return allStamped(report);
+  } finally {
+    other?.kill("SIGKILL");
+    stampMode(pair.near, 0, 0);
+  }
 }
 
 /** A device that can't stamp every frame is refused, and what can be done instead is said. */
@@ -361,4 +382,37 @@ export async function scheduled(pair: Pair): Promise<string> {
   const note = stepped.notes.find((one) => one.includes("the schedule's clock was set"));
   demand(note !== undefined, "that the clock was set is not told");
   return `${clock.how}; ${note}`;
+}
+
+const LAUNCHES = 20;
+
+/** The device holds a frame until its launch time: what `--pacing launch-time` and others build on. */
+export async function launches(pair: Pair): Promise<string> {
+  const { interfaceName } = pair.near;
+  const before = stampMode(pair.near);
+  const etf = ["etf", "clockid", "CLOCK_TAI", "delta", "50000000", "offload"];
+  run("tc", "qdisc", "replace", "dev", interfaceName, "root", ...etf);
+  try {
+    const lines = run(STAMPS, "launch", interfaceName, String(LAUNCHES)).trim().split("\n");
+    const late = lines.map((line) => {
+      const [wanted = 0n, sent = 0n] = line.split(" ").map(BigInt);
+      demand(sent !== 0n, `a frame that was to leave at ${wanted} never left`);
+      return Number(sent - wanted);
+    });
+    const inTime = late.filter((late_ns) => Math.abs(late_ns) <= ROUNDING_NS);
+    // The guest may have been stopped until after a frame's time: it leaves at once.
+    demand(
+      late.every((late_ns) => late_ns >= -ROUNDING_NS),
+      `one left early: ${Math.min(...late)} ns`,
+    );
+    demand(
+      inTime.length > LAUNCHES / 2,
+      `${inTime.length} of ${LAUNCHES} left in time: ${late.join(", ")} ns late`,
+    );
+    return `${inTime.length} of ${LAUNCHES} frames left when they had to, by the device's own stamp`;
+  } finally {
+    run("tc", "qdisc", "del", "dev", interfaceName, "root");
+    const [tx = 0, rx = 0] = before.split(" ").map(Number);
+    stampMode(pair.near, tx, rx);
+  }
 }

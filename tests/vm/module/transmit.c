@@ -85,6 +85,7 @@ static void hold(struct nic_tx_queue* queue, struct sk_buff* skb, u64 now_raw) {
 
   if (skb->tstamp) {
     due_raw = nic_clock_raw(queue->nic->clock, ktime_to_ns(skb->tstamp));
+    skb->tstamp = 0; /* or the stamp of when it left would be taken for the kernel's */
     if ((s64)(due_raw - now_raw) < 0) {
       queue->launched_late++;
       due_raw = now_raw;
