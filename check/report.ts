@@ -2,6 +2,7 @@
 
 import pc from "picocolors";
 import { formatNs } from "../config/values.js";
+import { escaped } from "../native/escape.js";
 import { decodeFrame } from "../wire/decode.js";
 import type { Expectation, Fault, ReceivedOrder, Row } from "./judge.js";
 import { type CaseResult, type Outcome, type RunResult, type SentDatagram, summarize } from "./result.js";
@@ -23,22 +24,21 @@ const MARKS: Readonly<Record<Outcome, string>> = {
 
 /** The heading of a script. */
 export function scriptLines(script: Script): string[] {
-  const file = pc.dim(script.file);
+  const file = pc.dim(escaped(script.file));
+  const name = pc.bold(escaped(script.name));
   return [
     "",
-    script.description === ""
-      ? `${pc.bold(script.name)}  ${file}`
-      : `${pc.bold(script.name)}  ${script.description}  ${file}`,
+    script.description === "" ? `${name}  ${file}` : `${name}  ${escaped(script.description)}  ${file}`,
   ];
 }
 
 /** A line for a case, and what is to be told of a failed one. */
 export function caseLines(result: CaseResult, verbose: boolean): string[] {
   const { outcome, reason } = result;
-  const name = result.case.name;
+  const name = escaped(result.case.name);
   const time = pc.dim(formatNs(result.duration_ns));
   const head = `  ${MARKS[outcome]} ${name.padEnd(NAME_WIDTH)}`;
-  if (outcome === "skipped") return [`  ${MARKS.skipped} ${name}: skipped, ${reason}`];
+  if (outcome === "skipped") return [`  ${MARKS.skipped} ${name}: skipped, ${escaped(reason)}`];
   if (outcome === "error") return [`  ${MARKS.error} ${name}`, `      could not be run: ${reason}`];
   const lines = [`${head} ${time}`];
   if (outcome === "failed") lines.push(...detailLines(result, verbose).map((line) => `      ${line}`));
@@ -48,7 +48,7 @@ export function caseLines(result: CaseResult, verbose: boolean): string[] {
 
 /** What is said of a case that an answer made fail after it had ended. */
 export function amendedLines(result: CaseResult): string[] {
-  return [`  ${MARKS.failed} ${result.case.name}`, `      ${result.faults.at(-1)?.reason ?? ""}`];
+  return [`  ${MARKS.failed} ${escaped(result.case.name)}`, `      ${result.faults.at(-1)?.reason ?? ""}`];
 }
 
 /** Why a case failed: each reason with the fields side by side, and what was sent. Without colours it is the JUnit text. */
@@ -202,5 +202,5 @@ function rowAsJson({ field, tick, expected, received, ok }: Row) {
 
 /** What there is to run, for --list. */
 export function listLines(script: Script, cases: readonly Case[]): string[] {
-  return [...scriptLines(script), ...cases.map(({ name }) => `  ${name}`)];
+  return [...scriptLines(script), ...cases.map(({ name }) => `  ${escaped(name)}`)];
 }

@@ -117,7 +117,7 @@ function* summary(
   yield `  read       ${n(found.frames)} frames of ${escaped(path)} (${found.linkType})`;
   yield `  matching   ${n(found.accepted)} frames, ${part.toFixed(2)} %; ${n(found.acceptedBytes)} bytes`;
   if (write !== "")
-    yield `  written    ${n(found.written)} frames to ${write === "-" ? "standard output" : write}`;
+    yield `  written    ${n(found.written)} frames to ${write === "-" ? "standard output" : escaped(write)}`;
   yield* remarks(found);
   if (found.figures.length > 0) yield* benchLines(found);
 }

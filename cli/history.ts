@@ -8,6 +8,7 @@ import { flag, formatNs, integer } from "../config/values.js";
 import { type Entry, type History, historyPath, type Listed, openHistory } from "../history/store.js";
 import { localTime } from "../history/summary.js";
 import { CaromError } from "../native/error.js";
+import { escaped, quotedWord } from "../native/escape.js";
 import { type CommandSpec, type Context, defineCommand } from "./command.js";
 import { formatTable } from "./table.js";
 
@@ -65,16 +66,14 @@ function cells({ id, started, command, summary }: Listed): string[] {
 
 /** The command line that gives the same options; texts with blanks are quoted. */
 function commandLine({ command, args, options }: Entry): string {
-  const quoted = (text: string) =>
-    /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
   const flags = Object.entries(options).map(([name, text]) =>
     text === "true"
       ? `--${flagName(name)}`
       : text === "false"
         ? `--no-${flagName(name)}`
-        : `--${flagName(name)} ${quoted(text)}`,
+        : `--${flagName(name)} ${quotedWord(text)}`,
   );
-  return ["carom", command, ...args.map(quoted), ...flags].join(" ");
+  return ["carom", command, ...args.map(quotedWord), ...flags].join(" ");
 }
 
 const show = defineCommand({
@@ -88,7 +87,7 @@ const show = defineCommand({
     const { id, options, directory, report, text } = entry;
     context.result({ ...report, history: id, options, directory });
     const { host, kernel, cpu, carom } = report.environment as Record<string, string>;
-    context.say(`run ${id} · ${localTime(entry.started)} · in ${directory}`);
+    context.say(`run ${id} · ${localTime(entry.started)} · in ${escaped(directory)}`);
     context.say(commandLine(entry));
     context.say(`carom ${carom} on ${host}, Linux ${kernel}, ${cpu}`);
     context.say("");

@@ -2,6 +2,7 @@
 
 import pc from "picocolors";
 import { formatNs } from "../config/values.js";
+import { escaped } from "../native/escape.js";
 import { row } from "../run/lines.js";
 import { type Compared, FAR, type Row, times, valueAt } from "./compare.js";
 import type { Contender } from "./contender.js";
@@ -15,7 +16,8 @@ const NINES = 4; // the curves end at p99.99
 const COLORS = [pc.cyan, pc.magenta, pc.yellow, pc.green] as const;
 
 /** @param comparisons of the first run with each of the others, in their order */
-export function compareLines(comparisons: readonly Compared[], runs: readonly Contender[]): string[] {
+export function compareLines(comparisons: readonly Compared[], given: readonly Contender[]): string[] {
+  const runs = given.map((run) => ({ ...run, name: escaped(run.name) })); // it may be a file's
   const from = comparisons[0]!.of === "planned" ? "planned" : "actual";
   const notes = [...new Set(comparisons.flatMap((compared) => compared.notes))];
   return [

@@ -7,6 +7,7 @@ import {
   chmodSync,
   closeSync,
   constants,
+  existsSync,
   fchmodSync,
   fstatSync,
   mkdirSync,
@@ -112,6 +113,11 @@ export function openHistory(path = historyPath()): History {
 /** The folder and the file are their owner's alone, from their first moment. */
 function prepare(path: string): void {
   const folder = join(path, "..");
+  if (path.includes("\ufffd") && !existsSync(folder)) {
+    const hint = "set XDG_STATE_HOME to another folder";
+    const detail = "its folder has bytes that are not UTF-8 in its name";
+    throw new CaromError("environment", `open the history ${path}`, detail, hint);
+  }
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const { uid, mode } = statSync(folder);
   if (uid !== process.geteuid?.()) {

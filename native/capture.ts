@@ -208,6 +208,7 @@ export interface CapturePreview {
   readonly part: number; // of the file that was read for it, from 0 to 1
   readonly first: readonly ListedFrame[];
   readonly broken: string;
+  readonly remarks: readonly CaptureRemark[]; // on those that were read
 }
 
 export interface CaptureProgress {

@@ -10,6 +10,18 @@ export function escaped(text: string): string {
   return text.replace(UNSAFE, escapeOf);
 }
 
+/** With a dot in place of each: where every character has its column. */
+export function dotted(text: string): string {
+  return text.replace(UNSAFE, "·");
+}
+
+/** A text as a shell takes it for one word, also where it holds what a terminal would obey. */
+export function quotedWord(text: string): string {
+  if (/^[\w@%+=:,./-]+$/.test(text)) return text;
+  if (text.search(UNSAFE) < 0) return `'${text.replaceAll("'", "'\\''")}'`;
+  return `$'${escaped(text.replace(/[\\']/g, "\\$&"))}'`; // as bash, ksh and zsh know it
+}
+
 /** The same of lines that carom has written, and coloured where it colours at all. */
 export function escapedLines(text: string, isColoured: boolean): string {
   return text.replace(UNSAFE_BUT_STYLE, (character, kept: string | undefined) =>

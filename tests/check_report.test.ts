@@ -118,7 +118,7 @@ labTest("a report that can't be written loses nothing, and ends with status 3", 
     assert.is(status, 3);
     assert.match(stdout, /✓ bought/);
     assert.match(stdout, /4 cases: 4 passed/);
-    assert.match(stderr, /write \/dev\/full: ENOSPC/);
+    assert.match(stderr, /write \/dev\/full: the disk is full \(ENOSPC\)/);
     const json = check(file("faults.yaml", SCRIPT), ...there(lab!), "--junit", "/dev/full");
     assert.is(json.status, 3);
     assert.is(json.report.summary.passed, 4);

@@ -7,8 +7,12 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import { amendedLines, caseLines, listLines, scriptLines } from "../check/report.js";
+import type { CaseResult } from "../check/result.js";
+import type { Case } from "../check/script.js";
 import { CaromError } from "../native/error.js";
-import { escaped, escapedLines } from "../native/escape.js";
+import { escaped, escapedLines, quotedWord } from "../native/escape.js";
+import { captureAt, findCaptures, lookAt } from "../tui/captures.js";
 import { styledText } from "../tui/style.js";
 import { MAIN } from "./lab_support.js";
 
@@ -27,7 +31,8 @@ test("what is escaped, and what is carom's own", () => {
   const error = new CaromError("usage", `read ${NAME}`, "there is none");
   assert.not.match(error.message, CONTROLS);
   assert.is(error.toJSON().operation, `read ${NAME}`);
-  assert.is(styledText([{ text: "a\x1b[2Jb" }], false), "a·[2Jb");
+  assert.is(styledText([{ text: "a\x1b[2J\u202eb" }], false), "a·[2J·b");
+  assert.equal(["a.pcap", "a b", NAME].map(quotedWord), ["a.pcap", "'a b'", `$'${SHOWN}'`]);
 });
 
 test("a capture of such a name: read, and shown without one control character", () => {
@@ -56,6 +61,36 @@ test("a capture of such a name: read, and shown without one control character", 
     }
     const { files } = JSON.parse(run("inspect", path, "--json").stdout) as { files: { path: string }[] };
     assert.is(files[0]!.path, path);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test("names of runs, scripts and cases are escaped, colours and new lines, too", () => {
+  const wild = "x\x1b[31m\ny";
+  const shown = "x\\x1b[31m\\ny";
+  const script = { file: wild, name: wild, description: wild, mtu: undefined, cases: [] };
+  const result = { case: { name: wild }, outcome: "passed", duration_ns: 1 } as unknown as CaseResult;
+  for (const lines of [
+    scriptLines(script),
+    caseLines(result, false),
+    amendedLines({ ...result, faults: [] }),
+    listLines(script, [{ name: wild } as unknown as Case]).slice(-1),
+  ]) {
+    const text = lines.join("|");
+    assert.ok(text.includes(shown) && !text.includes(wild), text);
+  }
+});
+
+test("a list of captures has those whose names are not UTF-8, and says so", () => {
+  const folder = mkdtempSync(join(tmpdir(), "carom-escape-"));
+  try {
+    const bytes = Buffer.concat([Buffer.from(`${folder}/a`), Buffer.from([0xff]), Buffer.from(".pcap")]);
+    copyFileSync(SAMPLE, bytes);
+    const [found] = findCaptures(folder);
+    assert.is(found!.path, "a\ufffd.pcap");
+    assert.match(lookAt(join(folder, found!.path)).problem, /not UTF-8; rename it/);
+    assert.throws(() => captureAt(found!.path), /its name has bytes that are not UTF-8/);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -143,6 +143,8 @@ test("captures are found in a folder and its pcaps/; one that can't be read says
     /^ 2 +0\.000010000 +198\.18\.0\.1:8080 +→ 239\.1\.1\.1:8080 +66 +tick META 9856¢ × 300/,
   );
   assert.match(lookAt("pcaps/broken.pcapng").lines.at(-1)!, /^broken: frame \d+/);
+  // As replay and inspect say it.
+  assert.match(lookAt("tests/cases/P28-nonsense_time.pcapng").lines.at(-1)!, /^1 frame, number \d+, .*time/);
 });
 
 test("of a large capture only the beginning is read", () => {

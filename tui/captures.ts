@@ -7,10 +7,12 @@ import { frameLine } from "../inspect/frame_line.js";
 import { asCaromError, CaromError } from "../native/error.js";
 import { type CapturePreview, previewCapture } from "../native/index.js";
 import { rateText } from "../run/lines.js";
+import { remarkText } from "../run/remarks.js";
 import type { Captured, Preview } from "./state.js";
 
 const NAMES = /\.(pcap|pcapng|cap)(\.gz|\.zst)?$/i;
 const LISTED = 500;
+const REPLACED = "\ufffd"; // what Node makes of bytes of a name that are not UTF-8
 const FRAMES = 40; // as many as a tall terminal shows
 const NUMBER_ROOM = 6; // of the 8 columns of a number, that so few leave empty
 const PORTS = { tickPort: 8080, orderPort: 9999 }; // by default
@@ -30,6 +32,8 @@ function capturesOf(folder: string, from: string): Captured[] {
       .flatMap((name) => {
         const path = join(from, name);
         const found = statSync(path, { throwIfNoEntry: false });
+        if (found === undefined && name.includes(REPLACED))
+          return [{ path: shortest(folder, path), size: 0 }];
         return found?.isFile() ? [{ path: shortest(folder, path), size: found.size }] : [];
       });
   } catch {
@@ -42,11 +46,15 @@ function shortest(folder: string, path: string): string {
   return near.startsWith("..") ? path : near;
 }
 
-/** A path that was typed. @throws CaromError (usage) */
+/** Whether it can be chosen, as one that was typed. @throws CaromError (usage) */
 export function captureAt(path: string): Captured {
   const found = statSync(path, { throwIfNoEntry: false });
   // A pipe would be waited for, and what was read of it is gone.
   if (found?.isFile()) return { path, size: found.size };
+  if (found === undefined && path.includes(REPLACED)) {
+    const hint = "rename it, or send it by carom replay - < FILE";
+    throw new CaromError("usage", `choose ${path}`, "its name has bytes that are not UTF-8", hint);
+  }
   const detail = found === undefined ? "there is no such file" : "it is no file that can be read twice";
   throw new CaromError("usage", `choose ${path}`, detail, "carom replay takes pipes");
 }
@@ -69,7 +77,7 @@ export function lookAt(path: string): Preview {
 
 /** What is said of all frames holds for those that were read: the first 50,000, or 16 MiB of them. */
 function* summaryLines(found: CapturePreview): Generator<string> {
-  const { format, compression, linkType, frames, bytes, span_ns, isWhole, part, broken } = found;
+  const { format, compression, linkType, frames, bytes, span_ns, isWhole, part, broken, remarks } = found;
   const packed = compression === "none" ? "" : `, ${compression}`;
   yield `${format}${packed} · ${linkType}`;
   const many = frames.toLocaleString("en-US");
@@ -80,4 +88,5 @@ function* summaryLines(found: CapturePreview): Generator<string> {
   const size = frames === 0 ? "" : ` · ${Math.round(bytes / frames)} bytes each`;
   yield `${isWhole ? `${many} frames` : about} in ${rateText(span_ns / 1e9)} s${rate}${size}`;
   if (broken !== "") yield `broken: ${broken}`;
+  yield* remarks.map(remarkText);
 }

@@ -1,5 +1,7 @@
 /** Lines of styled text: what a screen is made of. A screen is a function from the state and a size to lines. */
 
+import { dotted } from "../native/escape.js";
+
 export type Color = "red" | "green" | "yellow" | "cyan" | "magenta" | "blue";
 
 export interface Span {
@@ -86,7 +88,7 @@ export function around<T>(
 
 /** Text of a packet or a file is shown, never obeyed. */
 export function printable(text: string): string {
-  return text.replace(/\p{Cc}/gu, "·");
+  return dotted(text);
 }
 
 /** Breaks a text at blanks. */

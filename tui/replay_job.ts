@@ -11,6 +11,7 @@ import { replayRun, replayRunOptions } from "../run/replay.js";
 import { replayLines } from "../run/replay_report.js";
 import type { Report } from "../run/report.js";
 import { describePlan } from "../run/text.js";
+import { captureAt } from "./captures.js";
 import { givenReplayFields } from "./fields.js";
 import { counted, ended as finished, measured, START } from "./live.js";
 import type { Job } from "./measuring.js";
@@ -23,6 +24,7 @@ export function replayJob(store: Store, refresh_hz: number): Job {
   const { captures, chosen, fields } = store.get().replay;
   const path = captures[chosen]?.path;
   if (path === undefined) throw new CaromError("usage", "replay", "no capture is chosen", "p takes a path");
+  captureAt(path);
   const given = givenReplayFields(fields);
   const change = (changed: Partial<ReplayState>) => store.dispatch({ type: "replay", change: changed });
   const live = () => store.get().replay.live;

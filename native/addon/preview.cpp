@@ -35,10 +35,8 @@ Napi::Value preview(const Napi::CallbackInfo& info) {
       bytes += frame.length;
       first_ns = std::min(first_ns, frame.time_ns);
       last_ns = std::max(last_ns, frame.time_ns);
-      if (listed.Length() < wanted) {
-        one.is_ethernet = to_ethernet.convert(frame, one.ethernet);
-        listed[listed.Length()] = write_listed(env, one);
-      }
+      one.is_ethernet = to_ethernet.convert(frame, one.ethernet);
+      if (listed.Length() < wanted) listed[listed.Length()] = write_listed(env, one);
       all = frames < FRAMES && bytes < BYTES;
       if (!all) break;
     }
@@ -55,6 +53,9 @@ Napi::Value preview(const Napi::CallbackInfo& info) {
                                                      static_cast<double>(reader.file_size()));
     object.Set("first", listed);
     object.Set("broken", reader.end().text());
+    std::vector<CaptureRemark> remarks = reader.remarks();
+    to_ethernet.add_remarks(remarks);
+    object.Set("remarks", write_remarks(env, remarks));
     return object;
   });
 }
