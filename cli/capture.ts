@@ -112,9 +112,10 @@ export const command = defineCommand({
       const { namespace, interfaceName: on } = config.link;
       const started = new Date();
       const begin = performance.now();
-      say(`capturing on ${on}${namespace === "" ? "" : ` in ${namespace}`}; Ctrl-C ends it`);
       const endTies = stamps === null ? null : ClockTies.follow();
-      const interrupted = await untilEnded(capture, context);
+      const ended = untilEnded(capture, context); // before it says so: from then on somebody may press Ctrl-C
+      say(`capturing on ${on}${namespace === "" ? "" : ` in ${namespace}`}; Ctrl-C ends it`);
+      const interrupted = await ended;
       const elapsed_s = (performance.now() - begin) / 1000;
       const ties = endTies?.();
       const result = capture.result();

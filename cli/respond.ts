@@ -129,15 +129,17 @@ export const command = defineCommand({
       const started = performance.now() + away_ms;
       const startedAt = new Date(Date.now() + away_ms);
       const group = config.io.groups.map((address) => ` and ${address}`).join("");
+      const sayNotes = notesOnce(link.interfaceName, context);
+      const endTies = stamps === null ? null : ClockTies.follow();
+      const enable = startLater(running, away_ms);
+      // Before it says so: from then on somebody may press Ctrl-C.
+      const stopped = untilStopped(responder, values.duration, away_ms, sayNotes, context).finally(enable);
       context.say(
         `answering ticks to ${link.address4 || link.address6}${group}, UDP port ${config.io.localPort}, by ${config.io.backend} on ${link.interfaceName}; Ctrl-C stops`,
       );
       for (const note of tscDoubts()) context.say(note);
-      const sayNotes = notesOnce(link.interfaceName, context);
       if (stamps !== null) for (const note of disciplineNotes(stamps.clock_error_ns)) context.say(note);
-      const endTies = stamps === null ? null : ClockTies.follow();
-      const enable = startLater(running, away_ms);
-      await untilStopped(responder, values.duration, away_ms, sayNotes, context).finally(enable);
+      await stopped;
       const ties = endTies?.();
       const { counters, threads, passages, unlogged, notes } = responder.result();
       const elapsed_s = Math.max(0, performance.now() - started) / 1000;

@@ -118,6 +118,7 @@ struct generate_shared {
     __u64 last_ns;
     __u64 starved_ns; /* time in which no tick was ready */
     __u64 full;       /* closed loop: the last tick filled the window */
+    __u64 over;       /* 1: the next tick's time is after the end */
     __u64 stalls;
     __u64 failed;        /* frames that could not be made */
     __u64 measured_from; /* whole frames: ticks before the first measured ones */

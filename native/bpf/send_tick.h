@@ -128,7 +128,10 @@ static __always_inline int send_next(struct xdp_md* context, __u64* now) {
   // By the schedule as it was planned, and by the clock.
   __u64 scheduled_ns = entry->planned_ns + shared.sender.slid_ns;
   __u64 planned_ns = constants.closed ? entry->planned_ns : scheduled_ns + shared.sender.paused_ns;
-  if (planned_ns - shared.sender.paused_ns >= shared.plan.end_ns) return XDP_DROP;
+  if (planned_ns - shared.sender.paused_ns >= shared.plan.end_ns) {
+    shared.sender.over = 1;
+    return XDP_DROP;
+  }
   int due = is_time(planned_ns, &now_ns);
   *now = now_ns;
   if (!due) return XDP_DROP;

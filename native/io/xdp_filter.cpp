@@ -60,7 +60,7 @@ XdpFilter::XdpFilter(const Filter& filter) : stages_(make_stages()) {
     why_not_ = "it is longer than the kernel takes";
     return;
   }
-  LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = BPF_XDP);
+  LIBBPF_OPTS(bpf_prog_load_opts, options, .attempts = LOAD_ATTEMPTS, .expected_attach_type = BPF_XDP);
   program_ = Fd(bpf_prog_load(BPF_PROG_TYPE_XDP, "carom_filter", "GPL",
                               reinterpret_cast<const bpf_insn*>(code->data()), code->size(), &options));
   if (!program_.open()) refused("its program");

@@ -9,6 +9,10 @@
 
 namespace carom {
 
+// Of loading a program: the verifier gives up with EAGAIN whenever a signal comes, a stop of the process
+// among them, and takes many milliseconds where others have the cores.
+constexpr int LOAD_ATTEMPTS = 200;
+
 class XdpFilter {
  public:
   // Loads the program. What the kernel does not take is no error: why_not() says so.

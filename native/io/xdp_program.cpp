@@ -44,6 +44,21 @@ std::string last_lines(std::string log, int lines) {
   return at == std::string::npos ? log : log.substr(at == 0 ? 0 : at + 1);
 }
 
+// libbpf tries five times, and has no other way to tell it of more. Once in a process, before any object is
+// opened.
+void be_patient() {
+  static const int handler = [] {
+    LIBBPF_OPTS(
+        libbpf_prog_handler_opts, options,
+        .prog_prepare_load_fn = [](bpf_program*, bpf_prog_load_opts* load, long) {
+          load->attempts = LOAD_ATTEMPTS;
+          return 0;
+        });
+    return libbpf_register_prog_handler("xdp", BPF_PROG_TYPE_XDP, BPF_XDP, &options);
+  }();
+  if (handler < 0) throw system_error("prepare to load XDP programs", -handler);
+}
+
 }  // namespace
 
 void XdpProgram::CloseObject::operator()(bpf_object* object) const noexcept { bpf_object__close(object); }
@@ -76,6 +91,7 @@ std::string XdpProgram::operation(const std::string& what) const {
 }
 
 void XdpProgram::load(const XdpObject& object, const Prepare& prepare) {
+  be_patient();
   libbpf_set_print(keep_log);
   libbpf_log.clear();
   object_.reset(bpf_object__open_mem(object.bytes, object.size, nullptr));
@@ -83,6 +99,9 @@ void XdpProgram::load(const XdpObject& object, const Prepare& prepare) {
   prepare(*this);
   if (int error = bpf_object__load(object_.get()); error != 0) {
     if (error == -EPERM) throw system_error(operation("load the program"), -error);
+    if (error == -EAGAIN)
+      throw system_error(operation("load the program"), -error,
+                         "signals interrupted the kernel's verifier each time: try again");
     throw Error(ErrorCode::environment, operation("load the program"),
                 errno_text(-error) + ": " + last_lines(libbpf_log, 6),
                 "the kernel's verifier refuses it: a kernel older than 6.1, or one with other rules");
