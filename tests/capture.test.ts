@@ -22,7 +22,7 @@ import { type CaptureConfig, type CaptureResult, openCapture, openFrameSocket } 
 import { encodeTick } from "../wire/codec.js";
 import { buildFrame, type FrameFields } from "../wire/frame.js";
 import { carom, jsonOf, type Running, startCarom } from "./cli_support.js";
-import { labForTests, labTest, MAIN, PREFIX, until } from "./lab_support.js";
+import { halt, labForTests, labTest, MAIN, PREFIX, until } from "./lab_support.js";
 import { numberOf, readPcapng, textOf } from "./pcapng_support.js";
 
 const NAME = `${PREFIX}-capture`;
@@ -268,7 +268,7 @@ labTest("a reader that does not read: what finds no room is counted, and where i
 labTest("the kernel's ring is full: what it dropped is counted, and where it is missing", async () => {
   const path = join(folder, "ring.pcapng");
   const running = await startCapture("--write", path, "--ring", "4MiB", "--json");
-  running.child.kill("SIGSTOP");
+  await halt(running.child.pid!);
   const frames = Array.from({ length: 5000 }, (_, number) =>
     tick(number, { payload: Buffer.alloc(1400, number % 251) }),
   );

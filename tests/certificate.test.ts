@@ -17,7 +17,7 @@ import {
 import type { Report } from "../run/report.js";
 import type { Tick } from "../wire/codec.js";
 import { backendsOf, backendTest, carom, caromHere, jsonOf, reportOf, startCarom } from "./cli_support.js";
-import { labTest, sleep, until, withLab } from "./lab_support.js";
+import { halt, labTest, sleep, until, withLab } from "./lab_support.js";
 import { measuring } from "./measuring_support.js";
 
 const SHORT = ["--duration", "300ms", "--warmup", "50ms", "--json"];
@@ -180,7 +180,7 @@ async function stopped(late: string, time_ms: number) {
       };
       await until("it is in the midst of its run", () => arrived(1000));
       const pid = await measuring(running);
-      process.kill(pid, "SIGSTOP");
+      await halt(pid);
       await sleep(time_ms);
       process.kill(pid, "SIGCONT");
       const before = arrived_ns.length;

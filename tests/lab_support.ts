@@ -55,11 +55,25 @@ export const recordPath = (lab: string) => `/run/carom/labs/${lab}.json`;
 export const hasNamespace = (name: string) => existsSync(`/run/netns/${name}`);
 export const sleep = (time_ms: number) => new Promise((resolve) => setTimeout(resolve, time_ms));
 
+const LOOK_MS = 50; // where a look starts a program
+const HALT_MS = 100; // far longer than test:stress stops anything
+
 export const PATIENCE_MS = 60_000; // far beyond what anything takes, also where other programs have the machine
 
+/** Stops a process, until it is told to go on. Twice: the first stop may come while test:stress has stopped it, too. */
+export async function halt(pid: number): Promise<void> {
+  process.kill(pid, "SIGSTOP");
+  await sleep(HALT_MS);
+  process.kill(pid, "SIGSTOP");
+}
+
 /** Waits until something holds: nothing here expects that it does after some time. */
-export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  for (const end = performance.now() + PATIENCE_MS; !(await holds()); await sleep(10))
+export async function until(
+  what: string,
+  holds: () => boolean | Promise<boolean>,
+  step_ms = 10,
+): Promise<void> {
+  for (const end = performance.now() + PATIENCE_MS; !(await holds()); await sleep(step_ms))
     assert.ok(performance.now() < end, `${what}, within ${PATIENCE_MS / 1000} s`);
 }
 
@@ -78,11 +92,9 @@ export function framesIn(namespace: string): number {
 /** Waits until the far end of a lab has received that many frames; the lab may not be there yet. */
 export async function arrivedIn(lab: string, count: number): Promise<void> {
   const namespace = namespaceName(lab, "responder");
-  await until(`${namespace} is there`, () => hasLink(`/run/netns/${namespace}`));
-  await until(
-    `${count} frames have arrived in ${namespace}`,
-    () => framesIn(`/run/netns/${namespace}`) >= count,
-  );
+  const path = `/run/netns/${namespace}`;
+  await until(`${namespace} is there`, () => existsSync(path) && hasLink(path), LOOK_MS);
+  await until(`${count} frames have arrived in ${namespace}`, () => framesIn(path) >= count, LOOK_MS);
 }
 
 const namespaces = (lab: string) => [`carom-${lab}-gen`, `carom-${lab}-dut`];

@@ -9,7 +9,7 @@ import * as assert from "uvu/assert";
 import type { Lab } from "../lab/lab.js";
 import { ask, socketPath } from "../responder/control.js";
 import { backendsOf, backendTest, carom, type Running, startCarom } from "./cli_support.js";
-import { labTest, launch, PATIENCE_MS, PREFIX, withLab } from "./lab_support.js";
+import { halt, labTest, launch, PATIENCE_MS, PREFIX, withLab } from "./lab_support.js";
 
 const FIRST = `${PREFIX}-first`;
 const SECOND = `${PREFIX}-second`;
@@ -128,7 +128,7 @@ backendTest("another port is free, but an interface has one XDP program", ["af_x
 backendTest("one that hangs holds up nobody else, and is named as who holds the interface", ["af_xdp"], () =>
   withLab({}, (lab) =>
     withFirst(lab, [], async ({ child }) => {
-      child.kill("SIGSTOP");
+      await halt(child.pid!);
       const begun = performance.now();
       const there = ["--namespace", lab.generator.namespace, "--interface", "gen0"];
       const free = await carom("respond", ...there, "--name", SECOND, ...BRIEF, "--backend", "udp");

@@ -28,6 +28,14 @@ test.after(() => rmSync(state, { recursive: true, force: true }));
 
 const lab = labForTests({ name: `${PREFIX}-tui` });
 const screens = new Map<string, string>();
+/** Keys, from the top of the settings: how long a run takes. */
+const lasting = (duration: string) => [
+  ...Array<string>(6).fill("Down"),
+  "Enter",
+  ...Array<string>(3).fill("BSpace"),
+  duration,
+  "Enter",
+];
 
 /** Whoever closes a window leaves no lab and no process. */
 async function assertNothingLeft(pid: number): Promise<void> {
@@ -66,25 +74,23 @@ terminalTest("80 × 24: a run, its rate changed, orders judged, two runs compare
     await terminal.shows(/○ not running: s starts a run/);
     // Rate and duration are typed.
     terminal.send("Enter", "2k", "Enter");
-    terminal.send("Down", "Down", "Down", "Down", "Down", "Down", "Enter");
-    terminal.send("BSpace", "BSpace", "BSpace");
-    terminal.send("10s", "Enter");
-    await terminal.shows(/rate +2k[\s\S]*duration +10s/);
+    terminal.send(...lasting("30s"));
+    await terminal.shows(/rate +2k[\s\S]*duration +30s/);
     terminal.send("s");
     await terminal.shows(/● running .* open loop, 2,000 ticks\/s/);
     // Another rate while it runs is in force at once.
     terminal.send("Up", "Up", "Up", "Up", "Up", "Up", "Enter", "BSpace", "BSpace", "5k", "Enter");
-    await terminal.shows(/● running .* now 5,000[\s\S]*rate: 5,000 ticks\/s from here on/);
+    await terminal.shows(/● running .* now 5[\s\S]*rate: 5,000 ticks\/s from here on/);
     const running = await terminal.shows(/● running[\s\S]*p50 +\d[\s\S]*threads +generator on core/);
     screens.set("Run, 80 × 24", running);
-    await sleep(1500); // as long as it takes for the parts of a run that a comparison needs
+    await sleep(4000); // as long as it takes for the parts of a run that a comparison needs
     // Another responder is another run: it starts anew, and says so.
     terminal.send("Down", "Down", "Down", "Down", "Right");
     await terminal.shows(/starts anew/);
     await terminal.shows(/● running .*af_xdp · open loop, 5,000 ticks\/s *\n/);
     terminal.send("2");
     screens.set("Orders, 80 × 24", await terminal.shows(/✓ correct +[1-9]/));
-    await sleep(1500);
+    await sleep(4000);
     terminal.send("1", "s");
     await terminal.shows(/■ ended[\s\S]*(✓ all as expected|✗ not as expected)/);
     terminal.send("3");
@@ -140,6 +146,22 @@ terminalTest("80 × 24: a run, its rate changed, orders judged, two runs compare
   }
 });
 
+/** Chooses a responder, for others may have some that run here, too. */
+async function choose(terminal: Terminal, name: string): Promise<void> {
+  const placeOf = (text: RegExp) =>
+    terminal
+      .screen()
+      .split("\n")
+      .findIndex((line) => text.test(line));
+  await terminal.shows(new RegExp(`^[› ] ${name} *$`, "m"));
+  await until(`${name} is chosen`, async () => {
+    const [at, own] = [placeOf(/^› /), placeOf(new RegExp(`^[› ] ${name} *$`))];
+    if (at !== own) terminal.send(own > at ? "Down" : "Up");
+    await sleep(200); // until it is drawn
+    return at === own;
+  });
+}
+
 terminalTest(
   "200 × 60: checks, a responder and its settings, resizing, Ctrl-C in the middle of a run",
   async () => {
@@ -156,6 +178,7 @@ terminalTest(
       screens.set("Doctor, 200 × 60", await terminal.shows(/■ done[\s\S]*CAP_NET_RAW/));
       await responder.said("Ctrl-C stops");
       terminal.send("5");
+      await choose(terminal, lab!.name);
       await terminal.shows(/● answers .*udp/);
       terminal.send("d");
       await terminal.shows(/○ answers nothing for now/);
@@ -167,10 +190,13 @@ terminalTest(
       const traced = /\d\d:\d\d:\d\d\.\d{3} {2}(answered|quiet) +.*bytes {2}1 → [01]/;
       screens.set("Responder, 200 × 60", await terminal.shows(traced));
       terminal.send("t");
-      terminal.send("c", "port=1", "Enter");
+      await terminal.shows(/^(?![\s\S]*up to 20 a second)[\s\S]*● answers/);
+      terminal.send("c");
+      await terminal.shows(/change key=value/);
+      terminal.send("port=1", "Enter");
       await terminal.shows(/✗ .*unknown key "port"/);
       await sleep(1500);
-      terminal.send("1", "s");
+      terminal.send("1", ...lasting("1h"), "s");
       const wide = await terminal.shows(
         /● running[\s\S]*p50 +\d[\s\S]*by percentile[\s\S]*generator ─[\s\S]*responder ─/,
       );
@@ -193,8 +219,7 @@ terminalTest(
 terminalTest("closing the terminal in the middle of a run leaves nothing behind", async () => {
   const terminal = new Terminal(100, 30);
   await terminal.shows(/○ not running/);
-  terminal.send("Down", "Down", "Down", "Down", "Down", "Down", "Enter");
-  terminal.send("BSpace", "BSpace", "BSpace", "1h", "Enter", "s");
+  terminal.send(...lasting("1h"), "s");
   await terminal.shows(/● running/);
   // One thing at a time: what is on is said, and which keys stop it.
   terminal.send("4", "s");

@@ -11,7 +11,7 @@ import { openFrameSocket } from "../native/index.js";
 import type { Report } from "../run/report.js";
 import { decodeFrame } from "../wire/decode.js";
 import { backendTest, carom, ROOMY, reportOf, startCarom } from "./cli_support.js";
-import { arrivedIn, withLab } from "./lab_support.js";
+import { arrivedIn, halt, withLab } from "./lab_support.js";
 import { measuring } from "./measuring_support.js";
 
 const directory = mkdtempSync(join(tmpdir(), "carom-live-feed-"));
@@ -148,11 +148,11 @@ backendTest(
 
 backendTest("a pause moves a feed that is made ahead, and what was lost in it", ["xdp_live"], () =>
   withLab({}, async (lab) => {
-    const args = ["--profile", FEED, "--duration", "2s", "--warmup", "0", ...ROOMY];
+    const args = ["--profile", FEED, "--duration", "4s", "--warmup", "0", ...ROOMY];
     const running = startCarom("run", "--lab", lab.name, "--backend", "xdp_live", ...args);
-    await arrivedIn(lab.name, 1000);
+    await arrivedIn(lab.name, 300);
     const pid = await measuring(running);
-    process.kill(pid, "SIGSTOP");
+    await halt(pid);
     await sleep(2000);
     process.kill(pid, "SIGCONT");
     const { faults, ticks, certificate } = reportOf(await running.end);
