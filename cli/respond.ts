@@ -25,7 +25,7 @@ import { chooseCores } from "../run/cores.js";
 import { environment } from "../run/environment.js";
 import { responderTurns } from "../run/interference.js";
 import { aSecond, RecentRate } from "../run/rate.js";
-import { refuseStampOptions, stampOptions, stampsPlan, writeStamps } from "../run/stamps.js";
+import { refuseStampOptions, stampOptions, stampsNotes, stampsPlan, writeStamps } from "../run/stamps.js";
 import { type Context, defineCommand } from "./command.js";
 import { formatTable } from "./table.js";
 
@@ -167,7 +167,7 @@ export const command = defineCommand({
         capabilities,
         counters,
         interference,
-        notes: [...tscDoubts(), ...notes],
+        notes: [...tscDoubts(), ...notes, ...stampsNotes(kept)],
         faults,
       });
       return faults.length === 0 ? 0 : 1;

@@ -5,6 +5,7 @@ import {
   attachXdpPass,
   type BackendProbe,
   type ClockInfo,
+  clockDiscipline,
   clockInfo,
   type Link,
   probeBackends,
@@ -93,7 +94,8 @@ export async function diagnose(options: DoctorOptions, listener: DoctorListener)
   tell("machine", machineFindings());
   tell("capabilities", [...capabilityFindings(), await droppedFinding(options.tryDropping)]);
   const clock = attempt("clock", clockInfo);
-  tell("clock", clock instanceof CaromError ? [failed("clock", clock)] : clockFindings(clock));
+  const clocks = attempt("clock", () => clockFindings(clockInfo(), clockDiscipline()));
+  tell("clock", findingsOr("clock", clocks));
   tell("settings", sysctlFindings());
   tell("tools", toolFindings());
   const seen = lookAtLink(given, options, tell);

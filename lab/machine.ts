@@ -5,7 +5,7 @@
 
 import { release, version } from "node:os";
 import { formatNs } from "../config/values.js";
-import type { ClockInfo } from "../native/index.js";
+import type { ClockDiscipline, ClockInfo } from "../native/index.js";
 import { type Capability, effectiveCapabilities } from "./capability.js";
 import {
   allowedCores,
@@ -218,7 +218,7 @@ export function capabilityFindings(): Finding[] {
   });
 }
 
-export function clockFindings(clock: ClockInfo): Finding[] {
+export function clockFindings(clock: ClockInfo, discipline: ClockDiscipline): Finding[] {
   const error = `${clock.errorPpm.toFixed(2)} ppm`;
   return [
     ok("TSC", `${(clock.frequencyHz / 1e6).toFixed(3)} MHz, one tick ${formatNs(clock.resolutionNs)}`),
@@ -230,7 +230,23 @@ export function clockFindings(clock: ClockInfo): Finding[] {
           `spread ${error}: the machine was too busy`,
           "run it again when nothing else runs",
         ),
+    disciplineFinding(discipline),
   ];
+}
+
+/** What carom join will make of stamps of this machine (docs/two-hosts.md). */
+function disciplineFinding({ synchronised, maxErrorNs }: ClockDiscipline): Finding {
+  if (synchronised)
+    return ok(
+      "CLOCK_REALTIME",
+      `disciplined, off by ${formatNs(maxErrorNs)} at most, as the kernel was told`,
+    );
+  const value = "nothing disciplines it: no one-way latency to another host";
+  return note(
+    "CLOCK_REALTIME",
+    value,
+    "chronyd, or ptp4l with phc2sys; carom run --clock-error says what is known better",
+  );
 }
 
 export function sysctlFindings(): Finding[] {

@@ -40,7 +40,7 @@ import { plainPlan } from "./plain.js";
 import type { Plan } from "./plan.js";
 import { sentRate } from "./rate.js";
 import { type ReplayReport, replayFaults, replayNotes, replayReport } from "./replay_report.js";
-import type { StampsReport } from "./stamps.js";
+import { type StampsReport, stampsNotes } from "./stamps.js";
 import { type InterfaceCounters, lostOnArrival } from "./statistics.js";
 import { type StreamReport, streamReports } from "./streams.js";
 import { neverStampedText } from "./timestamps.js";
@@ -314,6 +314,7 @@ export function makeReport(
       ...(hardware === null ? [] : stepNotes(hardware)),
       ...(found.phc === null || found.phc.problem === "" ? [] : [found.phc.problem]),
       ...plan.restored,
+      ...stampsNotes(stamps),
       ...(certificate === null ? [] : certificateNotes(certificate)),
       ...replayNotes(found),
       ...unhandledNotes(plan, found),

@@ -4,9 +4,20 @@
  */
 
 import { createHash } from "node:crypto";
-import { closeSync, constants, fchmodSync, fstatSync, openSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fchmodSync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  rmSync,
+  writeSync,
+} from "node:fs";
 import { optionGroup, type Values } from "../config/option.js";
-import { besideReport, duration, integer, name, powerOfTwo } from "../config/values.js";
+import { besideReport, duration, formatNs, integer, name, powerOfTwo } from "../config/values.js";
+import { atEndOfProcess } from "../lab/end.js";
 import { CaromError } from "../native/error.js";
 import type { ClockTiesReport } from "./clock_ties.js";
 
@@ -97,6 +108,20 @@ export interface StampsReport {
   readonly clock: ClockTiesReport;
 }
 
+/** What is to be known of them without joining anything. */
+export function stampsNotes(stamps: StampsReport | null): string[] {
+  if (stamps === null) return [];
+  const { rows, dropped, file, one_in, clock } = stamps;
+  const kept = Math.max(rows.sends, rows.passages).toLocaleString("en-US");
+  const bound = clock.bound_ns === null ? "has no bound" : `is off by ${formatNs(clock.bound_ns)} at most`;
+  return [
+    `stamps of ${kept} ticks, one in ${one_in}, are in ${file}; CLOCK_REALTIME ${bound} (${clock.bound_reason})`,
+    ...(dropped > 0
+      ? [`${dropped.toLocaleString("en-US")} stamps found no room: raise --stamp-room or --stamp-every`]
+      : []),
+  ];
+}
+
 export const MAGIC = Buffer.from("caromst1", "latin1");
 
 /** Makes the file, and what the report says of it. @throws CaromError (environment) when it can't be written */
@@ -114,7 +139,7 @@ export function writeStamps(
   const hash = createHash("sha256");
   for (const part of parts) hash.update(part);
   const [sends, answers, passages] = sections.map((rows) => rows.length / ROW) as [number, number, number];
-  attempt(plan.path, () => writeFileSync(plan.path, Buffer.concat(parts), { mode: 0o600 }));
+  write(plan.path, Buffer.concat(parts));
   return {
     file: plan.path,
     sha256: hash.digest("hex"),
@@ -127,18 +152,50 @@ export function writeStamps(
   };
 }
 
-/** Only its owner may read it: it tells what was traded when. */
+/** Files that are open and not written yet, by their paths; those that are new go if it never comes to that. */
+const claimed = new Map<string, { readonly descriptor: number; readonly isNew: boolean }>();
+
+/**
+ * Only its owner may read it: it tells what was traded when. It stays open, as a responder may have given up the right to
+ * make a file there when it has something to write.
+ */
 function claim(path: string): void {
   attempt(path, () => {
-    const { O_WRONLY, O_CREAT, O_NONBLOCK } = constants;
-    const descriptor = openSync(path, O_WRONLY | O_CREAT | O_NONBLOCK, 0o600); // waits for no pipe's reader
-    try {
-      if (!fstatSync(descriptor).isFile()) throw new Error("it is no file");
-      fchmodSync(descriptor, 0o600);
-    } finally {
+    if (claimed.has(path)) return;
+    const { O_RDWR, O_CREAT, O_NONBLOCK } = constants;
+    const isNew = !existsSync(path);
+    const descriptor = openSync(path, O_RDWR | O_CREAT | O_NONBLOCK, 0o600); // waits for no pipe's reader
+    if (!fstatSync(descriptor).isFile()) {
       closeSync(descriptor);
+      throw new Error("it is no file");
     }
+    fchmodSync(descriptor, 0o600);
+    claimed.set(path, { descriptor, isNew });
+    atEndOfProcess(giveUp);
   });
+}
+
+function giveUp(): void {
+  for (const [path, { descriptor, isNew }] of claimed) {
+    closeSync(descriptor);
+    try {
+      if (isNew) rmSync(path, { force: true });
+    } catch {
+      // The right to do so was given up: it is empty.
+    }
+  }
+  claimed.clear();
+}
+
+function write(path: string, bytes: Buffer): void {
+  claim(path);
+  const { descriptor } = claimed.get(path)!;
+  attempt(path, () => {
+    ftruncateSync(descriptor);
+    for (let at = 0; at < bytes.length; ) at += writeSync(descriptor, bytes, at, bytes.length - at, at);
+  });
+  claimed.delete(path);
+  closeSync(descriptor);
 }
 
 function attempt(path: string, action: () => void): void {

@@ -112,6 +112,10 @@ coreTest("in a lab of its own it tries every backend, and agrees with others abo
     said.backends.filter((probe) => probe.reason === "").map((probe) => probe.name),
   );
   assert.ok((said.clock?.frequencyHz ?? 0) > 1e8);
+  assert.match(
+    find(said, "clock", "CLOCK_REALTIME").value,
+    /^(disciplined, off by .* at most|nothing disciplines it)/,
+  );
   assert.is(said.link, null);
   assert.not.ok(
     listLabs().some((lab) => lab.pid === pid),
