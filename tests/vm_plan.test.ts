@@ -20,7 +20,7 @@ import {
   nextGuest,
   remaining,
 } from "./vm/cells.js";
-import { networkArguments, pairMacs } from "./vm/guest.js";
+import { networkArguments, pairMacs, watch } from "./vm/guest.js";
 import { cpio, loadOrder, needsOf } from "./vm/initramfs.js";
 import { ACTS } from "./vm/inside/deeds.js";
 import { programUses } from "./vm/inside/programs.js";
@@ -284,6 +284,27 @@ test("each pair of devices has a wire of its own, and addresses that tell its en
       args.some((arg) => arg.startsWith(hardware[index >> 1]!.device) && arg.includes(mac)),
       mac,
     );
+});
+
+test("a guest that spins, or waits for ever, is found out; one that gets on is not", async () => {
+  const never = 1e9; // ms
+  let [written, used_ms] = [0, 0];
+  const still = { results: () => 7, console: () => "guest: ready at 4 s", cpuTime_ms: () => 0 };
+  const [busy, idle, fine] = await Promise.all([
+    watch({ limits: { busy_ms: 1000, silent_ms: never } }, () => false, {
+      ...still,
+      cpuTime_ms: () => (used_ms += 2000),
+    }),
+    watch({ limits: { busy_ms: never, silent_ms: 1 } }, () => false, { ...still, console: () => "" }),
+    watch({ limits: { busy_ms: 1000, silent_ms: never } }, () => written > 2, {
+      ...still,
+      results: () => ++written,
+      cpuTime_ms: () => written * 2000, // much, but never without a result
+    }),
+  ]);
+  assert.match(busy, /^it has said nothing for \d+ s of its processors' time$/);
+  assert.match(idle, /^not ready, it has said nothing for \d+ s$/);
+  assert.is(fine, "");
 });
 
 test("the state of the tree changes with what a guest runs", () => {

@@ -129,9 +129,11 @@ export class Apt {
     const debs = join(making, "debs");
     mkdirSync(debs, { recursive: true });
     try {
+      // Of what is installed here nothing is to be fetched.
       const wanted = packages.map(({ name, version }) => `${name}=${version}`);
       const download = ["apt-get", ...this.options, "-q", "download", ...wanted];
-      runProgram(`fetch ${packages[0]?.name} and ${packages.length - 1} more`, download, debs);
+      if (wanted.length > 0)
+        runProgram(`fetch ${packages[0]?.name} and ${packages.length - 1} more`, download, debs);
       for (const file of readdirSync(debs)) {
         runProgram(`unpack ${file}`, ["dpkg-deb", "--extract", join(debs, file), making]);
         rmSync(join(debs, file));

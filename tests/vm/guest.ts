@@ -159,7 +159,7 @@ export async function runGuest(root: string, kit: Kit, plan: GuestPlan): Promise
   return { problem, time_s: (performance.now() - began) / 1000, console: text };
 }
 
-interface Signs {
+export interface Signs {
   results(): number; // bytes
   console(): string;
   cpuTime_ms(): number;
@@ -170,7 +170,11 @@ interface Signs {
  * may have the machine meanwhile.
  * @returns what takes too long, or "" when the guest has ended
  */
-async function watch({ limits }: GuestPlan, hasEnded: () => boolean, signs: Signs): Promise<string> {
+export async function watch(
+  { limits }: Pick<GuestPlan, "limits">,
+  hasEnded: () => boolean,
+  signs: Signs,
+): Promise<string> {
   let [seen, since_ms, since_cpu_ms] = ["", performance.now(), 0];
   while (!hasEnded()) {
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));

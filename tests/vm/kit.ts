@@ -53,6 +53,7 @@ export interface Qemu {
 
 const BUILD_MODULE = fileURLToPath(new URL("../../../tests/vm/module/build.sh", import.meta.url));
 const STAMPS = join(dirname(BUILD_MODULE), "../stamps.c");
+const INSTALLED_PTP4L = "/usr/sbin/ptp4l";
 const MULTIARCH = "x86_64-linux-gnu";
 const STATE = "carom.json"; // in the folder of what was unpacked: what it is
 
@@ -75,7 +76,8 @@ export function makeKit(
   const place = (name: string) => join(folder, name);
   const isMissing = (name: string) => isFresh || !existsSync(join(place(name), STATE));
   const wanted = kernels.filter(({ name }) => isMissing(`kernel-${name}`));
-  if (wanted.length > 0 || isMissing("qemu") || isMissing("linuxptp")) {
+  const lacksPtp = isMissing("linuxptp") && !existsSync(INSTALLED_PTP4L);
+  if (wanted.length > 0 || isMissing("qemu") || lacksPtp) {
     const codename = debianCodename();
     const backports = `${codename}-backports`; // QEMU there has igb, which that of Debian 12 itself lacks
     const suites = [codename, backports, ...wanted.flatMap((kernel) => kernel.suites)];
@@ -88,8 +90,8 @@ export function makeKit(
       apt.unpack(packages, place("qemu"), (made) => note(made, { version }));
       say(`QEMU ${version}`);
     }
-    const ptp = isMissing("linuxptp") ? apt.closureOf(["linuxptp"], codename) : [];
-    if (ptp.length > 0) apt.unpack(ptp, place("linuxptp"), (made) => note(made, {})); // none: it is installed
+    if (lacksPtp)
+      apt.unpack(apt.closureOf(["linuxptp"], codename), place("linuxptp"), (made) => note(made, {}));
     for (const kernel of wanted) {
       const image = newest(apt, "linux-image-amd64", kernel);
       const headers = newest(apt, "linux-headers-amd64", kernel);
@@ -110,7 +112,7 @@ export function makeKit(
   return {
     qemu: qemuIn(place("qemu")),
     busybox: fileOf("busybox", [join(place("qemu"), "bin/busybox"), "/bin/busybox"]),
-    ptp4l: fileOf("ptp4l", [join(place("linuxptp"), "usr/sbin/ptp4l"), "/usr/sbin/ptp4l"]),
+    ptp4l: fileOf("ptp4l", [join(place("linuxptp"), "usr/sbin/ptp4l"), INSTALLED_PTP4L]),
     kernels: kernels.map((kernel) => kernelIn(kernel.name, place(`kernel-${kernel.name}`))),
   };
 }
