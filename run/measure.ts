@@ -23,7 +23,7 @@ import {
 } from "../native/index.js";
 import { openResponder, type ResponderFindings, type ResponderThreads } from "../responder/threads.js";
 import { ClockTies, type TieFindings } from "./clock_ties.js";
-import { type PhcFindings, PhcWatch } from "./phc.js";
+import { type PhcFindings, type PhcLack, PhcWatch, watchPhc } from "./phc.js";
 import type { Plan } from "./plan.js";
 import { type InterfaceCounters, readInterface, since } from "./statistics.js";
 
@@ -73,7 +73,7 @@ export interface Measurement {
     readonly responder: InterfaceCounters | null;
   };
   readonly clocks: readonly [ClocksReading, ClocksReading]; // before the start, and after the end
-  readonly phc: PhcFindings | null; // with hardware stamps
+  readonly phc: PhcFindings | PhcLack | null; // with hardware stamps
   readonly ties: TieFindings | null; // of the timeline to CLOCK_REALTIME, where stamps are kept
   /** What became of the interfaces. */
   readonly links: { readonly generator: LinkFindings; readonly responder: LinkFindings | null };
@@ -111,7 +111,7 @@ export async function measure(plan: MeasuredPlan, watcher: Watcher = {}): Promis
       if (isStarted) generator.close();
     };
     const watches: LinkWatch[] = [];
-    let phc: PhcWatch | null = null;
+    let phc: PhcWatch | PhcLack | null = null;
     try {
       const [near, far] = [nearLink, farLink].map((link) => {
         if (link === null) return null;
@@ -120,7 +120,7 @@ export async function measure(plan: MeasuredPlan, watcher: Watcher = {}): Promis
         return watch;
       }) as [LinkWatch, LinkWatch | null];
       if (arrivals !== null) generator.stampedBy(arrivals);
-      phc = plan.generator.io.timestamps === "hardware" ? PhcWatch.of(nearLink) : null;
+      phc = plan.generator.io.timestamps === "hardware" ? watchPhc(nearLink) : null;
       const privileges = watcher.onOpened?.() ?? null;
       const both = async () => ({
         generator: await count(nearLink, near),
@@ -134,7 +134,7 @@ export async function measure(plan: MeasuredPlan, watcher: Watcher = {}): Promis
       const away_ms = startAtNs === 0n ? 0 : untilStartMs(startAtNs);
       const started = new Date(Date.now() + away_ms);
       const begin = performance.now() + away_ms;
-      phc?.start();
+      if (phc instanceof PhcWatch) phc.start();
       let interrupted = false;
       responder?.start((error) => {
         if (error !== null) problems.push(asCaromError(error, "the responder"));
@@ -166,7 +166,7 @@ export async function measure(plan: MeasuredPlan, watcher: Watcher = {}): Promis
       clearInterval(timer);
       const elapsed_s = (performance.now() - begin) / 1000;
       const clocks = [clocksBefore, readClocks()] as const;
-      const phcFindings = phc?.end() ?? null;
+      const phcFindings = phc instanceof PhcWatch ? phc.end() : phc;
       phc = null;
       await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
       responder?.stop();
@@ -197,7 +197,7 @@ export async function measure(plan: MeasuredPlan, watcher: Watcher = {}): Promis
       };
     } finally {
       for (const watch of watches) watch.close();
-      phc?.close();
+      if (phc instanceof PhcWatch) phc.close();
       generator.close();
     }
   } finally {

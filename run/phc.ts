@@ -80,10 +80,6 @@ export class PhcWatch {
     for (let i = 0; i < FIRST_READINGS; i++) this.note(this.phc.read());
   }
 
-  static of(link: Link): PhcWatch {
-    return new PhcWatch(`/dev/ptp${timestampingInfo(link).phcIndex}`);
-  }
-
   start(): void {
     this.timer = setInterval(() => this.read(), READ_EVERY_MS);
   }
@@ -144,13 +140,30 @@ export class PhcWatch {
   }
 }
 
+/** A NIC's stamps need no rights to its clock: without them the run goes on, and the report can't say what it did. */
+export interface PhcLack {
+  readonly problem: string;
+}
+
+export function watchPhc(link: Link): PhcWatch | PhcLack {
+  try {
+    return new PhcWatch(`/dev/ptp${timestampingInfo(link).phcIndex}`);
+  } catch (error) {
+    return { problem: asCaromError(error, "read the NIC's clock").message };
+  }
+}
+
 function divisor(a: bigint, b: bigint): bigint {
   let [x, y] = [a, b < 0n ? -b : b];
   while (y !== 0n) [x, y] = [y, x % y];
   return x;
 }
 
-export function hardwareClockReport(found: PhcFindings, longest_ns: number): HardwareClockReport {
+export function hardwareClockReport(
+  found: PhcFindings | PhcLack | null,
+  longest_ns: number,
+): HardwareClockReport | null {
+  if (found === null || !("path" in found)) return null;
   const { path, first, last, resolution_ns } = found;
   const over_ns = Math.max(1, ns(last.systemNs - first.systemNs));
   const gained_ns = ns(last.phcNs - first.phcNs - found.stepped_ns) - over_ns;

@@ -194,7 +194,7 @@ export function makeReport(
     n("unstamped"),
   );
   const longest_ns = expectsAnswers ? summarize(generator.latencyActual, n("missing")).max_ns : 0;
-  const hardware = found.phc === null ? null : hardwareClockReport(found.phc, longest_ns);
+  const hardware = hardwareClockReport(found.phc, longest_ns);
   const draft = {
     schema: "carom.report",
     version: 1,

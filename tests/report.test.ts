@@ -6,7 +6,7 @@ import { PLAIN } from "../generator/frames.js";
 import type { GeneratorFindings } from "../generator/merge.js";
 import type { GeneratorResult, LinkFindings } from "../native/index.js";
 import type { Measurement } from "../run/measure.js";
-import type { PhcFindings } from "../run/phc.js";
+import type { PhcFindings, PhcLack } from "../run/phc.js";
 import type { Plan } from "../run/plan.js";
 import { RecentRate, recentRate } from "../run/rate.js";
 import { makeReport, reportAsJson } from "../run/report.js";
@@ -20,7 +20,7 @@ const UP = { outages: 0, down_ns: 0, first_ns: 0, gone: false, gone_ns: 0 };
 
 interface Stamps {
   readonly timestamps: ChosenTimestamps;
-  readonly phc: PhcFindings | null;
+  readonly phc: PhcFindings | PhcLack | null;
 }
 
 const BY_TSC = { provenance: "tsc", reason: "as asked for", isDemanded: true } as const;
@@ -194,6 +194,9 @@ test("with hardware stamps the report says by how much a round trip can be off",
   );
   const stepped = stamped({ timestamps, phc: phcFindings(-5000) }, { stamped: 2 });
   assert.is(stepped.report.clock.hardware!.rate_ppb, 5000, "a step is no rate");
+  const lacking = stamped({ timestamps, phc: { problem: "open the clock: EACCES" } }, { stamped: 2 });
+  assert.is(lacking.report.clock.hardware, null);
+  assert.match(lacking.text, /open the clock: EACCES/, "the run goes on without");
   assert.match(stepped.text, /was set while it stamped, by 5 µs back, the first within 1.3 s: a round trip/);
 });
 
