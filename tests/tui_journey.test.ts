@@ -4,12 +4,14 @@
  */
 
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { listLabs } from "../lab/lab.js";
+import { socketPath } from "../responder/control.js";
 import { carom, jsonOf, launchIn, startCarom } from "./cli_support.js";
 import { labForTests, PREFIX, sleep, until } from "./lab_support.js";
 import { Terminal, terminalTest } from "./terminal.js";
@@ -166,6 +168,7 @@ terminalTest(
   "200 × 60: checks, a responder and its settings, resizing, Ctrl-C in the middle of a run",
   async () => {
     const responder = startCarom("respond", "--lab", lab!.name, "--name", lab!.name, "--backend", "udp");
+    const hanging = createServer(() => {}); // it takes what it is asked, and says nothing
     const terminal = new Terminal(200, 60);
     try {
       await terminal.shows(/○ not running/);
@@ -177,6 +180,7 @@ terminalTest(
       terminal.send("7", "s");
       screens.set("Doctor, 200 × 60", await terminal.shows(/■ done[\s\S]*CAP_NET_RAW/));
       await responder.said("Ctrl-C stops");
+      hanging.listen(socketPath(`0${PREFIX}-hangs`)); // the first of the list
       terminal.send("5");
       await choose(terminal, lab!.name);
       await terminal.shows(/● answers .*udp/);
@@ -210,6 +214,7 @@ terminalTest(
       await leaves(terminal, () => terminal.send("C-c"), true);
     } finally {
       terminal.close();
+      hanging.close();
       responder.child.kill("SIGTERM");
       await responder.end;
     }

@@ -246,7 +246,11 @@ export class Session {
       const place = names.indexOf(known[chosen] ?? "");
       return place < 0 ? Math.max(0, Math.min(names.length - 1, chosen)) : place;
     };
+    const { names: known, chosen: before } = this.store.get().responder;
     const name = names[chosenNow()];
+    // Shown before it is asked: one that hangs must not hide the others, which may be chosen meanwhile.
+    const old = name === known[before] ? {} : { status: null };
+    this.store.dispatch({ type: "responder", change: { names, chosen: chosenNow(), ...old } });
     const found = name === undefined ? null : ((await ask(name, "status")) as Record<string, unknown>);
     const chosen = chosenNow();
     const status = names[chosen] === name ? found : null;
