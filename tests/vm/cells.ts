@@ -164,16 +164,16 @@ export function allCells(kernels: readonly string[], backends: readonly Backend[
       ...{ kernel, driver: NONE, backend: NONE, deed: name },
     })),
     ...DRIVERS.flatMap(({ name: driver }) =>
-      DEEDS.filter((deed) => deed.drivers?.includes(driver) ?? true).flatMap((deed) =>
-        backendsOf(deed, backends).map((backend) => ({ kernel, driver, backend, deed: deed.name })),
+      DEEDS.flatMap((deed) =>
+        backendsOf(deed, driver, backends).map((backend) => ({ kernel, driver, backend, deed: deed.name })),
       ),
     ),
   ]);
 }
 
-/** The backends for which a deed is done. */
-export function backendsOf(deed: Deed, backends: readonly Backend[]): string[] {
-  if (deed.of === "kernel") return [];
+/** The backends for which a deed is done on a driver. */
+export function backendsOf(deed: Deed, driver: string, backends: readonly Backend[]): string[] {
+  if (deed.of === "kernel" || deed.drivers?.includes(driver) === false) return [];
   if (deed.of === "driver") return [NONE];
   return backends
     .filter(({ roles }) => deed.of === "role" || roles.includes(deed.of))

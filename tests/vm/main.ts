@@ -74,13 +74,14 @@ function wantedCells(backends: readonly Backend[]): Cell[] {
   );
 }
 
-/** One guest tries what it can of some cells. @returns what it found, and how it ended */
+/** One guest tries what it can of some cells. @returns how it ended */
 async function tryCells(
   kit: Kit,
   kernel: Kernel,
   cells: readonly Cell[],
   backends: readonly Backend[],
-): Promise<{ readonly results: readonly Result[]; readonly end: GuestEnd }> {
+  onResult: (result: Result) => void,
+): Promise<GuestEnd> {
   const used = DRIVERS.filter(({ name }) => cells.some(({ driver }) => driver === name));
   const hardware = used.filter(({ made }) => made === "hardware");
   const others = used.filter(({ made }) => made !== "hardware");
@@ -103,13 +104,11 @@ async function tryCells(
     },
     limits: LIMITS[options.quick ? "quick" : "matrix"],
     onLine: (line) => {
-      const { id, outcome, said, time_s } = line as Partial<Result>;
-      if (id !== undefined)
-        say(`  ${outcome} ${id} (${time_s!.toFixed(1)} s)${said === "" ? "" : `: ${said}`}`);
+      if ("id" in line) onResult(line as Result);
     },
   });
   const { results, begun } = parseLines(readFileSync(join(guestFolder(ROOT, name), RESULTS), "utf8"));
-  if (end.problem === "") return { results, end };
+  if (end.problem === "") return end;
   const tail = end.console.trimEnd().split("\n").slice(-CONSOLE_LINES);
   say(
     `  the guest: ${end.problem}; the end of its console (${join(guestFolder(ROOT, name), "console.log")}):`,
@@ -118,8 +117,8 @@ async function tryCells(
   // Of the cell that it was at nothing more will be known; if it was at none, no other guest will do better.
   const lost = begun !== undefined ? [begun] : cells.map(cellId).slice(results.length);
   const said = `the guest: ${end.problem}: ${tail.at(-1) ?? "it said nothing"}`;
-  const failed = lost.map((id) => ({ id, outcome: "failed", said, time_s: end.time_s }) as const);
-  return { results: [...results, ...failed], end };
+  for (const id of lost) onResult({ id, outcome: "failed", said, time_s: end.time_s });
+  return end;
 }
 
 async function main(): Promise<number> {
@@ -151,13 +150,14 @@ async function main(): Promise<number> {
     const batch = nextGuest(left);
     const kernel = kit.kernels.find(({ name }) => name === batch[0]!.kernel)!;
     say(`${kernel.release}: ${batch.length} cells`);
-    const { results, end } = await tryCells(kit, kernel, batch, backends);
-    for (const result of results) {
-      found.set(result.id, result);
+    const end = await tryCells(kit, kernel, batch, backends, (result) => {
+      const { id, outcome, said, time_s } = result;
+      say(`  ${outcome} ${id} (${time_s.toFixed(1)} s)${said === "" ? "" : `: ${said}`}`);
+      found.set(id, result);
       kept.add({ ...result, state, release: kernel.release });
-    }
+    });
     left = left.filter((cell) => !found.has(cellId(cell)));
-    say(`${kernel.release}: ${results.length} cells in ${end.time_s.toFixed(0)} s`);
+    say(`${kernel.release}: the guest has ended after ${end.time_s.toFixed(0)} s`);
   }
   if (!options.quick) writeTable(kept, kit, backends);
   const outcomes = cells.map((cell) => (found.get(cellId(cell)) ?? kept.all.get(cellId(cell)))?.outcome);

@@ -5,6 +5,7 @@ import { command as check } from "../../../cli/check.js";
 import { command as doctor } from "../../../cli/doctor.js";
 import { command as generate } from "../../../cli/generate.js";
 import { command as replay } from "../../../cli/replay.js";
+import { CaromError } from "../../../native/error.js";
 import type { Report } from "../../../run/report.js";
 import type { Backend, Cell } from "../cells.js";
 import { allRight, command, demand, runPair, start, Wrong, withResponder } from "./carom.js";
@@ -49,6 +50,9 @@ const rightRun =
 
 const stamps: Act = async (cell, { pair, backends }) => {
   const report = await runPair(pair, ...sides(cell, backends), { over: { timestamps: "hardware" } });
+  // A device that says it stamps, and doesn't: that is told, as it has to be.
+  const lie = report.faults.find((fault) => /took the order to stamp/.test(fault));
+  if (lie !== undefined) throw new CaromError("environment", "run, and find out", lie);
   allRight(report);
   const { provenance, stamped, unstamped } = report.clock;
   demand(provenance === "hardware", `the provenance is ${provenance}`);
