@@ -77,17 +77,15 @@ Napi::Value read_realtime(const Napi::CallbackInfo& info) {
 // What the kernel was told of the system's clock by whoever disciplines it (adjtimex(2)).
 Napi::Value clock_discipline(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  return guarded(env, [&]() -> Napi::Value {
-    timex state{};
-    int found = adjtimex(&state);
-    if (found < 0) throw system_error("read the state of the system's clock", errno);
-    Napi::Object object = Napi::Object::New(env);
-    object.Set("synchronised", found != TIME_ERROR && (state.status & STA_UNSYNC) == 0);
-    object.Set("maxErrorNs", static_cast<double>(state.maxerror) * 1e3);
-    object.Set("estimatedErrorNs", static_cast<double>(state.esterror) * 1e3);
-    object.Set("taiOffsetS", static_cast<double>(state.tai));
-    return object;
-  });
+  timex state{};
+  int found = adjtimex(&state);
+  if (found < 0) throw system_error("read the state of the system's clock", errno);
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("synchronised", found != TIME_ERROR && (state.status & STA_UNSYNC) == 0);
+  object.Set("maxErrorNs", static_cast<double>(state.maxerror) * 1e3);
+  object.Set("estimatedErrorNs", static_cast<double>(state.esterror) * 1e3);
+  object.Set("taiOffsetS", static_cast<double>(state.tai));
+  return object;
 }
 
 Napi::Value backend_names(const Napi::CallbackInfo& info) {
@@ -102,78 +100,70 @@ Napi::Value strategy_names(const Napi::CallbackInfo& info) {
 
 Napi::Value probe_backends(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  return guarded(env, [&]() -> Napi::Value {
-    IoConfig config{};
-    config.link = read_link(info[0].ToObject());
-    config.queue = info[1].ToNumber().Uint32Value();
-    bool tries = info[2].ToBoolean();
-    config.cpu = -1;
-    config.ring_size = 256;
-    config.vlan = -1;
-    config.ttl = 1;
-    config.local_port = config.send_port = 0;  // any free one
-    config.copy_mode = config.xdp_mode = "auto";
-    config.timestamps = Provenance::tsc;
-    Napi::Array result = Napi::Array::New(env);
-    for (const BackendEntry& backend : backends()) {
-      std::string reason;
-      std::string hint;
-      try {
-        in_network_namespace(config.link.network_namespace, [&] { reason = backend.probe(config, tries); });
-      } catch (const Error& error) {
-        reason = error.operation + ": " + error.detail;
-        hint = error.hint;
-      }
-      Napi::Array roles = Napi::Array::New(env);
-      if (backend.generate != nullptr) roles[roles.Length()] = Napi::String::New(env, "generator");
-      if (backend.respond != nullptr) roles[roles.Length()] = Napi::String::New(env, "responder");
-      Napi::Object object = Napi::Object::New(env);
-      object.Set("name", std::string(backend.name));
-      object.Set("roles", roles);
-      object.Set("tried", tries);
-      object.Set("reason", reason);
-      object.Set("hint", hint);
-      result[result.Length()] = object;
+  IoConfig config{};
+  config.link = read_link(info[0].ToObject());
+  config.queue = info[1].ToNumber().Uint32Value();
+  bool tries = info[2].ToBoolean();
+  config.cpu = -1;
+  config.ring_size = 256;
+  config.vlan = -1;
+  config.ttl = 1;
+  config.local_port = config.send_port = 0;  // any free one
+  config.copy_mode = config.xdp_mode = "auto";
+  config.timestamps = Provenance::tsc;
+  Napi::Array result = Napi::Array::New(env);
+  for (const BackendEntry& backend : backends()) {
+    std::string reason;
+    std::string hint;
+    try {
+      in_network_namespace(config.link.network_namespace, [&] { reason = backend.probe(config, tries); });
+    } catch (const Error& error) {
+      reason = error.operation + ": " + error.detail;
+      hint = error.hint;
     }
-    return result;
-  });
+    Napi::Array roles = Napi::Array::New(env);
+    if (backend.generate != nullptr) roles[roles.Length()] = Napi::String::New(env, "generator");
+    if (backend.respond != nullptr) roles[roles.Length()] = Napi::String::New(env, "responder");
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("name", std::string(backend.name));
+    object.Set("roles", roles);
+    object.Set("tried", tries);
+    object.Set("reason", reason);
+    object.Set("hint", hint);
+    result[result.Length()] = object;
+  }
+  return result;
 }
 
 Napi::Value timestamping(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  return guarded(env, [&]() -> Napi::Value {
-    Link link = read_link(info[0].ToObject());
-    TimestampingInfo found{};
-    in_network_namespace(link.network_namespace, [&] { found = timestamping_info(link); });
-    Napi::Object object = Napi::Object::New(env);
-    object.Set("hardwareTx", found.hardware_tx);
-    object.Set("hardwareRx", found.hardware_rx);
-    object.Set("softwareTx", found.software_tx);
-    object.Set("softwareRx", found.software_rx);
-    object.Set("phcIndex", found.phc_index);
-    return object;
-  });
+  Link link = read_link(info[0].ToObject());
+  TimestampingInfo found{};
+  in_network_namespace(link.network_namespace, [&] { found = timestamping_info(link); });
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("hardwareTx", found.hardware_tx);
+  object.Set("hardwareRx", found.hardware_rx);
+  object.Set("softwareTx", found.software_tx);
+  object.Set("softwareRx", found.software_rx);
+  object.Set("phcIndex", found.phc_index);
+  return object;
 }
 
 Napi::Value launch_time(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  return guarded(env, [&]() -> Napi::Value {
-    Link link = read_link(info[0].ToObject());
-    bool found = false;
-    in_network_namespace(link.network_namespace, [&] { found = has_launch_time(link); });
-    return Napi::Boolean::New(env, found);
-  });
+  Link link = read_link(info[0].ToObject());
+  bool found = false;
+  in_network_namespace(link.network_namespace, [&] { found = has_launch_time(link); });
+  return Napi::Boolean::New(env, found);
 }
 
 Napi::Value driver_drops(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  return guarded(env, [&]() -> Napi::Value {
-    Link link = read_link(info[0].ToObject());
-    int64_t found = -1;
-    in_network_namespace(link.network_namespace, [&] { found = veth_drops(link); });
-    if (found < 0) return env.Null();
-    return Napi::Number::New(env, static_cast<double>(found));
-  });
+  Link link = read_link(info[0].ToObject());
+  int64_t found = -1;
+  in_network_namespace(link.network_namespace, [&] { found = veth_drops(link); });
+  if (found < 0) return env.Null();
+  return Napi::Number::New(env, static_cast<double>(found));
 }
 
 // Null where the kernel does not say.
@@ -196,33 +186,31 @@ Napi::Value sample_feed(const Napi::CallbackInfo& info) {
     TickSource source;
   };
   Napi::Env env = info.Env();
-  return guarded(env, [&]() -> Napi::Value {
-    Napi::Object config = info[0].ToObject();
-    auto feed = std::make_shared<Feed>(Feed{make_arrival(read_schedule(config.Get("schedule").ToObject())),
-                                            TickSource(read_ticks(config.Get("ticks").ToObject()))});
-    return make_function(env, [feed](const Napi::CallbackInfo& call) -> Napi::Value {
-      constexpr uint32_t MOST = 1'000'000;
-      uint32_t count = std::min(call[0].ToNumber().Uint32Value(), MOST);
-      Napi::Object object = Napi::Object::New(call.Env());
-      auto times = Napi::Float64Array::New(call.Env(), count);
-      auto symbols = Napi::Uint32Array::New(call.Env(), count);
-      auto prices = Napi::Uint32Array::New(call.Env(), count);
-      auto quantities = Napi::Uint32Array::New(call.Env(), count);
-      double* time = times.Data();
-      uint32_t* values[] = {symbols.Data(), prices.Data(), quantities.Data()};
-      for (uint32_t i = 0; i < count; i++) {
-        time[i] = static_cast<double>(feed->arrival->next_ns());
-        Tick tick = feed->source.next();
-        values[0][i] = feed->source.symbol();
-        values[1][i] = tick.price;
-        values[2][i] = tick.quantity;
-      }
-      object.Set("planned_ns", times);
-      object.Set("symbols", symbols);
-      object.Set("prices", prices);
-      object.Set("quantities", quantities);
-      return object;
-    });
+  Napi::Object config = info[0].ToObject();
+  auto feed = std::make_shared<Feed>(Feed{make_arrival(read_schedule(config.Get("schedule").ToObject())),
+                                          TickSource(read_ticks(config.Get("ticks").ToObject()))});
+  return make_function(env, [feed](const Napi::CallbackInfo& call) -> Napi::Value {
+    constexpr uint32_t MOST = 1'000'000;
+    uint32_t count = std::min(call[0].ToNumber().Uint32Value(), MOST);
+    Napi::Object object = Napi::Object::New(call.Env());
+    auto times = Napi::Float64Array::New(call.Env(), count);
+    auto symbols = Napi::Uint32Array::New(call.Env(), count);
+    auto prices = Napi::Uint32Array::New(call.Env(), count);
+    auto quantities = Napi::Uint32Array::New(call.Env(), count);
+    double* time = times.Data();
+    uint32_t* values[] = {symbols.Data(), prices.Data(), quantities.Data()};
+    for (uint32_t i = 0; i < count; i++) {
+      time[i] = static_cast<double>(feed->arrival->next_ns());
+      Tick tick = feed->source.next();
+      values[0][i] = feed->source.symbol();
+      values[1][i] = tick.price;
+      values[2][i] = tick.quantity;
+    }
+    object.Set("planned_ns", times);
+    object.Set("symbols", symbols);
+    object.Set("prices", prices);
+    object.Set("quantities", quantities);
+    return object;
   });
 }
 
@@ -236,12 +224,10 @@ Napi::Value refusal_reasons(const Napi::CallbackInfo& info) {
 // Returns a function that detaches it again; the end of the process does, too.
 Napi::Value attach_pass(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  return guarded(env, [&]() -> Napi::Value {
-    Link link = read_link(info[0].ToObject());
-    auto attached = std::make_shared<Fd>();
-    in_network_namespace(link.network_namespace, [&] { *attached = attach_xdp_pass(link); });
-    return make_function(env, [attached](const Napi::CallbackInfo&) { *attached = Fd(); });
-  });
+  Link link = read_link(info[0].ToObject());
+  auto attached = std::make_shared<Fd>();
+  in_network_namespace(link.network_namespace, [&] { *attached = attach_xdp_pass(link); });
+  return make_function(env, [attached](const Napi::CallbackInfo&) { *attached = Fd(); });
 }
 
 // Spins on a core: nothing but what the loops do between two packets.
@@ -308,55 +294,47 @@ void leave_namespace(const Napi::CallbackInfo&) {
 }
 
 void enter_namespace(const Napi::CallbackInfo& info) {
-  guarded(info.Env(), [&] {
-    if (home_namespace >= 0)
-      throw Error(ErrorCode::internal, "enter a namespace", "the thread is in another already");
-    home_namespace = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
-    if (home_namespace < 0) throw system_error("open /proc/thread-self/ns/net", errno);
-    try {
-      enter_network_namespace(info[0].ToString().Utf8Value());
-    } catch (...) {
-      close(home_namespace);
-      home_namespace = -1;
-      throw;
-    }
-  });
+  if (home_namespace >= 0)
+    throw Error(ErrorCode::internal, "enter a namespace", "the thread is in another already");
+  home_namespace = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+  if (home_namespace < 0) throw system_error("open /proc/thread-self/ns/net", errno);
+  try {
+    enter_network_namespace(info[0].ToString().Utf8Value());
+  } catch (...) {
+    close(home_namespace);
+    home_namespace = -1;
+    throw;
+  }
 }
 
 // Takes the lock of an open file (flock(2)), which goes when the file is closed; false: another process has
 // it.
 Napi::Value try_lock(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  return guarded(env, [&]() -> Napi::Value {
-    bool is_taken = flock(info[0].ToNumber().Int32Value(), LOCK_EX | LOCK_NB) == 0;
-    if (!is_taken && errno != EWOULDBLOCK && errno != EINTR) throw system_error("lock a file", errno);
-    return Napi::Boolean::New(env, is_taken);
-  });
+  bool is_taken = flock(info[0].ToNumber().Int32Value(), LOCK_EX | LOCK_NB) == 0;
+  if (!is_taken && errno != EWOULDBLOCK && errno != EINTR) throw system_error("lock a file", errno);
+  return Napi::Boolean::New(env, is_taken);
 }
 
 void confine(const Napi::CallbackInfo&) { confine_process({}); }
 
 Napi::Value privileges(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  return guarded(env, [&]() -> Napi::Value {
-    Napi::Array result = Napi::Array::New(env);
-    for (const ThreadPrivileges& found : read_privileges()) {
-      Napi::Object object = Napi::Object::New(env);
-      object.Set("id", found.thread_id);
-      object.Set("name", found.name);
-      object.Set("capabilities", Napi::BigInt::New(env, found.capabilities));
-      object.Set("noNewPrivileges", found.no_new_privileges);
-      result[result.Length()] = object;
-    }
-    return result;
-  });
+  Napi::Array result = Napi::Array::New(env);
+  for (const ThreadPrivileges& found : read_privileges()) {
+    Napi::Object object = Napi::Object::New(env);
+    object.Set("id", found.thread_id);
+    object.Set("name", found.name);
+    object.Set("capabilities", Napi::BigInt::New(env, found.capabilities));
+    object.Set("noNewPrivileges", found.no_new_privileges);
+    result[result.Length()] = object;
+  }
+  return result;
 }
 
 // This process is killed when the one that started it ends, however that ends (prctl(2), PR_SET_PDEATHSIG).
 void end_with_parent(const Napi::CallbackInfo& info) {
-  guarded(info.Env(), [&] {
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) throw system_error("end with the parent process", errno);
-  });
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) throw system_error("end with the parent process", errno);
 }
 
 Napi::Object initialise(Napi::Env env, Napi::Object exports) {

@@ -17,39 +17,33 @@ Napi::Float64Array write_numbers(Napi::Env env, const std::vector<T>& numbers) {
 
 Napi::Value attach(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  return guarded(env, [&]() -> Napi::Value {
-    Link link = read_link(info[0].ToObject());
-    uint16_t port = static_cast<uint16_t>(info[1].ToNumber().Uint32Value());
-    std::shared_ptr<Arrivals> arrivals;
-    in_network_namespace(link.network_namespace, [&] { arrivals = Arrivals::attach(link, port, port == 0); });
-    return write_arrivals(env, std::move(arrivals));
-  });
+  Link link = read_link(info[0].ToObject());
+  uint16_t port = static_cast<uint16_t>(info[1].ToNumber().Uint32Value());
+  std::shared_ptr<Arrivals> arrivals;
+  in_network_namespace(link.network_namespace, [&] { arrivals = Arrivals::attach(link, port, port == 0); });
+  return write_arrivals(env, std::move(arrivals));
 }
 
 Napi::Value findings(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  return guarded(env, [&]() -> Napi::Value {
-    ArrivalFindings found = read_arrivals(info[0])->findings();
-    Napi::Object object = Napi::Object::New(env);
-    object.Set("ticks", static_cast<double>(found.ticks));
-    object.Set("gapCounts", write_numbers(env, found.gap_counts));
-    object.Set("gapMin", static_cast<double>(found.gap_min_ns));
-    object.Set("gapMax", static_cast<double>(found.gap_max_ns));
-    object.Set("gapSum", static_cast<double>(found.gap_sum_ns));
-    object.Set("firstErrors", write_numbers(env, found.first_ns));
-    object.Set("lastErrors", write_numbers(env, found.last_ns));
-    object.Set("clockDrift", found.clock_drift_ns);
-    object.Set("elapsed", static_cast<double>(found.elapsed_ns));
-    return object;
-  });
+  ArrivalFindings found = read_arrivals(info[0])->findings();
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("ticks", static_cast<double>(found.ticks));
+  object.Set("gapCounts", write_numbers(env, found.gap_counts));
+  object.Set("gapMin", static_cast<double>(found.gap_min_ns));
+  object.Set("gapMax", static_cast<double>(found.gap_max_ns));
+  object.Set("gapSum", static_cast<double>(found.gap_sum_ns));
+  object.Set("firstErrors", write_numbers(env, found.first_ns));
+  object.Set("lastErrors", write_numbers(env, found.last_ns));
+  object.Set("clockDrift", found.clock_drift_ns);
+  object.Set("elapsed", static_cast<double>(found.elapsed_ns));
+  return object;
 }
 
 void measure_from(const Napi::CallbackInfo& info) {
-  guarded(info.Env(), [&] {
-    bool lossless = false;
-    if (!info[1].IsBigInt()) refuse("timestamp", "a BigInt");
-    read_arrivals(info[0])->measure_from(info[1].As<Napi::BigInt>().Uint64Value(&lossless));
-  });
+  bool lossless = false;
+  if (!info[1].IsBigInt()) refuse("timestamp", "a BigInt");
+  read_arrivals(info[0])->measure_from(info[1].As<Napi::BigInt>().Uint64Value(&lossless));
 }
 
 void close(const Napi::CallbackInfo& info) { info[0].As<ArrivalsHandle>().Data()->reset(); }

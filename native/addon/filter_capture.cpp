@@ -85,11 +85,9 @@ class FilterWorker : public Napi::AsyncWorker {
 // Returns a function that ends it early.
 Napi::Value filter_capture(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  return guarded(env, [&]() -> Napi::Value {
-    auto capture = std::make_shared<FilterCapture>(read_config(info[0].ToObject()));
-    (new FilterWorker(info[1].As<Napi::Function>(), capture))->Queue();
-    return make_function(env, [capture](const Napi::CallbackInfo&) { capture->cancel(); });
-  });
+  auto capture = std::make_shared<FilterCapture>(read_config(info[0].ToObject()));
+  (new FilterWorker(info[1].As<Napi::Function>(), capture))->Queue();
+  return make_function(env, [capture](const Napi::CallbackInfo&) { capture->cancel(); });
 }
 
 // What a thread that compiles a filter makes known; it may outlive everything else of the process but this.
@@ -125,27 +123,25 @@ Napi::Value compile_beside(const Napi::CallbackInfo& info) {
 
 Napi::Value explain_filter(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  return guarded(env, [&]() -> Napi::Value {
-    auto begin = std::chrono::steady_clock::now();
-    Program program = compile_filter(info[0].ToString());
-    auto compiled = std::chrono::steady_clock::now();
-    std::string engine = info[1].ToString();
-    Filter filter(Program(program), {engine});
-    auto made = std::chrono::steady_clock::now();
-    Filter listed(std::move(program), {engine, FILTER_FRAME, true});
-    Napi::Object object = Napi::Object::New(env);
-    object.Set("engine", std::string(filter.engine()));
-    object.Set("never", filter.never());
-    object.Set("always", filter.always());
-    object.Set("program", filter.program().listing());
-    object.Set("simplified", filter.graph().listing());
-    object.Set("head", filter.head_graph() != nullptr ? filter.head_graph()->listing() : std::string());
-    object.Set("code", listed.listing());
-    object.Set("codeBytes", static_cast<double>(filter.code_bytes()));
-    object.Set("compileNs", std::chrono::duration<double, std::nano>(compiled - begin).count());
-    object.Set("makeNs", std::chrono::duration<double, std::nano>(made - compiled).count());
-    return object;
-  });
+  auto begin = std::chrono::steady_clock::now();
+  Program program = compile_filter(info[0].ToString());
+  auto compiled = std::chrono::steady_clock::now();
+  std::string engine = info[1].ToString();
+  Filter filter(Program(program), {engine});
+  auto made = std::chrono::steady_clock::now();
+  Filter listed(std::move(program), {engine, FILTER_FRAME, true});
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("engine", std::string(filter.engine()));
+  object.Set("never", filter.never());
+  object.Set("always", filter.always());
+  object.Set("program", filter.program().listing());
+  object.Set("simplified", filter.graph().listing());
+  object.Set("head", filter.head_graph() != nullptr ? filter.head_graph()->listing() : std::string());
+  object.Set("code", listed.listing());
+  object.Set("codeBytes", static_cast<double>(filter.code_bytes()));
+  object.Set("compileNs", std::chrono::duration<double, std::nano>(compiled - begin).count());
+  object.Set("makeNs", std::chrono::duration<double, std::nano>(made - compiled).count());
+  return object;
 }
 
 Napi::Value engines(const Napi::CallbackInfo& info) {

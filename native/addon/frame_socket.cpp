@@ -114,15 +114,13 @@ class FrameSocket : public Wrapped<FrameSocket> {
     Napi::Env env = info.Env();
     if (info.Length() < 1 || !info[0].IsTypedArray()) throw Napi::TypeError::New(env, "send needs bytes");
     Napi::Uint8Array bytes = info[0].As<Napi::Uint8Array>();
-    guarded(env, [&] {
-      const std::string operation =
-          operation_text("frame socket", link_, "send " + std::to_string(bytes.ByteLength()) + " bytes");
-      if (!fd_.open()) throw Error(ErrorCode::internal, operation, "the socket is closed");
-      if (::send(fd_.get(), bytes.Data(), bytes.ByteLength(), 0) < 0) {
-        throw system_error(operation, errno,
-                           errno == EMSGSIZE ? "the frame is longer than the interface's MTU allows" : "");
-      }
-    });
+    const std::string operation =
+        operation_text("frame socket", link_, "send " + std::to_string(bytes.ByteLength()) + " bytes");
+    if (!fd_.open()) throw Error(ErrorCode::internal, operation, "the socket is closed");
+    if (::send(fd_.get(), bytes.Data(), bytes.ByteLength(), 0) < 0) {
+      throw system_error(operation, errno,
+                         errno == EMSGSIZE ? "the frame is longer than the interface's MTU allows" : "");
+    }
   }
 
   Napi::Value receive(const Napi::CallbackInfo& info) {

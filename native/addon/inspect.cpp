@@ -314,14 +314,12 @@ Napi::Value start(const Napi::CallbackInfo& info, Config (*read)(const Napi::Obj
                   std::unique_ptr<Result> (*work)(const Config&, InspectProgress&),
                   Napi::Value (*write)(Napi::Env, const Result&)) {
   Napi::Env env = info.Env();
-  return guarded(env, [&]() -> Napi::Value {
-    Config config = read(info[0].ToObject());
-    auto progress = std::make_shared<InspectProgress>();
-    auto* worker = new CaptureWorker<Result>(
-        info[1].As<Napi::Function>(), [=] { return work(config, *progress); }, write);
-    worker->Queue();  // deletes itself
-    return progress_function(env, progress);
-  });
+  Config config = read(info[0].ToObject());
+  auto progress = std::make_shared<InspectProgress>();
+  auto* worker = new CaptureWorker<Result>(
+      info[1].As<Napi::Function>(), [=] { return work(config, *progress); }, write);
+  worker->Queue();  // deletes itself
+  return progress_function(env, progress);
 }
 
 Napi::Value inspect(const Napi::CallbackInfo& info) {
@@ -361,26 +359,21 @@ struct FrameList {
 
 Napi::Value list_frames(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  return guarded(env, [&]() -> Napi::Value {
-    auto list = std::make_shared<FrameList>(read_inspect(info[0].ToObject()));
-    return make_function(env, [list](const Napi::CallbackInfo& call) -> Napi::Value {
-      constexpr uint32_t MOST = 4096;
-      Napi::Env here = call.Env();
-      return guarded(here, [&]() -> Napi::Value {
-        uint32_t wanted = std::min(call[0].ToNumber().Uint32Value(), MOST);
-        Napi::Array frames = Napi::Array::New(here);
-        ListedFrame frame;
-        while (frames.Length() < wanted && list->next(frame))
-          frames[frames.Length()] = write_listed(here, frame);
-        std::vector<CaptureRemark> remarks = list->reader.remarks();
-        list->to_ethernet.add_remarks(remarks);
-        Napi::Object object = Napi::Object::New(here);
-        object.Set("frames", frames);
-        object.Set("broken", list->reader.end().text());
-        object.Set("remarks", write_remarks(here, remarks));
-        return object;
-      });
-    });
+  auto list = std::make_shared<FrameList>(read_inspect(info[0].ToObject()));
+  return make_function(env, [list](const Napi::CallbackInfo& call) -> Napi::Value {
+    constexpr uint32_t MOST = 4096;
+    Napi::Env here = call.Env();
+    uint32_t wanted = std::min(call[0].ToNumber().Uint32Value(), MOST);
+    Napi::Array frames = Napi::Array::New(here);
+    ListedFrame frame;
+    while (frames.Length() < wanted && list->next(frame)) frames[frames.Length()] = write_listed(here, frame);
+    std::vector<CaptureRemark> remarks = list->reader.remarks();
+    list->to_ethernet.add_remarks(remarks);
+    Napi::Object object = Napi::Object::New(here);
+    object.Set("frames", frames);
+    object.Set("broken", list->reader.end().text());
+    object.Set("remarks", write_remarks(here, remarks));
+    return object;
   });
 }
 

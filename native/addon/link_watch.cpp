@@ -31,25 +31,23 @@ struct Watched {
 // Returns a function that tells what was found; called with true it ends the watch, too.
 Napi::Value watch_link(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  return guarded(env, [&]() -> Napi::Value {
-    Link link = read_link(info[0].ToObject());
-    auto watched = std::make_shared<Watched>(env, info[1].As<Napi::Function>());
-    in_network_namespace(link.network_namespace, [&] {
-      watched->watch =
-          std::make_unique<LinkWatch>(link, [tell = watched->tell]() mutable { tell.NonBlockingCall(); });
-    });
-    return make_function(env, [watched](const Napi::CallbackInfo& call) -> Napi::Value {
-      if (!watched->watch) return call.Env().Null();
-      LinkFindings found = watched->watch->findings();
-      if (call[0].ToBoolean()) watched->end();
-      Napi::Object object = Napi::Object::New(call.Env());
-      object.Set("outages", static_cast<double>(found.outages));
-      object.Set("down_ns", static_cast<double>(found.down_ns));
-      object.Set("first_ns", static_cast<double>(found.first_ns));
-      object.Set("gone", found.gone);
-      object.Set("gone_ns", static_cast<double>(found.gone_ns));
-      return object;
-    });
+  Link link = read_link(info[0].ToObject());
+  auto watched = std::make_shared<Watched>(env, info[1].As<Napi::Function>());
+  in_network_namespace(link.network_namespace, [&] {
+    watched->watch =
+        std::make_unique<LinkWatch>(link, [tell = watched->tell]() mutable { tell.NonBlockingCall(); });
+  });
+  return make_function(env, [watched](const Napi::CallbackInfo& call) -> Napi::Value {
+    if (!watched->watch) return call.Env().Null();
+    LinkFindings found = watched->watch->findings();
+    if (call[0].ToBoolean()) watched->end();
+    Napi::Object object = Napi::Object::New(call.Env());
+    object.Set("outages", static_cast<double>(found.outages));
+    object.Set("down_ns", static_cast<double>(found.down_ns));
+    object.Set("first_ns", static_cast<double>(found.first_ns));
+    object.Set("gone", found.gone);
+    object.Set("gone_ns", static_cast<double>(found.gone_ns));
+    return object;
   });
 }
 

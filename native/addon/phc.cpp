@@ -13,23 +13,18 @@ namespace {
 // Returns a function that reads the clock; called with true it closes it instead.
 Napi::Value open_phc(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  return guarded(env, [&]() -> Napi::Value {
-    auto opened =
-        std::make_shared<std::unique_ptr<Phc>>(std::make_unique<Phc>(info[0].ToString().Utf8Value()));
-    return make_function(env, [opened](const Napi::CallbackInfo& call) -> Napi::Value {
-      if (call[0].ToBoolean()) opened->reset();
-      if (!*opened) return call.Env().Null();
-      return guarded(call.Env(), [&]() -> Napi::Value {
-        PhcReading reading = (*opened)->read();
-        Napi::Object object = Napi::Object::New(call.Env());
-        object.Set("phcNs", Napi::BigInt::New(call.Env(), reading.phc_ns));
-        object.Set("systemNs", Napi::BigInt::New(call.Env(), reading.system_ns));
-        object.Set("isRaw", reading.is_raw);
-        object.Set("widthNs", static_cast<double>(reading.width_ns));
-        object.Set("method", std::string((*opened)->method()));
-        return object;
-      });
-    });
+  auto opened = std::make_shared<std::unique_ptr<Phc>>(std::make_unique<Phc>(info[0].ToString().Utf8Value()));
+  return make_function(env, [opened](const Napi::CallbackInfo& call) -> Napi::Value {
+    if (call[0].ToBoolean()) opened->reset();
+    if (!*opened) return call.Env().Null();
+    PhcReading reading = (*opened)->read();
+    Napi::Object object = Napi::Object::New(call.Env());
+    object.Set("phcNs", Napi::BigInt::New(call.Env(), reading.phc_ns));
+    object.Set("systemNs", Napi::BigInt::New(call.Env(), reading.system_ns));
+    object.Set("isRaw", reading.is_raw);
+    object.Set("widthNs", static_cast<double>(reading.width_ns));
+    object.Set("method", std::string((*opened)->method()));
+    return object;
   });
 }
 
@@ -39,22 +34,20 @@ constexpr uint32_t PROBES_MAX = 64;  // a call: JavaScript waits meanwhile
 // with 0 it closes both ports.
 Napi::Value open_wire(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  return guarded(env, [&]() -> Napi::Value {
-    Link from = read_link(info[0].ToObject());
-    Link to = read_link(info[1].ToObject());
-    auto opened = std::make_shared<std::unique_ptr<WireProbe>>(std::make_unique<WireProbe>(from, to));
-    return make_function(env, [opened](const Napi::CallbackInfo& call) -> Napi::Value {
-      uint32_t count = std::min(call[0].ToNumber().Uint32Value(), PROBES_MAX);
-      if (count == 0) opened->reset();
-      if (!*opened) return call.Env().Null();
-      Napi::BigUint64Array stamps = Napi::BigUint64Array::New(call.Env(), 2 * size_t{count});
-      for (uint32_t i = 0; i < count; i++) {
-        WireProbe::Stamps found = (*opened)->probe();
-        stamps[2 * i] = found.sent_ns;
-        stamps[2 * i + 1] = found.arrived_ns;
-      }
-      return stamps;
-    });
+  Link from = read_link(info[0].ToObject());
+  Link to = read_link(info[1].ToObject());
+  auto opened = std::make_shared<std::unique_ptr<WireProbe>>(std::make_unique<WireProbe>(from, to));
+  return make_function(env, [opened](const Napi::CallbackInfo& call) -> Napi::Value {
+    uint32_t count = std::min(call[0].ToNumber().Uint32Value(), PROBES_MAX);
+    if (count == 0) opened->reset();
+    if (!*opened) return call.Env().Null();
+    Napi::BigUint64Array stamps = Napi::BigUint64Array::New(call.Env(), 2 * size_t{count});
+    for (uint32_t i = 0; i < count; i++) {
+      WireProbe::Stamps found = (*opened)->probe();
+      stamps[2 * i] = found.sent_ns;
+      stamps[2 * i + 1] = found.arrived_ns;
+    }
+    return stamps;
   });
 }
 

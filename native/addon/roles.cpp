@@ -143,13 +143,11 @@ class RoleObject : public Wrapped<RoleObject<Traits>> {
     if (info.Length() < 1 || !info[0].IsFunction()) throw Napi::TypeError::New(env, "start needs a function");
     auto on_end = Napi::ThreadSafeFunction::New(env, info[0].As<Napi::Function>(), Traits::NAME, 0, 1);
     try {
-      guarded(env, [&] {
-        role_->start([on_end](const std::optional<Error>& failure) mutable {
-          on_end.NonBlockingCall([failure](Napi::Env callback_env, Napi::Function callback) {
-            callback.Call({failure ? to_javascript(callback_env, *failure).Value() : callback_env.Null()});
-          });
-          on_end.Release();
+      role_->start([on_end](const std::optional<Error>& failure) mutable {
+        on_end.NonBlockingCall([failure](Napi::Env callback_env, Napi::Function callback) {
+          callback.Call({failure ? to_javascript(callback_env, *failure).Value() : callback_env.Null()});
         });
+        on_end.Release();
       });
     } catch (...) {
       on_end.Release();
@@ -174,9 +172,7 @@ class RoleObject : public Wrapped<RoleObject<Traits>> {
     return object;
   }
 
-  void change(const Napi::CallbackInfo& info) {
-    guarded(info.Env(), [&] { role_->change(read_settings(info[0].ToObject())); });
-  }
+  void change(const Napi::CallbackInfo& info) { role_->change(read_settings(info[0].ToObject())); }
 
   Napi::Value processing(const Napi::CallbackInfo& info) {
     return write_histogram(info.Env(), role_->processing);
@@ -184,9 +180,7 @@ class RoleObject : public Wrapped<RoleObject<Traits>> {
 
   // Null ends it.
   void trace(const Napi::CallbackInfo& info) {
-    guarded(info.Env(), [&] {
-      role_->trace.request(info[0].IsObject() ? read_trace_request(info[0].As<Napi::Object>()) : nullptr);
-    });
+    role_->trace.request(info[0].IsObject() ? read_trace_request(info[0].As<Napi::Object>()) : nullptr);
   }
 
   Napi::Value take_trace(const Napi::CallbackInfo& info) {
@@ -203,24 +197,20 @@ class RoleObject : public Wrapped<RoleObject<Traits>> {
   // What its XDP program stamps.
   Napi::Value arrivals(const Napi::CallbackInfo& info) {
     Napi::Env env = info.Env();
-    return guarded(env, [&]() -> Napi::Value {
-      if (!role_->program || !role_->io.stamps_arrivals)
-        throw Error(ErrorCode::internal, "read the stamps of arrivals", "no program stamps them");
-      return write_arrivals(env, std::make_shared<Arrivals>(role_->program));
-    });
+    if (!role_->program || !role_->io.stamps_arrivals)
+      throw Error(ErrorCode::internal, "read the stamps of arrivals", "no program stamps them");
+    return write_arrivals(env, std::make_shared<Arrivals>(role_->program));
   }
 
   // Before start: who is to be told from when on ticks are measured.
   void stamped_by(const Napi::CallbackInfo& info) {
-    guarded(info.Env(), [&] {
-      if (role_->replay) {
-        std::shared_ptr<Arrivals> trailing = read_arrivals(info[0]);
-        role_->replay->trail = std::shared_ptr<Trail>(trailing, &trailing->trail());
-      }
-      role_->on_measured_from = [stamps = read_arrivals(info[0])](uint64_t timestamp) {
-        stamps->measure_from(timestamp);
-      };
-    });
+    if (role_->replay) {
+      std::shared_ptr<Arrivals> trailing = read_arrivals(info[0]);
+      role_->replay->trail = std::shared_ptr<Trail>(trailing, &trailing->trail());
+    }
+    role_->on_measured_from = [stamps = read_arrivals(info[0])](uint64_t timestamp) {
+      stamps->measure_from(timestamp);
+    };
   }
 
   // While it runs: the thread writes on, so that the last values may be missing.
@@ -244,20 +234,16 @@ class RoleObject : public Wrapped<RoleObject<Traits>> {
 
   // While it runs; false when it was changed too often.
   Napi::Value set_rate(const Napi::CallbackInfo& info) {
-    return guarded(info.Env(), [&]() -> Napi::Value {
-      double wanted = info[0].ToNumber().DoubleValue();
-      if (!(wanted >= 1 && wanted <= 1e15))
-        throw Error(ErrorCode::usage, "change the rate", "from 0.001 to 1e12 a second");
-      return Napi::Boolean::New(info.Env(), role_->changes.ask_rate(static_cast<uint64_t>(wanted)));
-    });
+    double wanted = info[0].ToNumber().DoubleValue();
+    if (!(wanted >= 1 && wanted <= 1e15))
+      throw Error(ErrorCode::usage, "change the rate", "from 0.001 to 1e12 a second");
+    return Napi::Boolean::New(info.Env(), role_->changes.ask_rate(static_cast<uint64_t>(wanted)));
   }
   Napi::Value set_window(const Napi::CallbackInfo& info) {
-    return guarded(info.Env(), [&]() -> Napi::Value {
-      double wanted = info[0].ToNumber().DoubleValue();
-      if (!(wanted >= 1 && wanted <= 65'536))
-        throw Error(ErrorCode::usage, "change the window", "from 1 to 65536");
-      return Napi::Boolean::New(info.Env(), role_->changes.ask_window(static_cast<uint32_t>(wanted)));
-    });
+    double wanted = info[0].ToNumber().DoubleValue();
+    if (!(wanted >= 1 && wanted <= 65'536))
+      throw Error(ErrorCode::usage, "change the window", "from 1 to 65536");
+    return Napi::Boolean::New(info.Env(), role_->changes.ask_window(static_cast<uint32_t>(wanted)));
   }
 
   Napi::Value take_recent(const Napi::CallbackInfo& info) {
