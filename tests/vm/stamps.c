@@ -9,6 +9,7 @@
 // stamps ping A B COUNT      sends frames on A, which is linked with B: "COUNT SENT ARRIVED", by their clocks
 // stamps launch A COUNT      sets A's clock to CLOCK_TAI, and sends frames at times of it: "WANTED SENT"
 // stamps mode INTERFACE      "TX_TYPE RX_FILTER"; with two numbers more, sets them
+// stamps unsteer INTERFACE   its clock runs at its own rate again, whatever a servo has asked for
 // stamps clocks A B          reads both clocks: "RAW_A PHC_A RAW_B PHC_B" (PTP_SYS_OFFSET_PRECISE)
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -29,6 +30,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/timex.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -232,6 +234,12 @@ static int clocks(const char* const* interfaces) {
   return 0;
 }
 
+static int unsteer(const char* interface) {
+  struct timex wanted = {.modes = ADJ_FREQUENCY};
+  if (clock_adjtime((~(clockid_t)open_clock(interface) << 3) | 3, &wanted) < 0) fail("steer the clock");
+  return 0;
+}
+
 static int mode(int argc, char** argv) {
   struct hwtstamp_config config = {0};
   if (argc == 5) set_mode(argv[2], atoi(argv[3]), atoi(argv[4]));
@@ -244,6 +252,7 @@ int main(int argc, char** argv) {
   if (argc == 3 && strcmp(argv[1], "watch") == 0) return watch(argv[2]);
   if (argc == 5 && strcmp(argv[1], "ping") == 0) return ping(argv[2], argv[3], (unsigned)atoi(argv[4]));
   if (argc == 4 && strcmp(argv[1], "launch") == 0) return launch(argv[2], (unsigned)atoi(argv[3]));
+  if (argc == 3 && strcmp(argv[1], "unsteer") == 0) return unsteer(argv[2]);
   if (argc == 4 && strcmp(argv[1], "clocks") == 0) return clocks((const char* const*)argv + 2);
   if ((argc == 3 || argc == 5) && strcmp(argv[1], "mode") == 0) return mode(argc, argv);
   fputs("stamps: see the head of stamps.c for what it takes\n", stderr);

@@ -42,6 +42,11 @@ export function stampMode(link: Link, ...set: number[]): string {
   return run(...inside(link, STAMPS, "mode", link.interfaceName, ...set.map(String))).trim();
 }
 
+/** A NIC's clock runs at its own rate again. */
+export function unsteer(link: Link): void {
+  run(...inside(link, STAMPS, "unsteer", link.interfaceName));
+}
+
 /** The device of an interface, as the module calls it: its place in the pair. */
 function faultFile(end: "near" | "far", fault: string): string {
   return `${FAULTS}/cnic${end === "near" ? 0 : 1}/${fault}`;

@@ -5,7 +5,7 @@ import { writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import type { Link } from "../../../native/index.js";
 import { allRight, demand, runPair } from "./carom.js";
-import { inside, stampMode } from "./nic.js";
+import { inside, stampMode, unsteer } from "./nic.js";
 import { type Pair, sleep, until } from "./pair.js";
 
 const LOCK_MS = 60_000;
@@ -114,5 +114,6 @@ export async function besidePtp(pair: Pair, ptp4l: string): Promise<string> {
     await Promise.all([master.end(), slave.end()]);
     const [tx = 0, rx = 0] = before.split(" ").map(Number);
     stampMode(pair.near, tx, rx);
+    unsteer(pair.near);
   }
 }
