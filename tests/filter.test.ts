@@ -196,6 +196,9 @@ test("refuses what is wrong, and points at it", async () => {
   const syntax = await carom("filter", "udp and and tcp", capture);
   assert.is(syntax.status, 2);
   assert.match(syntax.stderr, /syntax error.*\n {2}udp and and tcp\n {10}\^/);
+  const direction = await carom("filter", "inbound", capture);
+  assert.is(direction.status, 2);
+  assert.match(direction.stderr, /it asks which way a frame went; .*carom capture --direction/);
   const none = await carom("filter", "udp");
   assert.is(none.status, 2);
   assert.match(none.stderr, /no capture is given/);

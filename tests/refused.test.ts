@@ -1,14 +1,17 @@
 /** Frames that the link or the kernel does not take: told and counted, and all others go, on every backend. */
 
+import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { type Link, openFrameSocket } from "../native/index.js";
 import type { Report } from "../run/report.js";
 import { buildFrame } from "../wire/frame.js";
 import { pcapOf } from "./capture_support.js";
-import { backendsOf, backendTest, carom, type Ended, jsonOf, startCarom } from "./cli_support.js";
+import { backendsOf, backendTest, carom, type Ended, jsonOf, reportOf, startCarom } from "./cli_support.js";
 import { ip, until } from "./lab_support.js";
 import { captured, fieldsOf, hexOf, isOurs, lab, message, write } from "./replay_support.js";
+
+const CASES = join(import.meta.dirname, "../../tests/cases");
 
 /** Captured frames, of which some are longer than one end of the lab takes, when that takes 600 bytes. */
 const mixed = captured(6, 100_000n).map((record, index) =>
@@ -89,6 +92,25 @@ backendTest("xdp_live: what the kernel does not hand to the driver is counted", 
     mtu(lab.generator, lab.generator.mtu);
   }
 });
+
+/** Of kinds that nobody at the far end takes any further, as its kernel counts them with what it drops. */
+const whole = [
+  ["R11-qinq.pcap", 10, []],
+  ["R02-loop5.pcap", 15, ["--loop", "3"]],
+  ["R10-ten.pcap", 10, []],
+] as const;
+
+for (const backend of backendsOf("generator").filter((name) => name !== "udp")) {
+  backendTest(`${backend}: captures that all arrive are all as expected`, [backend], async () => {
+    for (const [name, frames, more] of whole) {
+      const options = ["--lab", lab.name, "--backend", backend, "--gap", "1ms", "--no-history", "--json"];
+      const ended = await carom("replay", join(CASES, name), ...options, ...more);
+      assert.is(ended.status, 0, message(ended));
+      const { ticks, certificate, faults } = reportOf(ended);
+      assert.equal([ticks.sent, certificate!.receiver!.ticks, faults], [frames, frames, []], name);
+    }
+  });
+}
 
 backendTest(
   "udp: a datagram that the kernel refuses for good keeps no other one waiting",

@@ -106,6 +106,19 @@ labTest("a truncated file: what is whole is sent, and where it broke is told", a
   assert.match(report.faults.join(), /cut\.pcap is broken: frame 10, at byte \d+: truncated dump file/);
 });
 
+labTest("files that were taken far apart: the hint is how they begin together", async () => {
+  const files = [0n, 31_536_000_000_000_000n].map((later, index) =>
+    write(`apart-${index}.pcap`, pcapOf([{ ...captured(1, 1n)[0]!, time_ns: BEGIN_NS + later }])),
+  );
+  const { ended } = await replay(...files);
+  assert.is(ended.status, 2, message(ended));
+  assert.match(
+    message(ended),
+    /more than 60 s after the one before.*add --align: all files then begin at once/s,
+  );
+  assert.is((await replay(...files, "--align")).frames.length, 2);
+});
+
 labTest("standard input, slower than it was captured", async () => {
   const content = pcapOf(captured(100, 1000n));
   const far = openFrameSocket({ link: lab.responder, holdPort: 0 });

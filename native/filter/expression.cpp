@@ -16,9 +16,10 @@
 namespace carom {
 namespace {
 
-constexpr int LONGEST = 65535;      // bytes of a frame
-constexpr size_t TOKENS_MAX = 200;  // of an expression whose error is looked for
-constexpr size_t SHOWN_MAX = 100;   // characters of an expression
+constexpr int LONGEST = 65535;                   // bytes of a frame
+constexpr uint32_t KERNEL_OFFSETS = 0xfffff000;  // SKF_AD_OFF of linux/filter.h
+constexpr size_t TOKENS_MAX = 200;               // of an expression whose error is looked for
+constexpr size_t SHOWN_MAX = 100;                // characters of an expression
 
 // What can follow the beginning of an expression: one of them completes any that has no error yet.
 constexpr std::array<const char*, 10> ENDINGS{"",    " ip",  ")",        " ip)",   " 1",
@@ -129,13 +130,10 @@ std::vector<Instruction> compile_text(const PcapText& text, const std::string& e
   std::string message = compiled.compile(text.text);
   if (!message.empty()) {
     std::optional<size_t> place = place_of(text, message);
-    bool asks_direction = message.find("inbound/outbound") != std::string::npos;
-    throw Error(ErrorCode::usage, "filter " + quoted(expression), message,
-                (asks_direction
-                     ? "a frame does not say which way it went: name an address (ether src, ether dst), or "
-                       "capture one direction alone (carom capture --direction)"
-                     : "pcap-filter(7) describes the language: for example \"src host 198.18.0.1 and udp\"") +
-                    (place ? show_place(expression, original_of(text, *place)) : ""));
+    throw Error(
+        ErrorCode::usage, "filter " + quoted(expression), message,
+        std::string("pcap-filter(7) describes the language: for example \"src host 198.18.0.1 and udp\"") +
+            (place ? show_place(expression, original_of(text, *place)) : ""));
   }
   std::vector<Instruction> wide;
   wide.reserve(compiled.program.bf_len);
@@ -145,6 +143,14 @@ std::vector<Instruction> compile_text(const PcapText& text, const std::string& e
     if (is_loop) {
       throw Error(ErrorCode::usage, "filter " + quoted(expression), "it jumps backwards",
                   "protochain follows headers in a loop, which filters can't; name the protocol instead");
+    }
+    // What libpcap makes of "inbound" asks the kernel, at an offset that no frame has.
+    bool asks_kernel = one.code == (BPF_LD | BPF_H | BPF_ABS) || one.code == (BPF_LD | BPF_B | BPF_ABS) ||
+                       one.code == (BPF_LD | BPF_W | BPF_ABS);
+    if (asks_kernel && one.k >= KERNEL_OFFSETS && text.text.find("bound") != std::string::npos) {
+      throw Error(ErrorCode::usage, "filter " + quoted(expression), "it asks which way a frame went",
+                  "a frame does not say that: name an address (ether src, ether dst), or capture one "
+                  "direction alone (carom capture --direction)");
     }
     wide.push_back({one.code, one.jt, one.jf, one.k});
   }
