@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { CaromError } from "../../native/error.js";
 import { type Dependency, deriveSources, parseDepends, parseSources } from "./sources.js";
 
-const LIMIT_MS = 180_000; // for one program
+const LIMIT_MS = 600_000; // for one program
 const OUTPUT_MAX = 1 << 26;
 const HINT = "guests are made of Debian's packages: npm run vm needs apt, and a source that can be reached";
 
@@ -78,7 +78,13 @@ export class Apt {
       "Acquire::http::Timeout": "20",
     };
     this.options = Object.entries(settings).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
-    runProgram("fetch the lists of Debian's packages", ["apt-get", ...this.options, "-q", "update"]);
+    runProgram("fetch the lists of Debian's packages", [
+      "apt-get",
+      ...this.options,
+      "-q",
+      "--error-on=any",
+      "update",
+    ]);
   }
 
   /** Every version of a package that there is, the newest first. */
