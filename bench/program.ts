@@ -35,6 +35,7 @@ export const LOOP_SOURCES = [
   "core/thread.cpp",
   "core/turn_watch.cpp",
   "io/nic_timestamping.cpp",
+  "io/nic_watcher.cpp",
   "io/socket.cpp",
   "io/timestamping.cpp",
   "loop/respond.cpp",

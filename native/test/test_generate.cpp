@@ -229,8 +229,8 @@ void link_gone(Chance&) {
   config.closed = false;
   config.streams[0].schedule.arrival.rate_millihertz = 200'000'000;
   config.duration_ns = 20'000'000;
-  config.ledger.timeout_ns = 5'000'000;
-  config.warmup_ns = 2'000'000;  // 400 ticks, of which none is among those that were not sent
+  config.ledger.timeout_ns = 1'000'000'000;  // so late it sends; later than that the schedule would be moved
+  config.warmup_ns = 2'000'000;              // 400 ticks, of which none is among those that were not sent
   for (uint64_t accepts : {1000, 100}) {
     GeneratorRole role(config);
     DeviceOptions options = perfect(role.config);
