@@ -130,7 +130,7 @@ void gone(Chance&) {
   GeneratorConfig config = feed_config();
   config.count = 0;
   config.duration_ns = 30'000'000;
-  config.ledger.timeout_ns = 5'000'000;
+  config.ledger.timeout_ns = 1'000'000'000;  // so late it sends; later than that the schedule would be moved
   for (uint64_t accepts : {uint64_t{500}, UINT64_MAX}) {
     GeneratorRole role(config);
     DeviceOptions options = device(false);
