@@ -15,13 +15,15 @@ const MAIN = "checking_main";
 const script = file(
   "process.yaml",
   `cases:
+  - { name: first, send: [{ tick: { price: 1 } }], expect: [{ order: {} }] }
   - { name: long, quiet: 30s, send: [{ tick: { price: 1 } }], expect: [{ order: {} }] }
   - { name: next, send: [{ tick: { price: 1 } }], expect: [{ order: {} }] }
 `,
 );
 
-/** The process that runs the first case, once it has given up what it does not need. */
-function checking({ child }: Running): Promise<number> {
+/** The process that runs the cases, when the first is over. */
+async function checking({ child, said }: Running): Promise<number> {
+  await said("✓ first");
   return until("a case is run", () => {
     assert.is(child.exitCode, null, "it runs");
     return childrenOf(child.pid!, MAIN).find((pid) => {
@@ -50,7 +52,7 @@ for (const backend of backendsOf("responder")) {
       const { scripts, capabilities } = jsonOf(ended) as unknown as Report & {
         capabilities: Record<string, unknown>;
       };
-      const [long, next] = scripts[0]!.cases;
+      const [, long, next] = scripts[0]!.cases;
       assert.is(long!.outcome, "error");
       assert.match(long!.reason, /the process that runs the cases was ended by SIGKILL/);
       assert.is(next!.outcome, "passed", next!.reason);
