@@ -256,8 +256,12 @@ void AfXdpIo::bind_socket(int interface, const std::string& operation) {
           "the queue already has a socket: ss --xdp -ap says whose, where the kernel can tell; end that "
           "program or "
           "pass another --queue";
-    if (errno == EINVAL)
+    if (errno == EINVAL) {
       hint = "is there such a queue? ethtool -l " + config_.link.interface_name + " shows how many there are";
+      // The kernel says the same of a queue that is there and whose driver has no zero-copy for it.
+      if (config_.copy_mode == "zero-copy")
+        hint += "; if there is, the driver refuses zero-copy for it: use --copy-mode auto or copy";
+    }
     if (errno == EOPNOTSUPP) hint = "the driver has no zero-copy: use --copy-mode auto or copy";
     throw system_error(operation, errno, hint);
   }
