@@ -84,6 +84,7 @@ type Rest = Omit<
   | "stallThresholdNs"
   | "stampsArrivals"
   | "stampsAny"
+  | "launches"
 >;
 
 /** @throws CaromError (usage) for options that only one backend has, given to another */
@@ -118,6 +119,7 @@ export function ioConfig(link: Link, values: IoValues, autoCpu: number, rest: Re
     stallThresholdNs: values.stallThreshold,
     stampsArrivals: false,
     stampsAny: false,
+    launches: false,
     ...rest,
   };
 }

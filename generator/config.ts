@@ -31,6 +31,7 @@ import type {
 import { isIp6 } from "../wire/address.js";
 import { type Feed, namedProfile, profileOptions } from "./feed.js";
 import { FCS_SIZE, holdNs, packingOf, SIZE_MAX } from "./frames.js";
+import { launchClock, launchLeadNs, pacingOptions, refuseLaunches } from "./launch.js";
 import { ledgerRoom, ledgerTicks, refuseToForget } from "./ledger.js";
 import { lineConfigs, refuseShapes } from "./lines.js";
 import { findScheduleClock, isKernelReadable, scheduleClockName } from "./schedule_clock.js";
@@ -67,6 +68,7 @@ export const sendOptions = {
     "open loop: the clock by which the schedule goes: the kernel's monotonic, raw or tai, the TSC alone (tsc), or a NIC's: phc, phc:INTERFACE, /dev/ptpN (default: monotonic)",
     "clock",
   ),
+  ...pacingOptions,
   triggerRatio: what(
     decimal(0, 1),
     "part of the ticks below the threshold, which the strategy threshold answers (default: the profile's, or 0.9)",
@@ -235,15 +237,18 @@ export function generatorConfig(
   const room = ledgerRoom();
   if (found.isRateKnown) refuseToForget(need, room);
   return {
-    io: ioConfig(link, values, -1, {
-      localPort: values.responsePort,
-      sendPort: sourcePort(streams[0]!.values, 0),
-      receives: found.expectAnswers,
-      groups: [],
-      timestamps: found.timestamps,
-      rxStamps: isStamped,
-      txStamps: isStamped,
-    }),
+    io: {
+      ...ioConfig(link, values, -1, {
+        localPort: values.responsePort,
+        sendPort: sourcePort(streams[0]!.values, 0),
+        receives: found.expectAnswers,
+        groups: [],
+        timestamps: found.timestamps,
+        rxStamps: isStamped,
+        txStamps: isStamped,
+      }),
+      launches: launchLeadNs(values) > 0,
+    },
     streams: configs,
     mode,
     window,
@@ -258,7 +263,11 @@ export function generatorConfig(
     strategy: strategyConfig(values),
     lateThresholdNs: values.lateThreshold,
     late: values.late ?? "catch-up",
-    scheduleClock: findScheduleClock(values.scheduleClock ?? "monotonic", link),
+    scheduleClock:
+      launchLeadNs(values) > 0
+        ? launchClock(values.scheduleClock, link)
+        : findScheduleClock(values.scheduleClock ?? "monotonic", link),
+    launchLeadNs: launchLeadNs(values),
     breakdownEvery: found.breakdownEvery,
     passageRoom: found.passageRoom,
     startAtNs: values.startAt ?? 0n,
@@ -347,6 +356,7 @@ function refuseContradictions(values: GeneratorValues, feed: Feed): void {
     throw new CaromError("usage", operation, detail, hint);
   };
   refuseTwoLoops(values);
+  refuseLaunches(values, isOpen(values));
   if (values.late !== undefined && !isOpen(values)) {
     refuse(
       "--late",

@@ -24,12 +24,16 @@ export function isKernelReadable(name: string): boolean {
 }
 
 /** @throws CaromError (environment) where there is no such clock */
-export function findScheduleClock(name: string, link: Link): ScheduleClock {
+export function findScheduleClock(
+  name: string,
+  link: Link,
+  operation = `--schedule-clock ${name}`,
+): ScheduleClock {
   if (name === "tsc" || KERNEL_CLOCKS.some((clock) => clock === name)) return name as ScheduleClock;
   const hint =
     "ethtool -T INTERFACE shows a NIC's clock, ls /dev/ptp* all; or use monotonic, raw, tai or tsc";
   const refuse = (detail: string): never => {
-    throw new CaromError("environment", `--schedule-clock ${name}`, detail, hint);
+    throw new CaromError("environment", operation, detail, hint);
   };
   if (name.startsWith("/dev/")) {
     if (!existsSync(name)) refuse("there is no such clock");

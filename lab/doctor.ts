@@ -176,7 +176,7 @@ function examine(link: Link, queue: number, how: How, tell: Tell): readonly Back
   const driver =
     found instanceof CaromError ? "" : (found.find(({ name }) => name === "driver")?.value ?? "");
   const xdp = attempt("XDP", () => xdpFindings(link, xdpFeatures(link), driver));
-  const launch = attempt("launch time", () => [ok("launch time", launchTimeText(link))]);
+  const launch = attempt("launch time", () => [ok("launch time", launchTimeText(link, tries))]);
   tell("interface", [
     ...findingsOr("interface", found),
     ...findingsOr("XDP", xdp),

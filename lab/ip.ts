@@ -10,6 +10,7 @@ import { CaromError } from "../native/error.js";
 /** The Debian package of each program that carom runs. */
 const PACKAGES: Readonly<Record<string, string>> = {
   ip: "iproute2",
+  tc: "iproute2",
   ethtool: "ethtool",
   sh: "dash",
   flock: "util-linux",

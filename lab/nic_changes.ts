@@ -37,6 +37,8 @@ const changeType = z.discriminatedUnion("kind", [
   }),
   // A feature of ethtool -K.
   z.strictObject({ kind: z.literal("feature"), feature: z.string().regex(/^[a-z0-9-]+$/), on: z.boolean() }),
+  // Frames of a priority go to a queue that launches them (lab/launch_time.ts), in place of the kernel's own qdisc.
+  z.strictObject({ kind: z.literal("launch"), queues: z.int().min(1).max(4096), delta_ns: z.int().min(0) }),
 ]);
 
 export type NicChange = z.output<typeof changeType>;
@@ -97,7 +99,10 @@ export function applyChange(held: HeldRecord, change: NicChange): void {
   record.changes.push({ change, ...(rules === undefined ? {} : { rules }) });
   save(held);
   const operation = `change ${record.interface}`;
-  if (change.kind === "feature")
+  if (change.kind === "launch") {
+    for (const args of launchCommands(change.queues, change.delta_ns))
+      run(operation, qdisc(record, "replace", ...args));
+  } else if (change.kind === "feature")
     run(operation, command(record, "-K", change.feature, change.on ? "on" : "off"));
   else {
     const { flow, port, queue } = change;
@@ -106,6 +111,43 @@ export function applyChange(held: HeldRecord, change: NicChange): void {
       command(record, "-N", "flow-type", flow, "dst-port", String(port), "action", String(queue)),
     );
   }
+}
+
+const LAUNCH_HANDLE = "ca0:"; // of the qdisc, by which it is known again
+const PRIORITIES = 16;
+
+/** The last priority's frames go to the first queue, which has etf; all others to the other queues, if there are. */
+function launchCommands(queues: number, delta_ns: number): string[][] {
+  const map = (others: string, ours: string) => [...Array<string>(PRIORITIES - 1).fill(others), ours];
+  const split =
+    queues > 1
+      ? ["mqprio", "num_tc", "2", "map", ...map("1", "0"), "queues", "1@0", `${queues - 1}@1`, "hw", "0"]
+      : ["prio", "bands", "2", "priomap", ...map("1", "0")];
+  const etf = ["etf", "clockid", "CLOCK_TAI", "delta", String(delta_ns), "offload"];
+  return [
+    ["root", "handle", LAUNCH_HANDLE, ...split],
+    ["parent", `${LAUNCH_HANDLE}1`, ...etf],
+  ];
+}
+
+/** Whether a process of carom's has the NIC launch frames. */
+export function isLaunching({
+  namespace,
+  interfaceName,
+}: Pick<Link, "namespace" | "interfaceName">): boolean {
+  const shown = tryRun(
+    `look at ${interfaceName}`,
+    qdisc({ namespace, interface: interfaceName }, "show"),
+  ).stdout;
+  return shown.includes(` ${LAUNCH_HANDLE} root `);
+}
+
+function qdisc(
+  record: Pick<NicRecord, "interface" | "namespace">,
+  verb: string,
+  ...more: string[]
+): string[] {
+  return [...namespaceArguments(record.namespace), "tc", "qdisc", verb, "dev", record.interface, ...more];
 }
 
 /** Puts everything back that a record tells of, the last change first, and removes it. @returns what went wrong */
@@ -130,6 +172,11 @@ function undo(record: NicRecord, { change, rules = [] }: NicRecord["changes"][nu
   const operation = `put ${record.interface} back`;
   if (change.kind === "feature") {
     run(operation, command(record, "-K", change.feature, change.on ? "off" : "on"));
+    return;
+  }
+  if (change.kind === "launch") {
+    if (isLaunching({ namespace: record.namespace, interfaceName: record.interface }))
+      run(operation, qdisc(record, "del", "root"));
     return;
   }
   // Those that came since and do what was asked for: somebody else's rules stay.

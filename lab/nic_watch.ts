@@ -1,14 +1,19 @@
 /** Changes a NIC for the time of a run, by a process of its own that puts it back whatever happens to this one. */
 
 import { spawn } from "node:child_process";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { asCaromError, CaromError } from "../native/error.js";
 import type { Link } from "../native/index.js";
 import { namespaceArguments, tryRun } from "./ip.js";
-import type { NicChange } from "./nic_changes.js";
+import { launchChange, launchRefusal } from "./launch_time.js";
+import { isLaunching, type NicChange } from "./nic_changes.js";
 import { fieldOf } from "./nic_details.js";
 
 const MAIN = fileURLToPath(new URL("./nic_watcher.js", import.meta.url));
+
+const RELEASE_MS = 3000;
+const POLL_MS = 50;
 
 export interface NicWatch {
   /** Puts the NIC back. May be called more than once. @returns what went wrong */
@@ -96,6 +101,20 @@ export async function watchSteering(
   queue: number,
 ): Promise<NicWatch | null> {
   return steer ? watchNic(link, steering(link, port, queue)) : null;
+}
+
+/**
+ * Has the NIC launch frames at their times.
+ * @throws CaromError (environment) where it can't
+ */
+export async function watchLaunches(link: Link, leadNs: number): Promise<NicWatch> {
+  // The run before may be about to give it back.
+  for (let waited_ms = 0; waited_ms < RELEASE_MS && isLaunching(link); waited_ms += POLL_MS)
+    await sleep(POLL_MS);
+  const change = launchChange(link, leadNs);
+  return watchNic(link, [change]).catch((error: unknown) => {
+    throw launchRefusal(link, error);
+  });
 }
 
 /** How many queues receive. @throws CaromError (environment) where that is not told */

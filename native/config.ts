@@ -44,6 +44,7 @@ export interface IoConfig {
   readonly stallThresholdNs: number; // a turn of the loop longer than this is a stall
   readonly stampsArrivals: boolean; // a responder of af_xdp or xdp has its program stamp each tick
   readonly stampsAny: boolean; // or any frame, by what its sender says of it: a replay
+  readonly launches: boolean; // the NIC sends each frame at its time (af_packet, udp)
 }
 
 /** What decides, and so whose orders are right; each strategy reads its own of these settings. */
@@ -244,6 +245,7 @@ export interface GeneratorConfig {
   readonly scheduleClock: ScheduleClock; // open loop: by which the schedule goes
   readonly breakdownEvery: number; // one tick of so many, a power of two, is followed; 0 for none
   readonly passageRoom: number; // so many of those are kept, by each thread
+  readonly launchLeadNs: number; // with io.launches: how long before it a frame is given to the kernel; otherwise 0
   readonly startAtNs: bigint; // when the schedule begins, by CLOCK_REALTIME, ns since the epoch; 0: at once
   readonly parts: PartsConfig; // into which the round trips are cut, up to 64
   readonly replay: ReplayConfig | null; // captures are sent, and not what the streams say

@@ -4,7 +4,13 @@ import { optionGroup } from "../config/option.js";
 import { choice, formatNs, type Tolerance, tolerances } from "../config/values.js";
 import type { GeneratorFindings } from "../generator/merge.js";
 import { type Distribution, summarize, valueAt } from "../native/histogram.js";
-import type { ArrivalFindings, HistogramData, LatePolicy, ReplayFindings } from "../native/index.js";
+import type {
+  ArrivalFindings,
+  Counters,
+  HistogramData,
+  LatePolicy,
+  ReplayFindings,
+} from "../native/index.js";
 import { requestedRate } from "./changes.js";
 import type { Measurement } from "./measure.js";
 import type { Plan } from "./plan.js";
@@ -79,6 +85,7 @@ export interface Certificate {
     readonly ring_full: number; // frames for which there was no room, each time that it was asked for
     readonly again: number; // frames that the kernel did not take, each time that it was tried
     readonly invalid: number; // frames that it refused for good
+    readonly launch_missed: number; // frames that the qdisc threw away, as their launch time was over
     readonly driver: number; // xdp_live: frames that the driver did not take
     readonly dropped: number; // by the interface
     readonly errors: number;
@@ -137,6 +144,7 @@ export function certificateOf(plan: Plan, found: Measurement): Certificate | nul
       ring_full: n("tx_full"),
       again: n("tx_refused"),
       invalid: n("tx_invalid"),
+      launch_missed: n("launch_missed"),
       driver: n("xdp_tx_errors"),
       dropped: near?.tx_dropped ?? 0,
       errors: near?.tx_errors ?? 0,
@@ -176,6 +184,19 @@ export function certificateFaults({ tolerances: limits, pauses }: Certificate): 
     );
   if (limits.length > 0 && pauses.count + pauses.clock_back + pauses.clock_steps > 0)
     faults.push("the schedule had to be moved, so no tolerance is met");
+  return faults;
+}
+
+/** Why frames did not leave when the NIC was to launch them, or why that is not sure. */
+export function launchFaults({ generator: { launchLeadNs } }: Plan, counters: Counters): string[] {
+  const { launch_missed = 0, launch_clock_off_ns = 0 } = counters;
+  const faults: string[] = [];
+  if (launchLeadNs > 0 && launch_missed > 0)
+    faults.push(`${launch_missed} frames were not sent: their launch time was over when the qdisc had them`);
+  if (launchLeadNs > 0 && launch_clock_off_ns > launchLeadNs / 4)
+    faults.push(
+      `the NIC's clock, which launches, was ${formatNs(launch_clock_off_ns)} off CLOCK_TAI at the end, more than a quarter of the lead: frames may have left late`,
+    );
   return faults;
 }
 

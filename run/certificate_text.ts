@@ -92,6 +92,7 @@ function causeLines({ late, refused, doorbells, launch_time, pacing }: Certifica
     [refused.ring_full, "no room in the ring"],
     [refused.again, "not taken, tried again"],
     [refused.invalid, "refused for good"],
+    [refused.launch_missed, "too late to be launched"],
     [refused.driver, "not taken by the driver"],
     [refused.dropped, "dropped by the interface"],
     [refused.errors, "errors of the interface"],

@@ -23,7 +23,7 @@ import { type GeneratorPlan, generatorPlan } from "../generator/threads.js";
 import { createLab, type Lab, openLab, resolveLink } from "../lab/lab.js";
 import { askNeighbor } from "../lab/neighbor.js";
 import { restoreNics } from "../lab/nic_changes.js";
-import { type NicWatch, watchSteering } from "../lab/nic_watch.js";
+import { type NicWatch, watchLaunches, watchSteering } from "../lab/nic_watch.js";
 import { CaromError } from "../native/error.js";
 import {
   attachXdpPass,
@@ -252,7 +252,10 @@ async function complete(
   const responder = withResponder ? responderPlan(lab.responder, values, generator, cores) : null;
   const certificate = isOpen(values) ? planCertificate(values, generator, streams, lab, responder) : null;
   const { localPort: port, queue } = generator.io;
-  const nic = await watchSteering(link, values, port, queue);
+  const nic =
+    generator.launchLeadNs > 0
+      ? await watchLaunches(link, generator.launchLeadNs)
+      : await watchSteering(link, values, port, queue);
   const detach = attachedPasses(
     nic,
     ...(takesXdpBack(lab, generator, responder) ? [link] : []),

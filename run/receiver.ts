@@ -1,9 +1,10 @@
 /** Who stamps the ticks that arrive at the far end, for the certificate; or why nobody does. */
 
 import { hasProgram } from "../config/io.js";
-import type { Tolerance } from "../config/values.js";
+import { formatNs, type Tolerance } from "../config/values.js";
 import type { PlannedStream } from "../generator/config.js";
 import { isPlain } from "../generator/frames.js";
+import { scheduleClockText } from "../generator/schedule_clock.js";
 import type { Lab } from "../lab/lab.js";
 import { launchTimeText } from "../lab/launch_time.js";
 import { CaromError } from "../native/error.js";
@@ -67,6 +68,16 @@ function planReceiver(
   return nobody(detail);
 }
 
+function pacingText({
+  io: { backend, link, launches },
+  launchLeadNs,
+  scheduleClock,
+}: GeneratorConfig): string {
+  if (backend === "xdp_live") return "spinning on CLOCK_MONOTONIC, in the kernel";
+  if (!launches) return "spinning on the TSC";
+  return `launch-time: ${link.interfaceName} by ${scheduleClockText(scheduleClock)}, given ${formatNs(launchLeadNs)} ahead`;
+}
+
 /** @throws CaromError (usage, environment) */
 export function planCertificate(
   values: Wanted,
@@ -83,10 +94,7 @@ export function planCertificate(
   return {
     tolerances: values.tolerance ?? [],
     receiver: planReceiver(values, generator, streams, lab, responder),
-    pacing:
-      generator.io.backend === "xdp_live"
-        ? "spinning on CLOCK_MONOTONIC, in the kernel"
-        : "spinning on the TSC",
-    launchTime: launchTimeText(generator.io.link),
+    pacing: pacingText(generator),
+    launchTime: generator.io.launches ? "used" : launchTimeText(generator.io.link),
   };
 }

@@ -18,8 +18,8 @@ const answers = optionGroup("Answers");
 
 const { fast, ...otherStrategy } = strategyOptions;
 const { responder, responderBackend, responderCpu, queues } = runOptions;
-const { duration, startAt, late, lateThreshold, scheduleClock, multicast, multicastGroup, targetPort } =
-  sendOptions;
+const { duration, startAt, late, lateThreshold, scheduleClock, pacing, launchLead } = sendOptions;
+const { multicast, multicastGroup, targetPort } = sendOptions;
 const { responsePort, timeout, timestamps } = answerOptions;
 const { vlan: _, ttl: __, dscp: ___, ...otherIo } = ioOptions;
 
@@ -40,6 +40,8 @@ export const replayRunOptions = {
   },
   lateThreshold: { ...lateThreshold, description: "a frame sent later than this counts as late" },
   scheduleClock,
+  pacing,
+  launchLead,
   expect: answers(
     flag(),
     "the captured ticks are to be answered: orders are timed and judged, as in carom run",

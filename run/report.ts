@@ -21,7 +21,13 @@ import type {
 import { decodeOrder, decodeTick, type Order, type Tick } from "../wire/codec.js";
 import { type Breakdown, breakdownOf } from "./breakdown.js";
 import type { KeptCalibration } from "./calibrations.js";
-import { type Certificate, certificateFaults, certificateNotes, certificateOf } from "./certificate.js";
+import {
+  type Certificate,
+  certificateFaults,
+  certificateNotes,
+  certificateOf,
+  launchFaults,
+} from "./certificate.js";
 import { type ClocksOverRun, clocksOverRun, type ScheduleClockReport, scheduleClockReport } from "./clock.js";
 import { type Environment, environment } from "./environment.js";
 import {
@@ -342,6 +348,7 @@ export function makeReport(
       ...(neverStamped === "" || !plan.timestamps.isDemanded ? [] : [neverStamped]),
       ...faultsOf(draft.verdicts, draft.ticks, draft.warmup, balances, expectsAnswers, found.problems),
       ...(certificate === null ? [] : certificateFaults(certificate)),
+      ...launchFaults(plan, found.generator.counters),
       ...(draft.capture !== null && draft.capture.dropped > 0
         ? [`${draft.capture.dropped.toLocaleString("en-US")} frames are not in the capture`]
         : []),

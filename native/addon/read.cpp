@@ -106,6 +106,7 @@ IoConfig read_io(const Napi::Object& object) {
   io.tx_stamps = boolean(object, "txStamps");
   io.stamps_arrivals = boolean(object, "stampsArrivals");
   io.stamps_any = boolean(object, "stampsAny");
+  io.launches = boolean(object, "launches");
   io.stall_threshold_ns = integer<uint64_t>(object, "stallThresholdNs", 100, 1e9);
   return io;
 }

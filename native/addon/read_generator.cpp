@@ -330,6 +330,14 @@ GeneratorConfig read_generator(const Napi::Object& object) {
   config.breakdown_every = read_breakdown(object);
   config.passage_room = read_passage_room(object);
   config.start_at_ns = read_start_at(object);
+  config.launch_lead_ns = integer<uint64_t>(object, "launchLeadNs", 0, 1e8);
+  if ((config.launch_lead_ns != 0) != config.io.launches) refuse("launchLeadNs", "with io.launches");
+  if (config.io.launches) {
+    std::string backend = text(nested(object, "io"), "backend");
+    if (backend != "udp" && backend != "af_packet") refuse("launches", "of udp or af_packet");
+    if (config.closed || config.late != LatePolicy::catch_up) refuse("launches", "by a schedule that stays");
+    if (!config.schedule_clock.phc) refuse("scheduleClock", "that of the NIC which launches");
+  }
   config.threads = integer<uint32_t>(object, "threads", 1, Siblings::MAX);
   config.thread = integer<uint32_t>(object, "thread", 0, config.threads - 1);
   config.vlans = read_vlans(object);

@@ -38,6 +38,7 @@ void put_io(Napi::Object& object, const Role& role) {
   put(object, "rx_other_host", role.io_counters.rx_other_host);
   put(object, "wakeups", role.io_counters.wakeups);
   put(object, "link_errors", role.io_counters.link_errors);
+  put(object, "launch_missed", role.io_counters.launch_missed);
   put(object, "stalls", role.watch.slow(Cause::machine).count);
   put(object, "stalled_ns", role.watch.slow(Cause::machine).total_ns);
 }
@@ -344,6 +345,7 @@ Napi::Object write_counters(Napi::Env env, const GeneratorRole& role) {
   object.Set("moved_ns", static_cast<double>(static_cast<int64_t>(role.counters.moved_ns.get())));
   put(object, "clock_back", role.counters.clock_back);
   put(object, "clock_steps", role.counters.clock_steps);
+  put(object, "launch_clock_off_ns", role.counters.launch_clock_off_ns);
   put(object, "clock_stepped_ns", role.counters.stepped_ns);
   put(object, "doorbells", role.counters.doorbells);
   put(object, "bursts", role.counters.bursts);

@@ -20,6 +20,7 @@
 #include "core/clock.h"
 #include "core/error.h"
 #include "filter/packet_filter.h"
+#include "io/launch.h"
 
 namespace carom {
 namespace {
@@ -113,7 +114,11 @@ AfPacketIo::AfPacketIo(const IoConfig& config, IoCounters& counters) : config_(c
   if (!fd_.open()) throw system_error(operation("open a packet socket"), errno);
   set_option(fd_.get(), SOL_PACKET, PACKET_VERSION, TPACKET_V2, operation("PACKET_VERSION"));
   set_option(fd_.get(), SOL_PACKET, PACKET_IGNORE_OUTGOING, 1, operation("PACKET_IGNORE_OUTGOING"));
-  set_option(fd_.get(), SOL_PACKET, PACKET_QDISC_BYPASS, 1, operation("PACKET_QDISC_BYPASS"));
+  if (config.launches) {
+    request_launches(fd_.get(), operation("set up"));  // by the qdisc
+  } else {
+    set_option(fd_.get(), SOL_PACKET, PACKET_QDISC_BYPASS, 1, operation("PACKET_QDISC_BYPASS"));
+  }
   if (config.rx_stamps) {
     // Which of its stamps the kernel copies into the ring; without it, the time at which it fills the slot.
     bool hardware = config.timestamps == Provenance::hardware;
@@ -220,6 +225,27 @@ uint32_t AfPacketIo::tx_reserve(std::span<Frame> frames) noexcept {
 }
 
 uint32_t AfPacketIo::tx_submit(std::span<const Frame> frames) noexcept {
+  if (!config_.launches) [[likely]]
+    return submit(frames);
+  // A call sends all that the ring has, with the one launch time that is given to it.
+  for (const Frame& frame : frames) {
+    launch_ns_ = frame.stamp_ns;
+    submit({&frame, 1});
+  }
+  return static_cast<uint32_t>(frames.size());
+}
+
+// Has the kernel send what is in the ring.
+int AfPacketIo::kick() noexcept {
+  if (!config_.launches) [[likely]]
+    return static_cast<int>(send(fd_.get(), nullptr, 0, MSG_DONTWAIT));
+  alignas(cmsghdr) uint8_t control[LAUNCH_CONTROL];
+  msghdr message{};
+  add_launch(message, control, launch_ns_);
+  return static_cast<int>(sendmsg(fd_.get(), &message, MSG_DONTWAIT));
+}
+
+uint32_t AfPacketIo::submit(std::span<const Frame> frames) noexcept {
   uint32_t longest = 0;
   for (const Frame& frame : frames) {
     uint8_t* slot = tx_slot(tx_head_++);
@@ -229,7 +255,7 @@ uint32_t AfPacketIo::tx_submit(std::span<const Frame> frames) noexcept {
   }
   for (int tries = 0; tries < KICK_TRIES; tries++) {
     ++counters_.wakeups;
-    if (send(fd_.get(), nullptr, 0, MSG_DONTWAIT) >= 0) {
+    if (kick() >= 0) {
       longest_sent_ = std::max(longest_sent_, longest);
       if (longest >= shortest_refused_) [[unlikely]]
         shortest_refused_ = UINT32_MAX;
@@ -239,6 +265,14 @@ uint32_t AfPacketIo::tx_submit(std::span<const Frame> frames) noexcept {
     if ((number == EMSGSIZE || number == EINVAL) && drop_refused()) {
       tries--;
       continue;
+    }
+    if (number == ENOBUFS && config_.launches) [[unlikely]] {
+      // The qdisc has thrown it away, which the error queue tells; the ring would send it with the next one's
+      // time.
+      store_status(tx_slot(--tx_head_), TP_STATUS_AVAILABLE);
+      tx_dropped_++;
+      renumber();
+      break;
     }
     if (number == ENOBUFS && tries + 1 == KICK_TRIES && drop_blocking()) {
       tries = -1;
@@ -321,7 +355,9 @@ void AfPacketIo::renumber() noexcept {
 }
 
 uint32_t AfPacketIo::tx_stamps(std::span<TxStamp> stamps) noexcept {
-  return stamps_.read(fd_.get(), stamps, config_.timestamps);
+  uint32_t count = stamps_.read(fd_.get(), stamps, config_.timestamps);
+  counters_.launch_missed.set(stamps_.launches_missed());
+  return count;
 }
 
 void AfPacketIo::settle() noexcept {

@@ -32,6 +32,8 @@ class AfPacketIo {
 
  private:
   void attach(const std::string& operation);
+  uint32_t submit(std::span<const Frame> frames) noexcept;
+  int kick() noexcept;
   bool drop_refused() noexcept;
   void renumber() noexcept;
   bool drop_blocking() noexcept;
@@ -57,6 +59,7 @@ class AfPacketIo {
   uint32_t shortest_refused_ = UINT32_MAX;  // by the link, as too long
   uint32_t blocking_ = 0;                   // the frame at which the kernel stops, and since when
   uint64_t blocking_since_ns_ = 0;
+  uint64_t launch_ns_ = 0;  // of the frame that is sent next
   TxStampReader stamps_;
   IoCounters& counters_;
   std::vector<std::string> notes_;

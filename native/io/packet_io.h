@@ -58,6 +58,7 @@ struct IoConfig {
   uint64_t stall_threshold_ns;
   bool stamps_arrivals;  // a responder with an XDP program has it stamp each tick (io/arrivals.h)
   bool stamps_any;       // or any frame, by what its sender says of it
+  bool launches;         // each frame says when the NIC is to send it (io/launch.h): af_packet, udp
   std::shared_ptr<const Filter> filter;  // which frames for the port are wanted; null: all
 };
 
@@ -66,7 +67,9 @@ struct Frame {
   uint8_t* data;
   uint32_t length;
   bool checksums_verified;  // by the kernel or the NIC
-  uint64_t stamp_ns;        // receive time by the stamp clock, 0 for none
+  // Of a received one: when, by the stamp clock, 0 for none. Of one to be sent that the NIC launches: when,
+  // by its clock.
+  uint64_t stamp_ns;
 };
 
 // Batches of them, for the packet filter.
@@ -94,6 +97,7 @@ struct IoCounters {
   Counter rx_other_host;                          // frames for another MAC address
   Counter wakeups;                                // system calls that moved frames
   Counter link_errors;                            // the interface was down or gone
+  Counter launch_missed;  // frames that the qdisc threw away, as their launch time was over
 };
 
 // clang-format off

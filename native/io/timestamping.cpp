@@ -70,7 +70,8 @@ uint64_t stamp_of(const msghdr& message, Provenance wanted) noexcept {
 
 namespace {
 
-uint32_t read_error_queue(int fd, std::span<TxStamp> stamps, uint32_t base, Provenance wanted) noexcept {
+uint32_t read_error_queue(int fd, std::span<TxStamp> stamps, uint32_t base, Provenance wanted,
+                          uint64_t& launches_missed) noexcept {
   uint32_t count = 0;
   while (count < stamps.size()) {
     alignas(cmsghdr) char control[256];
@@ -79,11 +80,12 @@ uint32_t read_error_queue(int fd, std::span<TxStamp> stamps, uint32_t base, Prov
     message.msg_controllen = sizeof control;
     if (recvmsg(fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) break;
     uint64_t stamp_ns = stamp_of(message, wanted);
-    for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr && stamp_ns != 0; c = CMSG_NXTHDR(&message, c)) {
+    for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
       if (c->cmsg_level == SOL_SOCKET) continue;
       sock_extended_err extended;
       memcpy(&extended, CMSG_DATA(c), sizeof extended);
-      if (extended.ee_origin != SO_EE_ORIGIN_TIMESTAMPING) continue;
+      if (extended.ee_origin == SO_EE_ORIGIN_TXTIME) launches_missed++;
+      if (extended.ee_origin != SO_EE_ORIGIN_TIMESTAMPING || stamp_ns == 0) continue;
       stamps[count++] = {base + extended.ee_data, stamp_ns};
       break;
     }
@@ -95,7 +97,7 @@ uint32_t read_error_queue(int fd, std::span<TxStamp> stamps, uint32_t base, Prov
 
 uint32_t TxStampReader::read(int fd, std::span<TxStamp> stamps, Provenance wanted) noexcept {
   if (kept_count_ == 0) [[likely]]
-    return read_error_queue(fd, stamps, base_, wanted);
+    return read_error_queue(fd, stamps, base_, wanted, launches_missed_);
   uint32_t count = std::min(kept_count_, static_cast<uint32_t>(stamps.size()));
   std::copy_n(kept_.begin(), count, stamps.begin());
   std::copy(kept_.begin() + count, kept_.begin() + kept_count_, kept_.begin());
@@ -105,7 +107,8 @@ uint32_t TxStampReader::read(int fd, std::span<TxStamp> stamps, Provenance wante
 
 // The kernel counts from 0 when the option is switched on, and only when it was off.
 void TxStampReader::restart(int fd, uint32_t index, Provenance wanted) noexcept {
-  kept_count_ += read_error_queue(fd, std::span<TxStamp>(kept_).subspan(kept_count_), base_, wanted);
+  kept_count_ +=
+      read_error_queue(fd, std::span<TxStamp>(kept_).subspan(kept_count_), base_, wanted, launches_missed_);
   int flags = 0;
   socklen_t size = sizeof flags;
   if (getsockopt(fd, SOL_SOCKET, SO_TIMESTAMPING, &flags, &size) != 0 || flags == 0) return;

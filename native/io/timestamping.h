@@ -42,12 +42,16 @@ class TxStampReader {
   // the frames before it is kept.
   [[gnu::noinline, gnu::cold]] void restart(int fd, uint32_t index, Provenance wanted) noexcept;
 
+  // How many frames the error queue told of, so far, whose launch time was over (io/launch.h).
+  uint64_t launches_missed() const noexcept { return launches_missed_; }
+
  private:
   static constexpr uint32_t KEPT = 256;
 
   uint32_t base_ = 0;  // frame that had the number 0
   std::array<TxStamp, KEPT> kept_;
   uint32_t kept_count_ = 0;
+  uint64_t launches_missed_ = 0;
 };
 
 }  // namespace carom

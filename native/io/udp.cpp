@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "frame/headers.h"
+#include "io/launch.h"
 
 namespace carom {
 namespace {
@@ -108,6 +109,7 @@ UdpIo::UdpIo(const IoConfig& config, IoCounters& counters)
     tx_only.rx_stamps = false;
     request_timestamps(tx_, tx_only, operation);
   }
+  if (config.launches) request_launches(tx_, operation);
   rx_buffers_ = std::make_unique<uint8_t[]>(size_t{BATCH} * buffer_size_);
   tx_buffers_ = std::make_unique<uint8_t[]>(size_t{BATCH} * buffer_size_);
   for (uint32_t i = 0; i < BATCH; i++) {
@@ -222,6 +224,8 @@ uint32_t UdpIo::tx_submit(std::span<const Frame> frames) noexcept {
     const uint8_t* udp = frame.data + header - UDP_SIZE;
     slot.vector = {frame.data + header, frame.length - header};
     write_control(tx_messages_[i].msg_hdr, slot, ipv6, ipv6 ? load_be16(ip) >> 4 & 0xff : ip[1]);
+    if (config_.launches) [[unlikely]]
+      add_launch(tx_messages_[i].msg_hdr, slot.control, frame.stamp_ns);
     memset(&slot.peer, 0, sizeof slot.peer);
     uint16_t port;
     memcpy(&port, udp + 2, 2);
@@ -280,7 +284,9 @@ void UdpIo::renumber() noexcept {
 }
 
 uint32_t UdpIo::tx_stamps(std::span<TxStamp> stamps) noexcept {
-  return stamps_.read(tx_, stamps, config_.timestamps);
+  uint32_t count = stamps_.read(tx_, stamps, config_.timestamps);
+  counters_.launch_missed.set(stamps_.launches_missed());
+  return count;
 }
 
 void UdpIo::settle() noexcept {

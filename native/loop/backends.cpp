@@ -26,8 +26,20 @@ Io open_io(Role& role) {
   }
 }
 
+// The qdisc compares launch times with CLOCK_TAI, the NIC with its own clock.
+void demand_tai(const GeneratorConfig& config) {
+  uint64_t off_ns = off_tai_ns(config.schedule_clock.id);
+  if (off_ns <= config.launch_lead_ns / 4) return;
+  const std::string& name = config.io.link.interface_name;
+  throw Error(ErrorCode::environment, "--pacing launch-time on " + name,
+              "its clock is " + std::to_string(off_ns) + " ns off CLOCK_TAI, and a quarter of the lead, " +
+                  std::to_string(config.launch_lead_ns / 4) + " ns, is allowed",
+              "have phc2sys keep the two together, or raise --launch-lead");
+}
+
 template <PacketIo Io>
 void generate(GeneratorRole& role) {
+  if (role.config.launch_lead_ns != 0) demand_tai(role.config);
   Io io = open_io<Io>(role);
   if constexpr (SharesProgram<Io>) role.program = io.program();
   role.open_capture();

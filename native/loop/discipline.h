@@ -34,6 +34,17 @@ struct ScheduleClock {
   std::shared_ptr<Phc> phc = nullptr;  // that the number belongs to, where it is a device's
 };
 
+// How far a clock is from CLOCK_TAI, by which the kernel's qdisc for launch times goes; UINT64_MAX: it can't
+// be read.
+inline uint64_t off_tai_ns(int clock_id) noexcept {
+  constexpr int TRIES = 64;
+  ClockReading clock = Clock::get().read(clock_id, TRIES);
+  ClockReading tai = Clock::get().read(CLOCK_TAI, TRIES);
+  if (clock.width_ns == UINT64_MAX) return UINT64_MAX;
+  return static_cast<uint64_t>(
+      std::abs((clock.clock_ns - tai.clock_ns) - static_cast<int64_t>(clock.timeline_ns - tai.timeline_ns)));
+}
+
 class Discipline {
  public:
   // Reads the clock where `shared` is null or `leads`, and otherwise goes by `shared`.

@@ -31,11 +31,13 @@ class GenerateCore {
     pauses_.begin(now_ns);
     sender().begin();
     if (!config_.closed) discipline_.begin();
+    if (lead_ns_ != 0) tie_launches();
     watch_.begin(now_ns);
     while (role_.command() == Role::Command::run && !finished_) turn();
     tell_schedule();
     count_unsent(finished_ ? clock_.now_ns() : pauses_.last_ns());
     sender().end();
+    if (lead_ns_ != 0) await_launches();
     drain();
     ledger_.close();
   }
@@ -69,6 +71,7 @@ class GenerateCore {
   // When the schedule begins, as this thread has it.
   uint64_t chosen_start_ns(uint64_t now_ns) const noexcept {
     if (config_.start_at_ns != 0) return config_.start_at_ns - static_cast<uint64_t>(epoch_offset_ns_);
+    now_ns += lead_ns_;
     if (siblings_ != nullptr) return now_ns + THREADS_START_NS;
     return now_ns + (config_.warmup_ns != 0 ? START_DELAY_NS : QUIET_START_NS);
   }
@@ -81,7 +84,7 @@ class GenerateCore {
     watch_.turn(now_ns);
     if (role_.changes.due()) [[unlikely]]
       change(now_ns);
-    sender().turn_send(now_ns);
+    sender().turn_send(now_ns + lead_ns_);
     if (now_ns >= discipline_.due_ns()) [[unlikely]]
       slew(now_ns);
     if (!config_.io.receives) return;
@@ -95,7 +98,7 @@ class GenerateCore {
     watch_.place(Place::work);
     auto [rate_millihertz, window] = role_.changes.take();
     if (rate_millihertz != 0 && rate_millihertz != rate_millihertz_ && !config_.closed) {
-      uint64_t at_ns = sender().change_pace(now_ns, rate_millihertz, config_.rate_millihertz);
+      uint64_t at_ns = sender().change_pace(now_ns + lead_ns_, rate_millihertz, config_.rate_millihertz);
       role_.changes.note({false, at_ns, rate_millihertz_, rate_millihertz});
       rate_millihertz_ = rate_millihertz;
     }
@@ -119,6 +122,7 @@ class GenerateCore {
       ledger_.paused(pauses_.last_ns(), passed_ns);
     }
     sender().move_schedule(passed_ns);
+    last_launch_ns_ += passed_ns;
     discipline_.resume(last_ns + passed_ns, passed_ns);
     if (end_ns_ != UINT64_MAX) end_ns_ += passed_ns;
     if (last_ns < warmup_end_ns_) {
@@ -131,12 +135,14 @@ class GenerateCore {
 
   // The schedule, and all its ends, follow its clock. The timestamps in ticks are by that clock: they stay.
   [[gnu::noinline]] void slew(uint64_t now_ns) noexcept {
-    uint64_t by_ns = discipline_.turn(now_ns, sender().next_ns());
+    uint64_t by_ns = discipline_.turn(now_ns, sender().next_ns() - lead_ns_);
+    if (lead_ns_ != 0) look_after_launches();
     counters_.clock_steps.set(discipline_.servo().steps());
     counters_.stepped_ns.set(discipline_.servo().stepped_ns());
     if (by_ns == 0) return;
     sender().slew_schedule(by_ns);
     epoch_offset_ns_ -= static_cast<int64_t>(by_ns);
+    launch_offset_ns_ -= by_ns;
     warmup_end_ns_ += by_ns;
     if (end_ns_ != UINT64_MAX) end_ns_ += by_ns;
   }
@@ -192,8 +198,8 @@ class GenerateCore {
 
   // Hands frames to the wire until they are taken, the run is stopped, or its end is long past. Returns how
   // many were.
-  template <class Account>
-  uint32_t submit(uint32_t used, Account account_one) noexcept {
+  template <class Planned, class Account>
+  uint32_t submit(uint32_t used, Planned planned_ns, Account account_one) noexcept {
     uint64_t sent_ns = clock_.now_ns();
     if (used > 1) {
       ++counters_.bursts;
@@ -201,13 +207,15 @@ class GenerateCore {
     }
     uint32_t done = 0;
     while (true) {
+      for (uint32_t i = done; lead_ns_ != 0 && i < used; i++) launch(i, planned_ns(i), sent_ns);
       watch_.pass(sent_ns, Place::call);
       watch_.work(used - done);
       uint32_t taken = io_.tx_submit(std::span<const Frame>(tx_.data() + done, used - done));
       watch_.pass(clock_.now_ns(), Place::work);
       if (taken > 1) watch_.work(taken - 1);
       uint64_t measured = role_.lateness.count();
-      for (uint32_t i = done; i < done + taken; i++) account_one(i, sent_ns);
+      for (uint32_t i = done; i < done + taken; i++)
+        account_one(i, lead_ns_ == 0 ? sent_ns : launches_ns_[i]);
       if (role_.lateness.count() != measured) ++counters_.doorbells;
       if (role_.capture) [[unlikely]]
         capture_sent({tx_.data() + done, taken}, sent_ns);
@@ -216,6 +224,40 @@ class GenerateCore {
       sent_ns = clock_.now_ns();
       pauses_.begin(sent_ns);
     }
+  }
+
+  // A frame's launch time: its planned one, or as soon as the qdisc takes it, which hands it to the NIC half
+  // the lead before its time, and all of them in order.
+  void launch(uint32_t i, uint64_t planned_ns, uint64_t now_ns) noexcept {
+    last_launch_ns_ = std::max({planned_ns, now_ns + lead_ns_ / 2, last_launch_ns_});
+    launches_ns_[i] = last_launch_ns_;
+    tx_[i].stamp_ns = last_launch_ns_ + launch_offset_ns_;
+  }
+
+  // From the timeline to the NIC's clock. From here on it moves as the schedule does: planned times are exact
+  // by that clock, whatever is thought of the timeline.
+  [[gnu::noinline, gnu::cold]] void tie_launches() noexcept {
+    ClockReading reading = clock_.read(config_.schedule_clock.id, 64);
+    if (reading.width_ns != UINT64_MAX)
+      launch_offset_ns_ = static_cast<uint64_t>(reading.clock_ns) - reading.timeline_ns;
+    launch_steps_ = discipline_.servo().steps();
+  }
+
+  [[gnu::noinline, gnu::cold]] void look_after_launches() noexcept {
+    if (discipline_.servo().steps() != launch_steps_) tie_launches();
+    read_stamps();
+  }
+
+  // The kernel and the NIC have frames whose time is to come.
+  [[gnu::noinline, gnu::cold]] void await_launches() noexcept {
+    uint64_t now_ns = clock_.now_ns();
+    for (; now_ns < last_launch_ns_ + SETTLE_NS && role_.command() != Role::Command::abort;
+         now_ns = clock_.now_ns()) {
+      watch_.turn(now_ns);
+      if (config_.io.receives) receive(now_ns);
+      read_stamps();
+    }
+    counters_.launch_clock_off_ns.set(off_tai_ns(config_.schedule_clock.id));
   }
 
   // The wire has them already: what a capture takes comes after. Their bytes stay until new ones are
@@ -285,7 +327,11 @@ class GenerateCore {
     uint64_t open = ledger_.first_open();
     sender().release_window(ledger_.expire(now_ns), now_ns);
     if (ledger_.first_open() != open) watch_.place(Place::work);
-    if (ledger_.stamps_due() == 0) return;
+    if (ledger_.stamps_due() != 0) read_stamps();
+  }
+
+  // And of launches that were missed.
+  void read_stamps() noexcept {
     watch_.pass(clock_.now_ns(), Place::call);
     std::array<TxStamp, 32> stamps;
     uint32_t count = io_.tx_stamps(stamps);
@@ -340,6 +386,11 @@ class GenerateCore {
   uint32_t window_;
   std::array<Frame, RECEIVE_BATCH> rx_;
   std::array<Frame, FLAT_OUT_BATCH> tx_;
+  std::array<uint64_t, FLAT_OUT_BATCH> launches_ns_;  // of those
+  const uint64_t lead_ns_ = config_.launch_lead_ns;   // 0: the NIC launches nothing
+  uint64_t last_launch_ns_ = 0;
+  uint64_t launch_offset_ns_ = 0;  // modulo 2^64
+  uint64_t launch_steps_ = 0;      // of the clock, until it was looked at last
   uint64_t start_ns_ = 0;
   uint64_t warmup_end_ns_ = 0;
   uint64_t first_sent_ns_ = 0;    // of the measured ticks, moved as the schedule is

@@ -120,7 +120,9 @@ class FedLoop : public GenerateCore<Io, FedLoop<Io, Source>> {
       transmissions_[used++] = transmission;
     }
     if (used == 0) return;
-    uint32_t done = submit(used, [&](uint32_t i, uint64_t sent_ns) { account(transmissions_[i], sent_ns); });
+    auto planned_ns = [&](uint32_t i) { return transmissions_[i].planned_ns; };
+    auto account_one = [&](uint32_t i, uint64_t sent_ns) { account(transmissions_[i], sent_ns); };
+    uint32_t done = submit(used, planned_ns, account_one);
     for (uint32_t i = done; i < used; i++) {
       const Transmission& lost = transmissions_[i];
       if (lost.counts() && is_measured(lost.planned_ns)) dropped_ += weight(lost);
@@ -162,7 +164,7 @@ class FedLoop : public GenerateCore<Io, FedLoop<Io, Source>> {
     }
     CAROM_PROBE3(tick_sent, fed.tick.timestamp, planned_ns, sent_ns);
     if (measured && transmission.first && role_.sends.on() && role_.sends.wants(fed.tick.timestamp))
-      role_.sends.add({fed.tick.timestamp, planned_ns, sent_ns, clock_.now_ns()});
+      role_.sends.add({fed.tick.timestamp, planned_ns, sent_ns, std::max(sent_ns, clock_.now_ns())});
   }
 
   template <class Ended>

@@ -158,7 +158,8 @@ class PlainLoop : public GenerateCore<Io, PlainLoop<Io>> {
       if (!config_.closed) schedule_.advance();
       plan();
     } while (used < room && due(now_ns) && !one_by_one);
-    uint32_t done = submit(used, [&](uint32_t i, uint64_t sent_ns) {
+    auto planned_ns = [&](uint32_t i) { return batch_[i].planned_ns; };
+    uint32_t done = submit(used, planned_ns, [&](uint32_t i, uint64_t sent_ns) {
       account(batch_[i].tick, batch_[i].planned_ns, sent_ns);
       if (role_.sends.on()) [[unlikely]]
         log_send(batch_[i], sent_ns);
@@ -169,7 +170,7 @@ class PlainLoop : public GenerateCore<Io, PlainLoop<Io>> {
   void log_send(const Planned& planned, uint64_t sent_ns) noexcept {
     uint64_t tick = planned.tick.timestamp;
     if (!is_measured(planned.planned_ns) || !role_.sends.wants(tick)) return;
-    role_.sends.add({tick, planned.planned_ns, sent_ns, clock_.now_ns()});
+    role_.sends.add({tick, planned.planned_ns, sent_ns, std::max(sent_ns, clock_.now_ns())});
   }
 
   uint32_t due_count(uint64_t now_ns) const noexcept {

@@ -41,6 +41,7 @@ struct GeneratorConfig {
   ScheduleClock schedule_clock = {};       // open loop: by which the schedule goes
   uint32_t breakdown_every;                // one tick of so many is followed (core/passages.h); 0: none
   uint32_t passage_room;                   // of so many it is kept when they were sent, and when answered
+  uint64_t launch_lead_ns = 0;             // frames are given to the NIC so long before their time; 0: at it
   uint64_t start_at_ns = 0;                // the schedule begins then, by CLOCK_REALTIME; 0: at once
   uint32_t thread = 0;                     // this one's number
   uint32_t threads = 1;                    // of the run
@@ -63,16 +64,17 @@ struct GeneratorCounters {
   Counter pauses;                             // how often the schedule moved because the process did not run
   Counter paused_ns;                          // how long in all
   Counter clock_back;                         // how often it moved because the clock went backwards
-  Counter clock_steps;  // how often the schedule's clock was set, and the schedule moved along
-  Counter stepped_ns;   // by how much in all
-  Counter moved_ns;     // by both since the warm-up, modulo 2^64
-  Counter doorbells;    // calls that handed measured frames to the backend
-  Counter bursts;       // sends of several ticks at once, because the sender was behind
-  Counter frames_in;    // everything that was received
-  Counter foreign;      // datagrams that are not for the order port, or not for this host
-  Counter handed;       // orders received that another thread has to judge
-  Counter handed_lost;  // of those, the ones that found no room on the way
-  Counter handed_in;    // orders that another thread received for this one
+  Counter clock_steps;          // how often the schedule's clock was set, and the schedule moved along
+  Counter stepped_ns;           // by how much in all
+  Counter launch_clock_off_ns;  // from the NIC's clock, which launches, to CLOCK_TAI, at the end
+  Counter moved_ns;             // by both since the warm-up, modulo 2^64
+  Counter doorbells;            // calls that handed measured frames to the backend
+  Counter bursts;               // sends of several ticks at once, because the sender was behind
+  Counter frames_in;            // everything that was received
+  Counter foreign;              // datagrams that are not for the order port, or not for this host
+  Counter handed;               // orders received that another thread has to judge
+  Counter handed_lost;          // of those, the ones that found no room on the way
+  Counter handed_in;            // orders that another thread received for this one
   std::array<Counter, static_cast<size_t>(ParseResult::COUNT)>
       refused;  // received frames, by the parser's reason
 };

@@ -119,6 +119,12 @@ export const DEEDS: readonly Deed[] = [
     says: "the module's devices hold a frame until its launch time (etf with offload)",
   },
   {
+    name: "paced",
+    of: "generator",
+    ...NIC_STAMPS,
+    says: "`--pacing launch-time`: each frame leaves at the ns of its planned time, by stamps of the far end; what is too late is told",
+  },
+  {
     name: "ptp",
     of: "driver",
     drivers: ["carom_nic"],

@@ -94,7 +94,7 @@ async function tryCells(
     name,
     kernel,
     hardware: hardware.flatMap((driver) => driver.hardware ?? []),
-    modules: module === undefined ? [] : ["ptp", "sch_etf"],
+    modules: module === undefined ? [] : ["ptp", "sch_etf", "sch_prio", "sch_mqprio"],
     task: {
       cells,
       drivers: [...hardware, ...others].map((driver) => driver.name),

@@ -9,7 +9,7 @@ import { CaromError } from "../../../native/error.js";
 import type { Report } from "../../../run/report.js";
 import type { Backend, Cell } from "../cells.js";
 import { allRight, command, demand, runPair, start, Wrong, withResponder } from "./carom.js";
-import { calibrated, exact, faults, launches, refused, restored, scheduled } from "./nic.js";
+import { calibrated, exact, faults, launches, paced, refused, restored, scheduled } from "./nic.js";
 import { type Pair, placeOf, shown, sleep, until } from "./pair.js";
 import { loadPrograms } from "./programs.js";
 import { besidePtp } from "./ptp.js";
@@ -262,6 +262,7 @@ export const ACTS: Readonly<Record<string, Act>> = {
   faults: ({ backend }, { pair }) => faults(pair, backend),
   refused: (_cell, { pair }) => refused(pair),
   launches: (_cell, { pair }) => launches(pair),
+  paced: ({ backend }, { pair }) => paced(pair, backend),
   ptp: (_cell, { pair, ptp4l }) => besidePtp(pair, ptp4l),
   scheduled: (_cell, { pair }) => scheduled(pair),
   restored: ({ backend }, { pair }) => restored(pair, backend),

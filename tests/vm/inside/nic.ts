@@ -9,7 +9,7 @@ import { writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { command as calibrate } from "../../../cli/calibrate.js";
 import { command as doctor } from "../../../cli/doctor.js";
-import type { Link } from "../../../native/index.js";
+import { type Link, openPhc, timestampingInfo } from "../../../native/index.js";
 import type { Calibration } from "../../../run/calibrate.js";
 import type { Report } from "../../../run/report.js";
 import { NIC } from "../cells.js";
@@ -420,4 +420,95 @@ export async function launches(pair: Pair): Promise<string> {
     const [tx = 0, rx = 0] = before.split(" ").map(Number);
     stampMode(pair.near, tx, rx);
   }
+}
+
+const LEAD = { pacing: "launch-time", launchLead: "100ms", count: "100" }; // a guest is slow
+
+/** Has the near end's clock show what CLOCK_TAI does, to the ms: a guest's is CLOCK_REALTIME, as nobody sets it. */
+function alignClock({ near }: Pair): void {
+  const phc = openPhc(`/dev/ptp${timestampingInfo(near).phcIndex}`);
+  try {
+    const readings = Array.from({ length: 20 }, () => {
+      const before_ms = Date.now();
+      const { phcNs } = phc.read();
+      const after_ms = Date.now();
+      return { width_ms: after_ms - before_ms, by: BigInt(after_ms) * 1_000_000n - phcNs };
+    });
+    const [narrowest] = readings.toSorted((a, b) => a.width_ms - b.width_ms);
+    stepClock("near", Number(narrowest!.by));
+  } finally {
+    phc.close();
+  }
+}
+
+/** The NIC holds the schedule: what left when, by the far end's stamps and the known clocks. */
+export async function paced(pair: Pair, generator: string): Promise<string> {
+  const qdisc = () =>
+    run("tc", "qdisc", "show", "dev", pair.near.interfaceName).replaceAll(/refcnt \d+ /g, "");
+  await until("no run before has the qdisc", () => !qdisc().includes(" ca0: "));
+  const before = qdisc();
+  stepClock("near", 10 * Number(BILLION));
+  await refusedPaced(pair, generator, /its clock is \d+ ns off CLOCK_TAI/);
+  alignClock(pair);
+  stampMode(pair.far, ALL, ALL);
+  const clocks = readClocks(pair);
+  const far = new Watch(pair.far);
+  let report: Report;
+  try {
+    await far.begun();
+    report = await runPair(pair, generator, "af_packet", { over: { ...LEAD, timestamps: "hardware" } });
+    await sleep(500);
+  } finally {
+    await far.end();
+  }
+  await until("the qdisc is as it was", () => qdisc() === before);
+  allRight(report);
+  demand(/^launch-time: /.test(report.certificate!.pacing), report.certificate!.pacing);
+  // A tick's timestamp is its planned time by the NIC's clock, but for a constant.
+  const offsets = [...far.ticks].map(([key, arrived]) =>
+    Number(sentStamp(arrived, clocks) - BigInt(`0x${key}`)),
+  );
+  demand(offsets.length === report.ticks.sent, `${report.ticks.sent} sent, ${offsets.length} arrived`);
+  // A late frame moves twice. A guest's TSC may be no better than to some percent: then the schedule is moved along.
+  const moved = offsets.filter((offset, i) => i > 0 && Math.abs(offset - offsets[i - 1]!) > ROUNDING_NS);
+  const { steps } = report.schedule_clock!;
+  const late = report.certificate!.late.sends;
+  demand(
+    moved.length <= steps + 2 * late,
+    `${moved.length} of ${offsets.length} frames left at another time than planned, with ${late} late and ${steps} steps`,
+  );
+  const exact = offsets.length - moved.length;
+  return `${exact} of ${offsets.length} frames left at the ns of their planned times, ${late} late, ${steps} steps; ${await tooLate(pair, generator)}`;
+}
+
+async function refusedPaced(pair: Pair, generator: string, why: RegExp): Promise<void> {
+  try {
+    await runPair(pair, generator, "af_packet", { over: LEAD });
+  } catch (error) {
+    const { isRefusal, said } = saidOf(error);
+    demand(isRefusal && why.test(said), said);
+    return;
+  }
+  throw new Wrong("a run that is to be refused began");
+}
+
+/** The clock is set back: the kernel's qdisc, which goes by another one, gets what is over for it. */
+async function tooLate(pair: Pair, generator: string): Promise<string> {
+  alignClock(pair);
+  const report = await runPair(pair, generator, "af_packet", {
+    over: { ...LEAD, timeout: "2s" },
+    during: async ({ generator: role }) => {
+      await until("ticks are sent", () => (role.counters().sent ?? 0) >= 40, START_MS);
+      stepClock("near", -Number(BILLION));
+    },
+  });
+  const { launch_missed } = report.certificate!.refused;
+  const told = report.faults.find((fault) => /were not sent: their launch time was over/.test(fault));
+  demand(launch_missed <= report.ticks.sent, `${launch_missed} of ${report.ticks.sent} frames were missed`);
+  demand(launch_missed > 0 && told !== undefined, `${launch_missed} missed: ${report.faults.join("; ")}`);
+  demand(
+    report.faults.some((fault) => /off CLOCK_TAI at the end/.test(fault)),
+    report.faults.join("; "),
+  );
+  return told;
 }
