@@ -45,6 +45,9 @@ const LONG = [
   "replay",
   "doctor",
 ];
+/** Who makes a lab removes what dead owners left of theirs: it looks at that, so others that make labs wait for it. */
+const LABLESS = ["lint", "native"];
+const ALONE_WITH_LABS = "lab_end";
 /** Most of a test is waiting: for a run's end, for a process to start. */
 const LANES = 2 * availableParallelism();
 
@@ -72,8 +75,7 @@ async function main(wanted: readonly string[]): Promise<number> {
   if (jobs.length === 0) process.stdout.write(`no test has ${wanted.join(" or ")} in its name\n`);
   const all: Counts[] = jobs.length === 0 ? [{ passed: 0, failed: 1, skipped: 0 }] : [];
   const left: string[] = [];
-  const queue = inOrder(jobs);
-  const lane = async () => {
+  const runAll = async (queue: Job[]) => {
     for (let job = queue.shift(); job !== undefined; job = queue.shift()) {
       const began = performance.now();
       const { counts, output } = await job.run();
@@ -86,7 +88,13 @@ async function main(wanted: readonly string[]): Promise<number> {
       all.push(counts);
     }
   };
-  await Promise.all(Array.from({ length: LANES }, lane));
+  const first = jobs.filter(({ name }) => name === ALONE_WITH_LABS);
+  const labless = inOrder(jobs.filter(({ name }) => LABLESS.includes(name)));
+  const others = inOrder(jobs.filter((job) => !first.includes(job) && !labless.includes(job)));
+  const beside = Promise.all(labless.map((job) => runAll([job])));
+  await runAll(first);
+  const lanes = Array.from({ length: LANES - 1 }, () => runAll(others));
+  await Promise.all([...lanes, beside.then(() => runAll(others))]);
   left.push(...(await newTraces(before)));
   process.stdout.write(`${"nothing is left behind".padEnd(NAME_WIDTH)} `);
   process.stdout.write(left.length === 0 ? "passed\n" : `${pc.red("failed")}\n${indent(left.join("\n"))}\n`);

@@ -3,6 +3,7 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync, rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { isDeepStrictEqual } from "node:util";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { openFrameSocket } from "../native/index.js";
@@ -68,7 +69,7 @@ tracerTest("bpftrace lists them, and reads what happens", async () => {
   const name = `${PREFIX}-probes`;
   await withLab({ name }, async (lab) => {
     const show = (probe: string, format: string, args: string) =>
-      `usdt:${ADDON}:carom:${probe} { printf("${probe} ${format}\\n", ${args}); }`;
+      `usdt:${ADDON}:carom:${probe} { printf("%d ${probe} ${format}\\n", pid, ${args}); }`;
     const program = [
       show("tick_sent", "%llu %llu %llu", "arg0, arg1, arg2"),
       show("tick_decided", "%llu %u %u %u", "arg0, arg1, arg2, arg3"),
@@ -94,28 +95,36 @@ tracerTest("bpftrace lists them, and reads what happens", async () => {
           payload: encodeTick({ symbol: "AAPL", price: 1, quantity: 1, timestamp: 1n }),
         }),
       );
-      await tracer.said("frame_refused");
+      await tracer.said(`${responder.child.pid} frame_refused`);
       socket.close();
       tracer.child.kill("SIGINT");
       const { stdout } = await tracer.end;
-      const of = (probe: string) =>
-        [...stdout.matchAll(new RegExp(`^${probe} (.+)$`, "gm"))].map(([, text = ""]) => text.split(" "));
-
-      assert.equal(of("frame_refused"), [["bad_udp_checksum", "66"]]);
-      const sent = of("tick_sent");
-      const decided = of("tick_decided");
-      assert.is(sent.length, TICKS);
+      // Whatever has the addon loaded is traced, other people's caroms as well.
+      const of = (probe: string, pid: number | string) =>
+        [...stdout.matchAll(new RegExp(`^${pid} ${probe} (.+)$`, "gm"))].map(([, text = ""]) =>
+          text.split(" "),
+        );
       const timestamps = (rows: string[][]) => rows.map(([timestamp]) => timestamp).sort();
-      assert.equal(timestamps(decided), timestamps(sent), "each tick that was sent is decided");
+
+      const answering = responder.child.pid!;
+      assert.equal(of("frame_refused", answering), [["bad_udp_checksum", "66"]]);
+      const decided = of("tick_decided", answering);
+      assert.is(decided.length, TICKS);
+      const senders = new Set([...stdout.matchAll(/^(\d+) tick_sent /gm)].map(([, pid]) => pid!));
+      const sending = [...senders].find((pid) =>
+        isDeepStrictEqual(timestamps(of("tick_sent", pid)), timestamps(decided)),
+      );
+      assert.ok(sending !== undefined, "one process sent each tick that was decided, and no other");
+      const sent = of("tick_sent", sending);
       for (const [, planned, actual] of sent)
         assert.ok(BigInt(actual!) >= BigInt(planned!), `${planned} ${actual}`);
       for (const [, price, order, why] of decided)
         assert.equal([order, why], Number(price) < 10_000 ? ["1", "0"] : ["0", "4"], `at ${price}`);
       const orders = decided.filter(([, , order]) => order === "1");
       assert.is(orders.length, verdicts.correct);
-      const bytes = of("orders_received").reduce((sum, [size]) => sum + Number(size), 0);
+      const bytes = of("orders_received", sending).reduce((sum, [size]) => sum + Number(size), 0);
       assert.is(bytes, 41 * orders.length);
-      const judged = of("order_judged");
+      const judged = of("order_judged", sending);
       assert.is(judged.length, orders.length);
       for (const [verdict, latency_ns, timestamp] of judged) {
         assert.is(verdict, "0", "correct");
