@@ -84,7 +84,15 @@ for (const headers of [
       assertAllRight(report);
       assert.is(report.ticks.sent, 500);
       const { refused } = report.certificate!;
-      assert.equal(refused, { ring_full: 0, again: 0, invalid: 0, driver: 0, dropped: 0, errors: 0 });
+      assert.equal(refused, {
+        ring_full: 0,
+        again: 0,
+        invalid: 0,
+        driver: 0,
+        dropped: 0,
+        errors: 0,
+        launch_missed: 0,
+      });
     },
   );
 }

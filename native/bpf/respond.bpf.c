@@ -180,6 +180,8 @@ static __always_inline struct respond_sample* begin_sample(struct xdp_md* contex
   record->answered = 0;
   record->disabled = 0;
   record->limited = 0;
+  record->tick = (struct tick){};  // the draft has those of the sample before
+  record->decision = (struct decision){};
   record->time_ns = bpf_ktime_get_ns();  // what is above is no part of the time spent
   return record;
 }
