@@ -121,6 +121,8 @@ export interface Responder extends Role<ResponderResult> {
   /** Begins to trace, or ends it with null. @throws an error (usage) for a filter that can't be compiled */
   trace(request: TraceRequest | null): void;
   /** What was traced since the last call, oldest first, and how many records ever found no room. */
+  /** Whether its loop has taken up the trace: each packet from now on is seen by it. */
+  isTracing(): boolean;
   takeTrace(): { readonly records: TraceRecord[]; readonly lost: number };
   /** What its XDP program stamps, with stampsArrivals; to be closed. */
   arrivals(): Arrivals;

@@ -3,6 +3,7 @@
  * that asks sees all of it. It begins when somebody asks and ends by itself when nobody does any more.
  */
 
+import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { FILTER_MAX } from "../config/values.js";
 import { CaromError } from "../native/error.js";
@@ -13,6 +14,7 @@ export const TRACE_RATE_MAX = 1_000_000; // packets a second
 const KEPT = 8192; // records
 const ANSWER_RECORDS = 1000; // in one answer at the most: some 600 KB
 const RING_HALF = 2048; // records: half of what a thread's ring holds
+const TAKE_UP_MS = { poll: 1, limit: 1500 }; // until the threads trace: the client is told before it gives up
 const DRAIN_MS = { least: 10, most: 500 };
 
 const query = z.strictObject({
@@ -109,6 +111,19 @@ export class TraceLog {
       throw new CaromError("usage", `trace with ${described(wanted)}`, detail, hint);
     }
     this.clients.set(client, performance.now());
+    await this.takenUp();
+  }
+
+  /** Who is told that the trace is on may send a packet at once, and will look for it. */
+  private async takenUp(): Promise<void> {
+    const limit = performance.now() + TAKE_UP_MS.limit;
+    while (this.wanted !== null && !this.threads.every((thread) => thread.isTracing())) {
+      if (performance.now() > limit) {
+        const detail = `a thread has not begun within ${TAKE_UP_MS.limit} ms: it is held up, or its core is taken`;
+        throw new CaromError("environment", "trace", detail, "try again; carom stats shows whether it works");
+      }
+      await sleep(TAKE_UP_MS.poll);
+    }
   }
 
   private begin(wanted: Wanted): void {

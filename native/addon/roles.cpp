@@ -95,6 +95,7 @@ class RoleObject : public Wrapped<RoleObject<Traits>> {
       methods.push_back(RoleObject::template method<&RoleObject::change>("change"));
       methods.push_back(RoleObject::template method<&RoleObject::processing>("processing"));
       methods.push_back(RoleObject::template method<&RoleObject::trace>("trace"));
+      methods.push_back(RoleObject::template method<&RoleObject::is_tracing>("isTracing"));
       methods.push_back(RoleObject::template method<&RoleObject::take_trace>("takeTrace"));
       methods.push_back(RoleObject::template method<&RoleObject::arrivals>("arrivals"));
     } else if constexpr (std::is_same_v<Traits, GeneratorTraits>) {
@@ -181,6 +182,10 @@ class RoleObject : public Wrapped<RoleObject<Traits>> {
   // Null ends it.
   void trace(const Napi::CallbackInfo& info) {
     role_->trace.request(info[0].IsObject() ? read_trace_request(info[0].As<Napi::Object>()) : nullptr);
+  }
+
+  Napi::Value is_tracing(const Napi::CallbackInfo& info) {
+    return Napi::Boolean::New(info.Env(), role_->trace.is_on());
   }
 
   Napi::Value take_trace(const Napi::CallbackInfo& info) {

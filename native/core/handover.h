@@ -25,6 +25,9 @@ class Handover {
 
   const T* wanted() const noexcept { return wanted_.load(std::memory_order_acquire); }
 
+  // Whether the user has taken up the newest one.
+  bool is_taken_up() const noexcept { return in_use_.load(std::memory_order_acquire) == wanted(); }
+
   // By the thread that uses them: what it uses from now on, and that what it used before may go.
   void use(const T* object) noexcept { in_use_.store(object, std::memory_order_release); }
 

@@ -44,6 +44,7 @@ class RespondLoop {
         strategy_(role.config.strategy),
         limited_(new answer_limit_set[ANSWER_LIMIT_SETS]{}),
         parse_options_{role.config.io.vlan, true} {
+    role.trace.follows_late = KernelAssisted<Io>;
     adopt(role.live.wanted());
   }
 
@@ -118,8 +119,9 @@ class RespondLoop {
     counters_.symbol_over_limit.add(tally.over_limit);
     counters_.disabled.add(tally.disabled);
     role_.trace.lost.add(tally.unsampled);
-    const TraceRequest* request = role_.trace.follow();
+    const TraceRequest* request = role_.trace.wanted();
     io_.sample(request == nullptr ? 0 : request->per_second);
+    role_.trace.follow(request);
     io_.take_samples([&](const respond_sample& sample) {
       if (!sample.disabled) role_.processing.record(sample.spent_ns);
       if (request == nullptr) return;

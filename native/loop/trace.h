@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -71,9 +72,16 @@ class Trace {
 
   const TraceRequest* wanted() const noexcept { return requests_.wanted(); }
 
+  // By the control plane: whether every packet from now on is seen by the request.
+  bool is_on() const noexcept {
+    return requests_.wanted() != nullptr && (!follows_late.load() || requests_.is_taken_up());
+  }
+
   // By the loop: follows a change of the request; null while there is none.
-  const TraceRequest* follow() noexcept {
-    const TraceRequest* now = requests_.wanted();
+  const TraceRequest* follow() noexcept { return follow(requests_.wanted()); }
+
+  // Follows one that wanted() gave, once whatever is below knows of it.
+  const TraceRequest* follow(const TraceRequest* now) noexcept {
     if (now != current_) [[unlikely]] {
       current_ = now;
       due_ns_ = 0;  // the pace of the one before may reach far ahead
@@ -93,6 +101,8 @@ class Trace {
     if (!records_->put([&](TraceRecord& place) { place = record; })) ++lost;
   }
 
+  // The loop looks for requests now and then, not before each packet: those are decided below it.
+  std::atomic<bool> follows_late{false};
   Counter lost;  // records for which the ring had no room
 
  private:

@@ -45,6 +45,22 @@ void off(Chance&) {
   expect(trace.follow() == nullptr, "ended");
 }
 
+void begins(Chance&) {
+  Trace trace;
+  expect(!trace.is_on(), "nobody asked");
+  trace.request(request(1000));
+  expect(trace.is_on(), "a loop that looks before each packet sees the next one");
+  trace.request(nullptr);
+  trace.follow();
+  trace.follows_late = true;
+  trace.request(request(1000));
+  expect(!trace.is_on(), "what is decided below the loop is not traced yet");
+  const TraceRequest* request = trace.wanted();
+  expect(!trace.is_on(), "it is about to tell who decides");
+  trace.follow(request);
+  expect(trace.is_on(), "now it is");
+}
+
 void pace(Chance&) {
   for (uint32_t rate : {1u, 10u, 320u, 1000u, 100'000u}) {
     Trace trace;
@@ -179,6 +195,7 @@ void agrees_disabled(Chance& chance) { agrees(chance, false, 0); }
 
 const Tests TESTS{
     {"trace: off until it is asked for", off},
+    {"trace: on once what decides knows of it", begins},
     {"trace: the pace holds, and what is slower is not held up", pace},
     {"trace: no more at once than the rate allows", bursts},
     {"trace: a request begins with a pace of its own", next_one},
