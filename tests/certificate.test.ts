@@ -20,6 +20,7 @@ import { backendsOf, backendTest, carom, caromHere, jsonOf, reportOf, startCarom
 import { halt, labTest, sleep, until, withLab } from "./lab_support.js";
 import { measuring } from "./measuring_support.js";
 
+// With 1,000 ticks a second: what a lab holds until somebody takes it is more than are sent while others have the cores.
 const SHORT = ["--duration", "300ms", "--warmup", "50ms", "--json"];
 
 function certificateIn(report: Report) {
@@ -64,13 +65,13 @@ for (const backend of backendsOf("generator")) {
         "--lab",
         lab.name,
         "--rate",
-        "20k",
+        "1k",
         "--backend",
         backend,
         ...SHORT,
       );
       const report = reportOf(ended);
-      assert.is(report.ticks.sent, 6000);
+      assert.is(report.ticks.sent, 300);
       assertCertificate(report);
       assert.match(certificateIn(report).receiver_reason, /stamped on dut0 by an XDP program of its own/);
       assert.is(ended.status, 0, ended.stderr);
@@ -83,7 +84,7 @@ for (const responder of ["af_xdp", "xdp", "udp"]) {
     `${responder} responder: the far end stamps what it answers`,
     [responder, "af_xdp"],
     async () => {
-      const args = ["--rate", "5k", "--responder-backend", responder, "--arrivals", "on"];
+      const args = ["--rate", "1k", "--responder-backend", responder, "--arrivals", "on"];
       const report = reportOf(await caromHere("run", ...args, ...SHORT));
       assert.ok(certificateIn(report).receiver !== null);
       assertCertificate(report);
@@ -100,7 +101,7 @@ backendTest("with packets of a VLAN, and over IPv6", ["af_xdp"], () =>
       ["--vlan", "100"],
       ["--multicast-group", "ff02::101"],
     ]) {
-      const report = reportOf(await carom("generate", "--lab", lab.name, "--rate", "5k", ...args, ...SHORT));
+      const report = reportOf(await carom("generate", "--lab", lab.name, "--rate", "1k", ...args, ...SHORT));
       assert.ok(certificateIn(report).receiver !== null);
       assertCertificate(report);
     }
@@ -111,7 +112,7 @@ backendTest(
   "a tolerance is judged by the receiver, or by the sender where there is none",
   ["af_xdp"],
   async () => {
-    const run = (...args: string[]) => caromHere("run", "--rate", "5k", ...args, ...SHORT);
+    const run = (...args: string[]) => caromHere("run", "--rate", "1k", ...args, ...SHORT);
     const met = await run("--tolerance", "59s@max");
     assert.is(met.status, 0, met.stdout);
     assert.equal(
@@ -133,7 +134,7 @@ backendTest(
     const own = await run("--tolerance", "1ns@max", "--arrivals", "off");
     assert.is(own.status, 1);
     assert.match(reportOf(own).faults.join(), /as seen by the sender/);
-    const text = await carom("run", "--rate", "5k", "--tolerance", "1ns@max", ...SHORT.slice(0, -1));
+    const text = await carom("run", "--rate", "1k", "--tolerance", "1ns@max", ...SHORT.slice(0, -1));
     assert.is(text.status, 1);
     assert.match(text.stdout, /certificate +sender +receiver/);
     assert.match(text.stdout, /tolerance +1 ns at max: .* by the receiver ✗ not met/);

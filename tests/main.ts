@@ -49,7 +49,7 @@ const LONG = [
 const LABLESS = ["lint", "native"];
 const ALONE_WITH_LABS = "lab_end";
 /** Most of a test is waiting: for a run's end, for a process to start. */
-const LANES = 2 * availableParallelism();
+const LANES = 1 + availableParallelism();
 
 interface Counts {
   readonly passed: number;

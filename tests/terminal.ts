@@ -52,6 +52,14 @@ export class Terminal {
     throw new Error(`the screen does not show ${wanted}:\n${screen}`);
   }
 
+  /** Keys one by one, each when what the one before does can be seen. */
+  async types(...steps: readonly (readonly [key: string, shows: RegExp])[]): Promise<void> {
+    for (const [key, wanted] of steps) {
+      this.send(key);
+      await this.shows(wanted);
+    }
+  }
+
   /** The process of carom in it. */
   pid(): number {
     const shell = this.tmux("display-message", "-p", "#{pane_pid}").trim();

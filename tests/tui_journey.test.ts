@@ -81,7 +81,10 @@ terminalTest("80 × 24: a run, its rate changed, orders judged, two runs compare
     terminal.send("s");
     await terminal.shows(/● running .* open loop, 2,000 ticks\/s/);
     // Another rate while it runs is in force at once.
-    terminal.send("Up", "Up", "Up", "Up", "Up", "Up", "Enter", "BSpace", "BSpace", "5k", "Enter");
+    terminal.send("Up", "Up", "Up", "Up", "Up", "Up");
+    await terminal.types(["Enter", /rate +2k▏/], ["BSpace", /rate +2▏/], ["BSpace", /rate +▏/]);
+    await terminal.types(["5k", /rate +5k▏/]);
+    terminal.send("Enter");
     await terminal.shows(/● running .* now 5[\s\S]*rate: 5,000 ticks\/s from here on/);
     const running = await terminal.shows(/● running[\s\S]*p50 +\d[\s\S]*threads +generator on core/);
     screens.set("Run, 80 × 24", running);
@@ -97,19 +100,12 @@ terminalTest("80 × 24: a run, its rate changed, orders judged, two runs compare
     await terminal.shows(/■ ended[\s\S]*(✓ all as expected|✗ not as expected)/);
     terminal.send("3");
     screens.set("Replay, 80 × 24", await terminal.shows(/› pcaps.answered[\s\S]*1 +0\.000000000 .*tick/));
-    terminal.send(
-      "p",
-      "pcaps/steady.pcap",
-      "Enter",
-      "o",
-      "Right",
-      "Right",
-      "Right",
-      "Down",
-      "Enter",
-      "50",
-      "Enter",
-    );
+    // Keys that arrive before the screen of the one before are keys of another screen.
+    await terminal.types(["p", /path +▏/], ["pcaps/steady.pcap", /path +pcaps.steady.pcap▏/]);
+    await terminal.types(["Enter", /› pcaps.steady/], ["o", /› timing +‹ captured/]);
+    await terminal.types(["Right", /‹ speed ›/], ["Right", /‹ gap ›/], ["Right", /‹ rate ›/]);
+    await terminal.types(["Down", /› at +10k/], ["Enter", /› at +▏/], ["50", /› at +50▏/]);
+    terminal.send("Enter");
     await terminal.shows(/› pcaps.steady[\s\S]*› at +50 frames[\s\S]*200 frames in 0.00199 s/);
     terminal.send("s");
     await terminal.shows(/● running +pcaps.steady[\s\S]*█+░+ \d+ % · \d s left/);
