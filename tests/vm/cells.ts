@@ -140,7 +140,7 @@ export const DEEDS: readonly Deed[] = [
   {
     name: "kill",
     of: "generator",
-    says: "`kill -9` of a run leaves nothing behind, and the next run is right",
+    says: "`kill -9` of a run ends its processes, leaves its interfaces as they were, and the next run is right",
   },
   {
     name: "link",
