@@ -8,13 +8,14 @@ import { isAnswered } from "../responder/control.js";
 const WAIT_MS = 3000;
 const STEP_MS = 100;
 
-/** The processes that have a text in their environment, and their command lines. */
+/** The processes that have a variable in their environment that begins with a text, and their command lines. */
 export function processesWith(mark: string): { readonly pid: number; readonly command: string }[] {
   return readdirSync("/proc").flatMap((entry) => {
     const pid = Number(entry);
     if (!Number.isInteger(pid) || pid === process.pid) return [];
     try {
-      if (!readFileSync(`/proc/${pid}/environ`, "latin1").split("\0").includes(mark)) return [];
+      const variables = readFileSync(`/proc/${pid}/environ`, "latin1").split("\0");
+      if (!variables.some((variable) => variable.startsWith(mark))) return [];
       const command = readFileSync(`/proc/${pid}/cmdline`, "latin1").replaceAll("\0", " ").trim();
       return command === "" ? [] : [{ pid, command }]; // without one it has ended already
     } catch {
@@ -29,7 +30,9 @@ export async function endProcesses(mark: string): Promise<string[]> {
     await new Promise((resolve) => setTimeout(resolve, STEP_MS));
   }
   return processesWith(mark).map(({ pid, command }) => {
-    process.kill(pid, "SIGKILL");
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch {} // it has ended
     return `process ${pid} (${command})`;
   });
 }

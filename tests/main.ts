@@ -7,23 +7,24 @@
  * Exit status: 0 all passed, 1 otherwise.
  */
 
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { stripVTControlCharacters } from "node:util";
 import picocolors from "picocolors";
-import { endProcesses, hasLivingOwner, traces } from "./leftovers.js";
+import { endProcesses, hasLivingOwner, processesWith, traces } from "./leftovers.js";
 
 const pc = picocolors.createColors(process.stdout.isTTY === true && process.env.NO_COLOR === undefined);
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const COMPILED = fileURLToPath(new URL(".", import.meta.url));
 const TIMEOUT_MS = 15 * 60_000; // for one file
 const GRACE_MS = 5000; // between the signal that asks a program to end and the one that ends it
+let isEnding = false; // by a signal
 const STATE = mkdtempSync(join(tmpdir(), "carom-state-")); // the tests' runs are in no history of anybody's
 const MARK = "CAROM_TEST_RUN";
-const RUN = `${process.pid}-${Date.now()}`;
+const RUN = `${MARK}=${process.pid}-${Date.now()}.`; // begins what is in the environment of all that this starts
 const NAME_WIDTH = 24;
 /** Those that take long, the longest first: started at the end, one of them would be waited for alone. */
 const LONG = [
@@ -76,7 +77,7 @@ async function main(wanted: readonly string[]): Promise<number> {
   const all: Counts[] = jobs.length === 0 ? [{ passed: 0, failed: 1, skipped: 0 }] : [];
   const left: string[] = [];
   const runAll = async (queue: Job[]) => {
-    for (let job = queue.shift(); job !== undefined; job = queue.shift()) {
+    for (let job = queue.shift(); job !== undefined && !isEnding; job = queue.shift()) {
       const began = performance.now();
       const { counts, output } = await job.run();
       const time_s = (performance.now() - began) / 1000;
@@ -148,15 +149,18 @@ function countsOf(text: string): Counts {
 
 /** What is in the environment of everything that a job starts. */
 function markOf(job: string): string {
-  return `${MARK}=${RUN}-${job}`;
+  return `${RUN}${job}.`;
 }
-
-const running = new Set<ChildProcess>();
 
 /** Runs a script of Node's to its end, or to the end of its time. */
 async function runProgram(job: string, args: readonly string[]): Promise<Ended> {
   const { FORCE_COLOR: _, ...rest } = process.env;
-  const environment = { ...rest, [MARK]: `${RUN}-${job}`, NO_COLOR: "1", XDG_STATE_HOME: STATE };
+  const environment = {
+    ...rest,
+    [MARK]: markOf(job).slice(MARK.length + 1),
+    NO_COLOR: "1",
+    XDG_STATE_HOME: STATE,
+  };
   // In a group of its own, so that all of it can be ended.
   const child = spawn(process.execPath, args, {
     cwd: ROOT,
@@ -164,7 +168,6 @@ async function runProgram(job: string, args: readonly string[]): Promise<Ended> 
     env: environment,
     stdio: ["ignore", "pipe", "pipe"],
   });
-  running.add(child);
   let output = "";
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding("utf8");
@@ -176,9 +179,9 @@ async function runProgram(job: string, args: readonly string[]): Promise<Ended> 
   const timers = [
     setTimeout(() => {
       isTooLong = true;
-      signalGroup(child, "SIGTERM");
+      signalProcess(-child.pid!, "SIGTERM");
     }, TIMEOUT_MS),
-    setTimeout(() => signalGroup(child, "SIGKILL"), TIMEOUT_MS + GRACE_MS),
+    setTimeout(() => signalProcess(-child.pid!, "SIGKILL"), TIMEOUT_MS + GRACE_MS),
   ];
   const end = await new Promise<string>((resolve) => {
     const tell = (status: number | null, signal: string | null) =>
@@ -189,14 +192,14 @@ async function runProgram(job: string, args: readonly string[]): Promise<Ended> 
     child.on("exit", (status, signal) => setTimeout(() => tell(status, signal), GRACE_MS).unref());
   });
   timers.forEach(clearTimeout);
-  running.delete(child);
   const text = stripVTControlCharacters(output);
   return { output: text, end: isTooLong ? `it took more than ${TIMEOUT_MS / 60_000} minutes` : end };
 }
 
-function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
+/** @param pid less than 0 for a group */
+function signalProcess(pid: number, signal: NodeJS.Signals): void {
   try {
-    process.kill(-child.pid!, signal);
+    process.kill(pid, signal);
   } catch {} // it has ended
 }
 
@@ -233,8 +236,12 @@ function indent(text: string): string {
 }
 
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-  process.on(signal, () => {
-    for (const child of running) signalGroup(child, "SIGTERM");
+  process.on(signal, async () => {
+    if (isEnding) return;
+    isEnding = true;
+    // Not by the groups alone: a test's programs may have left them.
+    for (const { pid } of processesWith(RUN)) signalProcess(pid, "SIGTERM");
+    await endProcesses(RUN);
     process.stdout.write("\n");
     process.exit(130);
   });
