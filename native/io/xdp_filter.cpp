@@ -10,6 +10,7 @@
 #include "bpf/stages.h"
 #include "core/error.h"
 #include "filter/ebpf.h"
+#include "io/before_others.h"
 
 namespace carom {
 namespace {
@@ -61,8 +62,12 @@ XdpFilter::XdpFilter(const Filter& filter) : stages_(make_stages()) {
     return;
   }
   LIBBPF_OPTS(bpf_prog_load_opts, options, .attempts = LOAD_ATTEMPTS, .expected_attach_type = BPF_XDP);
-  program_ = Fd(bpf_prog_load(BPF_PROG_TYPE_XDP, "carom_filter", "GPL",
-                              reinterpret_cast<const bpf_insn*>(code->data()), code->size(), &options));
+  for (bool urgent : {false, true}) {  // as XdpProgram does, which says why
+    const BeforeOthers hurry(urgent);
+    program_ = Fd(bpf_prog_load(BPF_PROG_TYPE_XDP, "carom_filter", "GPL",
+                                reinterpret_cast<const bpf_insn*>(code->data()), code->size(), &options));
+    if (program_.open() || errno != EAGAIN) break;
+  }
   if (!program_.open()) refused("its program");
 }
 

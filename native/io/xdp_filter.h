@@ -11,7 +11,7 @@ namespace carom {
 
 // Of loading a program: the verifier gives up with EAGAIN whenever a signal comes, a stop of the process
 // among them, and takes many milliseconds where others have the cores.
-constexpr int LOAD_ATTEMPTS = 200;
+constexpr int LOAD_ATTEMPTS = 50;
 
 class XdpFilter {
  public:

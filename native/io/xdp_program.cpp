@@ -12,6 +12,7 @@
 
 #include "core/error.h"
 #include "io/arrivals.h"
+#include "io/before_others.h"
 #include "io/cpu_values.h"
 #include "io/socket.h"
 #include "io/xdp_holder.h"
@@ -90,14 +91,25 @@ std::string XdpProgram::operation(const std::string& what) const {
   return operation_text("XDP", link_, what);
 }
 
-void XdpProgram::load(const XdpObject& object, const Prepare& prepare) {
-  be_patient();
-  libbpf_set_print(keep_log);
+int XdpProgram::load_once(const XdpObject& object, const Prepare& prepare, bool before_others) {
   libbpf_log.clear();
   object_.reset(bpf_object__open_mem(object.bytes, object.size, nullptr));
   if (!object_) throw Error(ErrorCode::internal, operation("open the program"), libbpf_log);
   prepare(*this);
-  if (int error = bpf_object__load(object_.get()); error != 0) {
+  const BeforeOthers hurry(before_others);
+  return bpf_object__load(object_.get());
+}
+
+void XdpProgram::load(const XdpObject& object, const Prepare& prepare) {
+  be_patient();
+  libbpf_set_print(keep_log);
+  // The verifier gives up when a signal comes, a stop of the process included (kernel/bpf/verifier.c,
+  // EAGAIN). Where stops come one after the other and other programs have the cores, no attempt would end
+  // before the next stop: then it is let before the others. An object can be loaded once, so a new one is
+  // opened.
+  int error = load_once(object, prepare, false);
+  if (error == -EAGAIN) error = load_once(object, prepare, true);
+  if (error != 0) {
     if (error == -EPERM) throw system_error(operation("load the program"), -error);
     if (error == -EAGAIN)
       throw system_error(operation("load the program"), -error,

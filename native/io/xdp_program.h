@@ -103,6 +103,7 @@ class XdpProgram {
   };
 
   void load(const XdpObject& object, const Prepare& prepare);
+  int load_once(const XdpObject& object, const Prepare& prepare, bool before_others);  // 0 or -errno
   void prepare_filter();
   void require_counts() const;
   void check(int result, const std::string& what) const;
