@@ -7,6 +7,7 @@ import {
   closeSync,
   constants,
   fstatSync,
+  futimesSync,
   linkSync,
   mkdirSync,
   openSync,
@@ -154,11 +155,7 @@ export function withLock<T>(action: () => T): T {
   // started has ended, too: it may still be making a namespace.
   inheritDescriptor(lock);
   try {
-    const command = ["flock", "--exclusive", "--timeout", String(LOCK_WAIT_S), String(INHERITED)];
-    if (tryRun(operation, command).status !== 0) {
-      const detail = `another process has been making or removing a lab for more than ${LOCK_WAIT_S} s`;
-      throw new CaromError("environment", operation, detail, `find it with: fuser -v ${DIRECTORY}/.lock`);
-    }
+    waitFor(lock, operation);
     for (const file of readdirSync(DIRECTORY)) {
       if (file.endsWith(".draft")) rmSync(join(DIRECTORY, file), { force: true, recursive: true });
     }
@@ -171,6 +168,22 @@ export function withLock<T>(action: () => T): T {
     inheritDescriptor(undefined);
     closeSync(lock);
   }
+}
+
+/** Takes the lock. Others may have it before us, one after the other; none of them for longer than LOCK_WAIT_S. */
+function waitFor(lock: number, operation: string): void {
+  const command = ["flock", "--exclusive", "--timeout", String(LOCK_WAIT_S), String(INHERITED)];
+  const takenAt_ns = () => fstatSync(lock, { bigint: true }).mtimeNs; // whoever takes it sets it
+  let before_ns = takenAt_ns();
+  while (tryRun(operation, command).status !== 0) {
+    if (takenAt_ns() === before_ns) {
+      const detail = `another process has been making or removing a lab for more than ${LOCK_WAIT_S} s`;
+      throw new CaromError("environment", operation, detail, `find it with: fuser -v ${DIRECTORY}/.lock`);
+    }
+    before_ns = takenAt_ns();
+  }
+  const now = new Date();
+  futimesSync(lock, now, now);
 }
 
 function openLock(operation: string): number {
