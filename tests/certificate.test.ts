@@ -34,7 +34,8 @@ function assertCertificate(report: Report): void {
   const { ticks } = report;
   assert.is(planned, ticks.sent + ticks.skipped + ticks.unsent);
   assert.is(sender.ticks, ticks.sent);
-  assert.is(sender.gap_error.count, ticks.sent - 1);
+  const gaps = Math.max(0, ticks.sent - 1); // none may be in time where others have the cores
+  assert.is(sender.gap_error.count, gaps);
   assert.is(sender.schedule_error.count, ticks.sent);
   assert.is(
     late.machine + late.link + late.carom + late.unexplained,
@@ -49,11 +50,14 @@ function assertCertificate(report: Report): void {
     for (const [index, value] of ordered.entries())
       assert.ok(index === 0 || value >= ordered[index - 1]!, `${ordered} ascend`);
     assert.ok(Number.isFinite(view.drift_ns), `${view.drift_ns} ns of drift`);
-    assert.ok(Math.abs(view.rate_pps / sender.rate_pps - 1) < 0.5, "both saw about the same rate");
+    assert.ok(
+      Math.abs(view.rate_pps - sender.rate_pps) <= sender.rate_pps / 2,
+      "both saw about the same rate",
+    );
   }
   if (receiver === null) return;
   assert.is(receiver.ticks, ticks.sent, "every tick arrived, and none of the warm-up is among them");
-  assert.is(receiver.gap_error.count, ticks.sent - 1);
+  assert.is(receiver.gap_error.count, gaps);
   assert.ok(report.balances.some(({ name, holds }) => name === "arrivals" && holds));
 }
 

@@ -272,7 +272,7 @@ for (const backend of backendsOf("responder")) {
             "--duration",
             "10m",
             "--timeout",
-            "100ms",
+            "1s", // orders are to be in time where others have the cores, too
             "--backend",
             near,
           ];

