@@ -35,9 +35,9 @@ export const LOOP_SOURCES = [
   "core/thread.cpp",
   "core/turn_watch.cpp",
   "io/nic_timestamping.cpp",
-  "io/nic_watcher.cpp",
   "io/socket.cpp",
   "io/timestamping.cpp",
+  "io/watcher.cpp",
   "loop/respond.cpp",
   "loop/role.cpp",
 ];

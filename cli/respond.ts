@@ -110,11 +110,11 @@ export const command = defineCommand({
     if (values.detach && !isInBackground) return detach(values.name, values.log, context);
     await compileFilter(config.filter);
     for (const line of restoreNics()) context.say(line);
-    const nic = await watchSteering(link, values, config.io.localPort, config.threads[0]!.queue);
+    const nic = watchSteering(link, values, config.io.localPort, config.threads[0]!.queue);
     const { responder, running, endControl } = await withStartLock(values.name, () =>
       open(config, served),
-    ).catch(async (error: unknown) => {
-      await nic?.release();
+    ).catch((error: unknown) => {
+      nic?.release();
       throw error;
     });
     let detachPass = () => {};
@@ -153,7 +153,7 @@ export const command = defineCommand({
             );
       const interference = responderTurns(threads);
       sayNotes(counters);
-      const faults = [...running.linkFaults(), ...((await nic?.release()) ?? [])];
+      const faults = [...running.linkFaults(), ...(nic?.release() ?? [])];
       for (const line of [...counterLines(counters), ...faults]) context.say(line);
       context.result({
         schema: "carom.responder",
@@ -172,7 +172,7 @@ export const command = defineCommand({
       });
       return faults.length === 0 ? 0 : 1;
     } finally {
-      await nic?.release();
+      nic?.release();
       endControl();
       detachPass();
       running.close();

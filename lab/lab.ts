@@ -1,13 +1,13 @@
 /**
  * The built-in lab: a network on this machine that stands in for the wire. Two network namespaces, one for
- * each role, and a veth pair between them. It goes when its owner ends, and what a killed owner left is
- * removed by the next one.
+ * each role, and a veth pair between them. It goes when its owner ends; when that is killed, what watches over it removes
+ * it, and when that is killed, too, the next one.
  */
 
 import { existsSync } from "node:fs";
 import { name as nameType } from "../config/values.js";
 import { CaromError } from "../native/error.js";
-import type { Link } from "../native/index.js";
+import { holdWatcher, type Link, type Watcher } from "../native/index.js";
 import { type LabRole, labLink, namespaceName } from "./address.js";
 import { buildNetwork, demolishNetwork, MIN_MTU_IPV6 } from "./build.js";
 import { requirePrivileges } from "./capability.js";
@@ -68,6 +68,7 @@ const DEFAULT_MTU = 1500;
 
 /** Labs that go when this process does, by name. */
 const owned = new Map<string, LabRecord>();
+let watcher: Watcher | undefined; // held as long as there are any
 let made_count = 0;
 
 /**
@@ -80,20 +81,32 @@ export function createLab(options: LabOptions = {}): Lab {
   const queues = checked("queues", options.queues ?? 1);
   if (options.name !== undefined) checkName(options.name);
   requirePrivileges("make a lab");
-  return withLock(() => {
-    sweepLocked();
-    const ipv6 = mtu >= MIN_MTU_IPV6 && existsSync("/proc/sys/net/ipv6");
-    const record = claim(options.name, { mtu, ipv6 });
-    try {
-      buildNetwork(record, queues);
-      // Only now: one that was killed half-way is removed by the next sweep, even if it was to stay.
-      if (stay) updateRecord({ ...record, stay });
-    } catch (error) {
-      removeHalf(record.name);
-      throw error;
-    }
-    return handleOf(stay ? { ...record, stay } : record, true);
-  });
+  watcher ??= holdWatcher("make a lab");
+  try {
+    return withLock(() => {
+      sweepLocked();
+      const ipv6 = mtu >= MIN_MTU_IPV6 && existsSync("/proc/sys/net/ipv6");
+      const record = claim(options.name, { mtu, ipv6 });
+      try {
+        buildNetwork(record, queues);
+        // Only now: one that was killed half-way is removed by the next sweep, even if it was to stay.
+        if (stay) updateRecord({ ...record, stay });
+      } catch (error) {
+        removeHalf(record.name);
+        throw error;
+      }
+      return handleOf(stay ? { ...record, stay } : record, true);
+    });
+  } finally {
+    endWatch();
+  }
+}
+
+/** Nobody has to watch over labs that stay, or are gone. */
+function endWatch(): void {
+  if (owned.size > 0) return;
+  watcher?.release();
+  watcher = undefined;
 }
 
 /**
@@ -169,6 +182,7 @@ function demolishLocked(name: string): void {
   demolishNetwork(name);
   removeRecord(name);
   owned.delete(name);
+  endWatch();
 }
 
 /**
@@ -244,6 +258,7 @@ function removeOwn(record: LabRecord): void {
     });
   }
   owned.delete(record.name);
+  endWatch();
 }
 
 function removeAllOwn(): void {
@@ -272,7 +287,8 @@ function stateOf(record: ReturnType<typeof readRecord> & object): LabState {
 }
 
 function problemOf(record: LabRecord): string {
-  if (!record.stay && !ownerAlive(record)) return "its owner is dead; the next lab that is made removes it";
+  if (!record.stay && !ownerAlive(record))
+    return "its owner is dead; what watched over it, or the next lab that is made, removes it";
   const gone = ROLES.map((role) => namespaceName(record.name, role)).filter(
     (name) => !isNamespace(namespacePath(name)),
   );

@@ -61,13 +61,18 @@ export interface HeldRecord {
   record: NicRecord;
 }
 
+let begun_count = 0;
+
 /** Begins a record, with nothing changed yet. @throws CaromError */
 export function beginRecord({ interfaceName, namespace }: Link): HeldRecord {
   const operation = `write down what ${interfaceName} was`;
   const network_namespace = statSync(namespace === "" ? "/proc/self/ns/net" : namespace).ino;
   try {
     mkdirSync(NIC_DIRECTORY, { recursive: true, mode: 0o700 });
-    const path = join(NIC_DIRECTORY, `${network_namespace}-${interfaceName}-${process.pid}.json`);
+    const path = join(
+      NIC_DIRECTORY,
+      `${network_namespace}-${interfaceName}-${process.pid}-${++begun_count}.json`,
+    );
     const { O_CREAT, O_EXCL, O_RDWR, O_NOFOLLOW } = constants;
     const descriptor = openSync(path, O_CREAT | O_EXCL | O_RDWR | O_NOFOLLOW, 0o600);
     if (!tryLock(descriptor))
@@ -130,18 +135,6 @@ function launchCommands(queues: number, delta_ns: number): string[][] {
   ];
 }
 
-/** Whether a process of carom's has the NIC launch frames. */
-export function isLaunching({
-  namespace,
-  interfaceName,
-}: Pick<Link, "namespace" | "interfaceName">): boolean {
-  const shown = tryRun(
-    `look at ${interfaceName}`,
-    qdisc({ namespace, interface: interfaceName }, "show"),
-  ).stdout;
-  return shown.includes(` ${LAUNCH_HANDLE} root `);
-}
-
 function qdisc(
   record: Pick<NicRecord, "interface" | "namespace">,
   verb: string,
@@ -175,8 +168,8 @@ function undo(record: NicRecord, { change, rules = [] }: NicRecord["changes"][nu
     return;
   }
   if (change.kind === "launch") {
-    if (isLaunching({ namespace: record.namespace, interfaceName: record.interface }))
-      run(operation, qdisc(record, "del", "root"));
+    const shown = tryRun(operation, qdisc(record, "show")).stdout;
+    if (shown.includes(` ${LAUNCH_HANDLE} root `)) run(operation, qdisc(record, "del", "root"));
     return;
   }
   // Those that came since and do what was asked for: somebody else's rules stay.
@@ -287,11 +280,16 @@ function abandoned(path: string): HeldRecord | null {
   }
   const isMine = tryLock(descriptor) && fstatSync(descriptor).nlink > 0;
   const parsed = isMine && fstatSync(descriptor).size <= RECORD_BYTES_MAX ? readRecord(path) : undefined;
-  if (parsed !== undefined) return { path, descriptor, record: parsed };
+  if (parsed !== undefined && !isElsewhere(parsed)) return { path, descriptor, record: parsed };
   // Without a word in it, nothing was changed either.
-  if (isMine) rmSync(path, { force: true });
+  if (isMine && parsed === undefined) rmSync(path, { force: true });
   closeSync(descriptor);
   return null;
+}
+
+/** Whether it is of a namespace without a name that is not this process's: who is there can put it back. */
+function isElsewhere({ namespace, network_namespace }: NicRecord): boolean {
+  return namespace === "" && statSync("/proc/self/ns/net").ino !== network_namespace;
 }
 
 function readRecord(path: string): NicRecord | undefined {
@@ -301,16 +299,3 @@ function readRecord(path: string): NicRecord | undefined {
     return undefined;
   }
 }
-
-/** What the process that watches is asked for, in one line of JSON. */
-export const requestType = z.strictObject({
-  link: z.strictObject({
-    namespace: z.string(),
-    interfaceName: z.string(),
-    mac: z.string(),
-    address4: z.string(),
-    address6: z.string(),
-    mtu: z.number(),
-  }),
-  changes: z.array(changeType),
-});

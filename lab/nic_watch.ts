@@ -1,66 +1,51 @@
-/** Changes a NIC for the time of a run, by a process of its own that puts it back whatever happens to this one. */
+/** Changes a NIC for the time of a run; it is put back whatever happens to this process. */
 
-import { spawn } from "node:child_process";
-import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
-import { asCaromError, CaromError } from "../native/error.js";
-import type { Link } from "../native/index.js";
+import { closeSync, existsSync } from "node:fs";
+import { CaromError } from "../native/error.js";
+import { holdWatcher, type Link } from "../native/index.js";
 import { namespaceArguments, tryRun } from "./ip.js";
 import { launchChange, launchRefusal } from "./launch_time.js";
-import { isLaunching, type NicChange } from "./nic_changes.js";
+import { applyChange, beginRecord, type NicChange, putBack } from "./nic_changes.js";
 import { fieldOf } from "./nic_details.js";
 
-const MAIN = fileURLToPath(new URL("./nic_watcher.js", import.meta.url));
-
-const RELEASE_MS = 3000;
-const POLL_MS = 50;
+const TRIES = 5; // others that put back what was left may have the record for a moment
 
 export interface NicWatch {
   /** Puts the NIC back. May be called more than once. @returns what went wrong */
-  release(): Promise<readonly string[]>;
+  release(): readonly string[];
 }
 
 /** @throws CaromError when it can't be changed; then it is as it was */
-export function watchNic(link: Link, changes: readonly NicChange[]): Promise<NicWatch> {
-  const operation = `change ${link.interfaceName}`;
-  const child = spawn(process.execPath, [MAIN], { detached: true, stdio: ["pipe", "pipe", "ignore"] });
-  let output = "";
-  const ended = new Promise<string[]>((resolve) => {
-    child.on("close", () => resolve(output.split("\n").filter((line) => line !== "")));
-  });
-  const release = async (): Promise<readonly string[]> => {
-    child.ref();
-    child.stdin.end();
-    const lines = await ended;
-    const last = JSON.parse(lines.at(-1) ?? "{}") as { readonly problems?: readonly string[] };
-    return (
-      last.problems ?? [
-        `the process that watches over ${link.interfaceName} was ended: carom doctor puts it back`,
-      ]
-    );
+export function watchNic(link: Link, changes: readonly NicChange[]): NicWatch {
+  const watcher = holdWatcher(`change ${link.interfaceName}`);
+  const end = () => {
+    watcher.release();
+    return [];
   };
-  return new Promise((resolve, reject) => {
-    child.on("error", ({ message }) => reject(new CaromError("environment", operation, message)));
-    child.stdin.on("error", () => {}); // it has ended, which is told by that
-    child.stdout.on("data", (data: Buffer) => {
-      const isFirst = !output.includes("\n");
-      output += data.toString();
-      if (!isFirst || !output.includes("\n")) return;
-      const answer = JSON.parse(output.slice(0, output.indexOf("\n"))) as { readonly error?: object };
-      if (answer.error !== undefined) return reject(asCaromError(answer.error, operation));
-      // It is no reason for this process to go on.
-      child.unref();
-      (child.stdout as unknown as { unref(): void }).unref();
-      (child.stdin as unknown as { unref(): void }).unref();
-      resolve({ release });
-    });
-    ended.then(() =>
-      reject(new CaromError("environment", operation, "the process that was to do it has ended")),
-    );
-    const { namespace, interfaceName, mac, address4, address6, mtu } = link;
-    const plain = { namespace, interfaceName, mac, address4, address6, mtu };
-    child.stdin.write(`${JSON.stringify({ link: plain, changes })}\n`);
-  });
+  let held: ReturnType<typeof beginRecord> | undefined;
+  try {
+    held = beginRecord(link);
+    for (const change of changes) applyChange(held, change);
+  } catch (error) {
+    if (held !== undefined) putBack(held);
+    end();
+    throw error;
+  }
+  const { path, descriptor } = held;
+  let problems: readonly string[] | undefined;
+  // By the watcher: this process may have given up its privileges meanwhile (lab/privileges.ts).
+  const release = () => {
+    closeSync(descriptor);
+    for (let tries = 0; tries < TRIES && existsSync(path); tries++) watcher.putBack();
+    if (!existsSync(path)) return end();
+    return [`what was changed on ${link.interfaceName} could not be put back: carom doctor says why`];
+  };
+  return {
+    release() {
+      problems ??= release();
+      return problems;
+    },
+  };
 }
 
 /**
@@ -94,12 +79,12 @@ export function steering(link: Link, port: number, queue: number): NicChange[] {
  * For a role with --steer; null without.
  * @throws CaromError
  */
-export async function watchSteering(
+export function watchSteering(
   link: Link,
   { steer }: { readonly steer: boolean },
   port: number,
   queue: number,
-): Promise<NicWatch | null> {
+): NicWatch | null {
   return steer ? watchNic(link, steering(link, port, queue)) : null;
 }
 
@@ -107,14 +92,13 @@ export async function watchSteering(
  * Has the NIC launch frames at their times.
  * @throws CaromError (environment) where it can't
  */
-export async function watchLaunches(link: Link, leadNs: number): Promise<NicWatch> {
-  // The run before may be about to give it back.
-  for (let waited_ms = 0; waited_ms < RELEASE_MS && isLaunching(link); waited_ms += POLL_MS)
-    await sleep(POLL_MS);
+export function watchLaunches(link: Link, leadNs: number): NicWatch {
   const change = launchChange(link, leadNs);
-  return watchNic(link, [change]).catch((error: unknown) => {
+  try {
+    return watchNic(link, [change]);
+  } catch (error) {
     throw launchRefusal(link, error);
-  });
+  }
 }
 
 /** How many queues receive. @throws CaromError (environment) where that is not told */

@@ -60,7 +60,7 @@
         "core/clock.cpp", "core/evidence.cpp", "core/privileges.cpp", "core/thread.cpp", "core/turn_watch.cpp",
         "filter/asmjit_stderr.cpp", "filter/ebpf.cpp", "filter/expression.cpp", "filter/filter.cpp", "filter/graph_builder.cpp", "filter/graph_text.cpp", "filter/head.cpp", "filter/interpret.cpp", "filter/jit.cpp", "filter/language.cpp", "filter/lower.cpp", "filter/machine_code.cpp", "filter/market_terms.cpp", "filter/packet_filter.cpp", "filter/program.cpp", "filter/simd.cpp", "filter/simplify.cpp", "filter/symbol_set.cpp",
         "generate/arrival.cpp", "generate/feed.cpp", "generate/ledger.cpp", "generate/ledger_judge.cpp", "generate/replay.cpp",
-        "io/af_packet.cpp", "io/af_xdp.cpp", "io/arrivals.cpp", "io/carrier.cpp", "io/driver_counters.cpp", "io/interruptions.cpp", "io/launch.cpp", "io/link_watch.cpp", "io/netdev.cpp", "io/nic_timestamping.cpp", "io/nic_watcher.cpp", "io/packet_tap.cpp", "io/phc.cpp", "io/socket.cpp", "io/timestamping.cpp", "io/udp.cpp", "io/wire_probe.cpp", "io/xdp.cpp", "io/xdp_filter.cpp", "io/xdp_holder.cpp", "io/xdp_live.cpp", "io/xdp_pass.cpp", "io/xdp_program.cpp",
+        "io/af_packet.cpp", "io/af_xdp.cpp", "io/arrivals.cpp", "io/carrier.cpp", "io/driver_counters.cpp", "io/interruptions.cpp", "io/launch.cpp", "io/link_watch.cpp", "io/netdev.cpp", "io/nic_timestamping.cpp", "io/packet_tap.cpp", "io/phc.cpp", "io/socket.cpp", "io/timestamping.cpp", "io/udp.cpp", "io/watcher.cpp", "io/wire_probe.cpp", "io/xdp.cpp", "io/xdp_filter.cpp", "io/xdp_holder.cpp", "io/xdp_live.cpp", "io/xdp_pass.cpp", "io/xdp_program.cpp",
         "loop/capture.cpp", "loop/filter_capture.cpp", "loop/generate_live.cpp", "loop/respond.cpp", "loop/role.cpp", "loop/run_capture.cpp"
       ],
       "cflags_cc": ["-isystem", "<!(node -p \"require('path').resolve(require('node-addon-api').include_dir)\")"],
@@ -70,9 +70,9 @@
       "ldflags": ["-Wl,--wrap=stderr", "-Wl,--exclude-libs,libasmjit.a"]
     },
     {
-      "target_name": "nic_watcher",
+      "target_name": "carom-watcher",
       "type": "executable",
-      "sources": ["core/privileges.cpp", "core/thread.cpp", "io/nic_timestamping.cpp", "io/nic_watcher.cpp", "io/nic_watcher_main.cpp", "io/socket.cpp", "io/timestamping.cpp"]
+      "sources": ["core/privileges.cpp", "io/watcher_main.cpp"]
     }
   ]
 }

@@ -7,6 +7,7 @@
 
 import { createRequire } from "node:module";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { layoutHash } from "../wire/schema.js";
 import type {
   CapturePreview,
@@ -267,6 +268,8 @@ interface Addon {
   confineProcess(): void;
   privileges(): ThreadPrivileges[];
   endWithParent(): void;
+  setWatcher(command: readonly string[]): void;
+  holdWatcher(operation: string): (release: boolean) => boolean;
   tryLock(descriptor: number): boolean;
   enterNamespace(path: string): void;
   leaveNamespace(): void;
@@ -296,6 +299,10 @@ function addon(): Addon {
     throw new CaromError("environment", "load the native core", detail, "build it again with npm run build");
   }
   loaded = candidate;
+  candidate.setWatcher([
+    process.execPath,
+    fileURLToPath(new URL("../lab/put_back_main.js", import.meta.url)),
+  ]);
   return candidate;
 }
 
@@ -665,6 +672,23 @@ export function privileges(): ThreadPrivileges[] {
 /** This process is killed when the one that started it ends, however that ends. */
 export function endWithParent(): void {
   call("end with the parent process", () => addon().endWithParent());
+}
+
+/** A small process that has everything put back when this one is killed: native/io/watcher.h. */
+export interface Watcher {
+  /**
+   * Has it put back now what nobody holds, and waits for that; for a process that has given up its privileges.
+   * @returns whether all of it has worked
+   */
+  putBack(): boolean;
+  /** What was changed is put back: this holder needs it no more. */
+  release(): void;
+}
+
+/** To be called before something is changed that outlives this process. @throws CaromError (environment) */
+export function holdWatcher(operation: string): Watcher {
+  const native = call(operation, () => addon().holdWatcher(operation));
+  return { putBack: () => native(false), release: () => void native(true) };
 }
 
 /**

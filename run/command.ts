@@ -69,7 +69,7 @@ export async function runAndReport(
         stop = request;
       },
     });
-    outcome = outcomeOf(command, plan, await withNicBack(plan, found));
+    outcome = outcomeOf(command, plan, withNicBack(plan, found));
   } finally {
     await measuring.close();
     inputsOpened();
@@ -93,11 +93,9 @@ export function outcomeOf(command: Report["command"], plan: Plan, found: Measure
 }
 
 /** The NIC is as it was, or the report says what is not. */
-async function withNicBack({ nic, generator }: Plan, found: Measurement): Promise<Measurement> {
+function withNicBack({ nic, generator }: Plan, found: Measurement): Measurement {
   const operation = `put ${generator.io.link.interfaceName} back`;
-  const problems = ((await nic?.release()) ?? []).map(
-    (detail) => new CaromError("environment", operation, detail),
-  );
+  const problems = (nic?.release() ?? []).map((detail) => new CaromError("environment", operation, detail));
   return { ...found, problems: [...found.problems, ...problems] };
 }
 

@@ -254,15 +254,15 @@ async function complete(
   const { localPort: port, queue } = generator.io;
   const nic =
     generator.launchLeadNs > 0
-      ? await watchLaunches(link, generator.launchLeadNs)
-      : await watchSteering(link, values, port, queue);
+      ? watchLaunches(link, generator.launchLeadNs)
+      : watchSteering(link, values, port, queue);
   const detach = attachedPasses(
     nic,
     ...(takesXdpBack(lab, generator, responder) ? [link] : []),
     ...(takesXdpSent(lab, generator, responder, certificate) ? [lab!.responder] : []),
   );
   const release = () => {
-    void nic?.release();
+    nic?.release();
     detach();
     lab?.down();
   };
@@ -289,7 +289,7 @@ function attachedPasses(nic: NicWatch | null, ...links: readonly Link[]): () => 
   try {
     return attachXdpPass(...links);
   } catch (error) {
-    void nic?.release();
+    nic?.release();
     throw error;
   }
 }

@@ -5,9 +5,11 @@ import { existsSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
 import { createLab, listLabs, openLab, removeLab, resolveLink, sweepLabs } from "../lab/lab.js";
+import { readRecord } from "../lab/state.js";
 import {
   assertGone,
   assertThere,
+  isEnded,
   labTest,
   launch,
   PREFIX,
@@ -16,6 +18,7 @@ import {
   start,
   thrown,
   until,
+  watchersOf,
   withLab,
 } from "./lab_support.js";
 
@@ -81,10 +84,38 @@ labTest("a lab that stays is opened by name, and goes only when asked to", () =>
   assert.is(error.detail, "there is no such lab");
 });
 
-labTest("the next lab removes what a killed owner left", async () => {
-  const { program, line } = await start(`console.log(createLab().name); setInterval(() => {}, 1000);`);
-  assertThere(line);
+const OWNER = "console.log(createLab().name); setInterval(() => {}, 1000);";
+
+labTest("when its owner is killed, what watches over it removes it", async () => {
+  const { program, line } = await start(OWNER);
+  const [watcher] = watchersOf(program.child.pid!);
   assert.not.ok(sweepLabs().includes(line), "while its owner lives it is not swept");
+  // What a terminal sends, and what asks a program to end, is not for it.
+  for (const signal of ["SIGINT", "SIGHUP", "SIGTERM", "SIGQUIT"] as const) process.kill(watcher!, signal);
+  assertThere(line);
+  program.child.kill("SIGKILL");
+  await program.end; // its output, too: nobody else has that open
+  await until("it is removed", () => readRecord(line) === undefined);
+  assertGone(line, "after its owner was killed");
+  await until("nothing watches any more", () => isEnded(watcher!));
+});
+
+labTest("who has no lab that goes with it is not watched over", () => {
+  const labs = [createLab(), createLab()];
+  const watchers = watchersOf(process.pid);
+  assert.is(watchers.length, 1, "one watches over both");
+  labs[0]!.down();
+  assert.equal(watchersOf(process.pid), watchers);
+  labs[1]!.down();
+  assert.equal(watchersOf(process.pid), []);
+  const stays = createLab({ name: `${PREFIX}-unwatched`, stay: true });
+  assert.equal(watchersOf(process.pid), []);
+  removeLab(stays.name);
+});
+
+labTest("the next lab removes what a killed owner left, when what watched was killed, too", async () => {
+  const { program, line } = await start(OWNER);
+  process.kill(watchersOf(program.child.pid!)[0]!, "SIGKILL");
   program.child.kill("SIGKILL");
   await program.end;
   assertThere(line);

@@ -1,7 +1,7 @@
 /** What the tests of the lab share: labs that go in any case, programs beside this one, datagrams across. */
 
 import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
@@ -103,6 +103,25 @@ export function assertGone(lab: string, when: string): void {
   for (const name of namespaces(lab)) assert.not.ok(hasNamespace(name), `${name} is gone ${when}`);
   assert.not.ok(existsSync(recordPath(lab)), `the file of ${lab} is gone ${when}`);
 }
+
+/** The processes that watch over one of carom's. */
+export function watchersOf(owner: number): number[] {
+  const children = readFileSync(`/proc/${owner}/task/${owner}/children`, "utf8").trim().split(" ");
+  return children.filter((pid) => commandOf(pid) === "carom-watcher").map(Number);
+}
+
+/** The name that a process has in ps; "" when it has ended. */
+function commandOf(pid: string | number): string {
+  try {
+    const [, name = "", state = ""] =
+      /^\d+ \((.*)\) (.)/.exec(readFileSync(`/proc/${pid}/stat`, "latin1")) ?? [];
+    return state === "Z" || state === "X" ? "" : name;
+  } catch {
+    return "";
+  }
+}
+
+export const isEnded = (pid: number) => commandOf(pid) === "";
 
 export function assertThere(lab: string): void {
   for (const name of namespaces(lab)) assert.ok(hasNamespace(name), `${name} is there`);

@@ -29,6 +29,7 @@
 #include "io/netdev.h"
 #include "io/nic_timestamping.h"
 #include "io/timestamping.h"
+#include "io/watcher.h"
 #include "io/xdp_pass.h"
 #include "loop/backends.h"
 
@@ -332,6 +333,23 @@ Napi::Value privileges(const Napi::CallbackInfo& info) {
   return result;
 }
 
+void set_watcher(const Napi::CallbackInfo& info) {
+  Napi::Array words = info[0].As<Napi::Array>();
+  std::vector<std::string> command;
+  for (uint32_t i = 0; i < words.Length(); i++) command.push_back(words.Get(i).ToString().Utf8Value());
+  Watcher::set_command(std::move(command));
+}
+
+// Returns a function that has everything put back now that nobody holds, and tells whether that has worked;
+// called with true it lets go instead.
+Napi::Value hold_watcher(const Napi::CallbackInfo& info) {
+  auto held = std::make_shared<std::shared_ptr<Watcher>>(Watcher::hold(info[0].ToString().Utf8Value()));
+  return make_function(info.Env(), [held](const Napi::CallbackInfo& call) -> Napi::Value {
+    if (call[0].ToBoolean()) held->reset();
+    return Napi::Boolean::New(call.Env(), *held && (*held)->put_back());
+  });
+}
+
 // This process is killed when the one that started it ends, however that ends (prctl(2), PR_SET_PDEATHSIG).
 void end_with_parent(const Napi::CallbackInfo& info) {
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) throw system_error("end with the parent process", errno);
@@ -359,6 +377,8 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   export_function<confine>(env, exports, "confineProcess");
   export_function<privileges>(env, exports, "privileges");
   export_function<end_with_parent>(env, exports, "endWithParent");
+  export_function<set_watcher>(env, exports, "setWatcher");
+  export_function<hold_watcher>(env, exports, "holdWatcher");
   export_function<try_lock>(env, exports, "tryLock");
   export_function<leave_namespace>(env, exports, "leaveNamespace");
   export_arrivals(env, exports);

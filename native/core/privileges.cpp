@@ -67,24 +67,38 @@ uint64_t mask_of(std::initializer_list<int> capabilities) {
   return mask;
 }
 
-// For the calling thread; only system calls, so that it may run in a signal handler. Returns the error's
-// number.
-int limit_to(uint64_t mask) noexcept {
+int set_capabilities(uint64_t effective_and_permitted, uint64_t inheritable) noexcept {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct wanted[2]{};
+  for (int i = 0; i < 2; i++) {
+    wanted[i].effective = wanted[i].permitted = static_cast<uint32_t>(effective_and_permitted >> (32 * i));
+    wanted[i].inheritable = static_cast<uint32_t>(inheritable >> (32 * i));
+  }
+  return syscall(SYS_capset, &header, wanted) != 0 ? errno : 0;
+}
+
+// For the calling thread; only system calls, so that it may run in a signal handler. The programs that it
+// starts keep those of `inherited`. Returns the error's number.
+int limit_to(uint64_t mask, uint64_t inherited = 0) noexcept {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct found[2]{};
+  if (syscall(SYS_capget, &header, found) != 0) return errno;
+  const uint64_t had = found[0].permitted | uint64_t{found[1].permitted} << 32;
+  inherited &= had & mask;
+  // Before the bounding set is empty: what is not in it can't be made inheritable (capabilities(7)).
+  if (inherited != 0 && set_capabilities(had, inherited) != 0) return errno;
   // Needs CAP_SETPCAP. Without it the bounding set stays, which gives nothing to who has no_new_privs.
   for (int capability = 0; capability < CAPABILITIES; capability++) {
     if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0) break;
   }
   if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0) return errno;
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return errno;
-  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-  __user_cap_data_struct had[2]{};
-  if (syscall(SYS_capget, &header, had) != 0) return errno;
-  __user_cap_data_struct left[2]{};
-  for (int i = 0; i < 2; i++) {
-    uint32_t wanted = static_cast<uint32_t>(mask >> (32 * i));
-    left[i].effective = left[i].permitted = had[i].permitted & wanted;
+  // A program of somebody who is not root gets what is ambient.
+  for (int capability = 0; inherited >> capability != 0; capability++) {
+    if ((inherited >> capability & 1) == 0) continue;
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0) != 0) return errno;
   }
-  return syscall(SYS_capset, &header, left) != 0 ? errno : 0;
+  return set_capabilities(had & mask, inherited);
 }
 
 std::vector<int> thread_ids() {
@@ -193,10 +207,10 @@ bool is_confined(const ThreadPrivileges& found, const std::map<int, uint64_t>& k
   return (found.capabilities & ~mask) == 0 && found.no_new_privileges;
 }
 
-void keep_mask(uint64_t mask) {
+void keep_mask(uint64_t mask, uint64_t inherited = 0) {
   thread_local KeptMask forgets_at_end;
   (void)forgets_at_end;
-  if (int error = limit_to(mask); error != 0) throw refused(errno_text(error));
+  if (int error = limit_to(mask, inherited); error != 0) throw refused(errno_text(error));
   ThreadPrivileges found;
   if (!read_thread("thread-self", found))
     throw refused("/proc/thread-self can't be read, to see whether it worked");
@@ -207,6 +221,8 @@ void keep_mask(uint64_t mask) {
 }  // namespace
 
 void keep_capabilities(std::initializer_list<int> kept) { keep_mask(mask_of(kept)); }
+
+void bequeath_capabilities(std::initializer_list<int> kept) { keep_mask(mask_of(kept), mask_of(kept)); }
 
 std::thread start_confined(const char* name, std::initializer_list<int> kept, std::function<void()> body) {
   sigset_t all;

@@ -16,6 +16,9 @@ void keep_capabilities(std::initializer_list<int> kept);
 
 inline void drop_capabilities() { keep_capabilities({}); }
 
+// The same, and the programs that the thread starts, or becomes, keep these, too.
+void bequeath_capabilities(std::initializer_list<int> kept);
+
 // Starts a thread that takes no signals, has a name (up to 15 characters, for /proc and ps) and keeps no
 // capabilities but these; `body` runs when it has given up the others. Throws Error when it can't.
 std::thread start_confined(const char* name, std::initializer_list<int> kept, std::function<void()> body);

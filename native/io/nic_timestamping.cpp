@@ -25,8 +25,6 @@ namespace {
 
 constexpr size_t RECORD_BYTES = 8192;  // more than a path and four numbers
 constexpr const char* FORMAT = "carom.timestamping 1";
-constexpr int RESTORE_TRIES = 100;
-constexpr long RESTORE_PAUSE_NS = 10'000'000;
 
 class NicSwitch : public TimestampingSwitch {
  public:
@@ -166,16 +164,16 @@ std::unique_ptr<TimestampingSwitch> open_nic(const TimestampingPlace& place) {
 
 NicTimestamping::NicTimestamping(const Link& link)
     : NicTimestamping((require_hardware(link), operation_for(link)), place_of(link), open_nic(place_of(link)),
-                      DIRECTORY) {
-  watcher_ = std::make_unique<NicWatcher>(operation_for(link), path_);
-}
+                      DIRECTORY, Watcher::hold(operation_for(link))) {}
 
 NicTimestamping::NicTimestamping(const std::string& operation, const TimestampingPlace& place,
-                                 std::unique_ptr<TimestampingSwitch> device, const std::string& directory)
+                                 std::unique_ptr<TimestampingSwitch> device, const std::string& directory,
+                                 std::shared_ptr<Watcher> watcher)
     : path_(directory + "/" + std::to_string(place.network_namespace) + "-" +
             std::to_string(place.interface)),
       device_(std::move(device)),
-      released_(eventfd(0, EFD_CLOEXEC)) {
+      released_(eventfd(0, EFD_CLOEXEC)),
+      watcher_(std::move(watcher)) {
   if (!released_.open()) throw system_error(operation, errno);
   make_directory(directory, operation);
   while (!turn_on(operation, place)) continue;
@@ -282,18 +280,6 @@ std::vector<std::string> restore_timestamping(const std::string& directory, cons
   }
   closedir(entries);
   return lines;
-}
-
-// The kernel closes a process's descriptors one after the other: the lock may be there for a moment after the
-// end that was seen. Another process that holds it puts the switch back itself.
-bool restore_after(const std::string& record_path) {
-  for (int tries = 0; tries < RESTORE_TRIES; tries++) {
-    restore_record(record_path, open_nic);
-    if (access(record_path.c_str(), F_OK) != 0) return true;
-    timespec pause{0, RESTORE_PAUSE_NS};
-    nanosleep(&pause, nullptr);
-  }
-  return false;
 }
 
 std::vector<std::string> restore_timestamping() {

@@ -18,9 +18,9 @@
 #include <vector>
 
 #include "core/error.h"
-#include "io/nic_watcher.h"
 #include "io/packet_io.h"
 #include "io/socket.h"
+#include "io/watcher.h"
 
 namespace carom {
 
@@ -49,7 +49,8 @@ class NicTimestamping {
   explicit NicTimestamping(const Link& link);
 
   NicTimestamping(const std::string& operation, const TimestampingPlace& place,
-                  std::unique_ptr<TimestampingSwitch> device, const std::string& directory);
+                  std::unique_ptr<TimestampingSwitch> device, const std::string& directory,
+                  std::shared_ptr<Watcher> watcher = nullptr);
   ~NicTimestamping();
   NicTimestamping(const NicTimestamping&) = delete;
   NicTimestamping& operator=(const NicTimestamping&) = delete;
@@ -69,7 +70,7 @@ class NicTimestamping {
   Fd released_;  // an eventfd
   // The thread that lets go: it keeps CAP_NET_ADMIN, which those that read packets have given up by then.
   std::thread keeper_;
-  std::unique_ptr<NicWatcher> watcher_;
+  std::shared_ptr<Watcher> watcher_;
   std::string problem_;
 };
 
@@ -77,11 +78,7 @@ class NicTimestamping {
 // each, for people.
 std::vector<std::string> restore_timestamping();
 
-// The same of one record of the calling thread's namespace, whose holder is about to end. False: it could not
-// be put back.
-bool restore_after(const std::string& record_path);
-
-// The same of all, with another way to a switch; null where there is none from here.
+// The same, with another way to a switch; null where there is none from here.
 using OpenSwitch = std::function<std::unique_ptr<TimestampingSwitch>(const TimestampingPlace& place)>;
 std::vector<std::string> restore_timestamping(const std::string& directory, const OpenSwitch& open);
 

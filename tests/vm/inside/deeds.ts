@@ -7,6 +7,7 @@ import { command as generate } from "../../../cli/generate.js";
 import { command as replay } from "../../../cli/replay.js";
 import { CaromError } from "../../../native/error.js";
 import type { Report } from "../../../run/report.js";
+import { traces } from "../../leftovers.js";
 import type { Backend, Cell } from "../cells.js";
 import { allRight, command, demand, runPair, start, Wrong, withResponder } from "./carom.js";
 import { calibrated, exact, faults, launches, paced, refused, restored, scheduled } from "./nic.js";
@@ -160,6 +161,7 @@ const killRun: Act = async (cell, circumstances) => {
   const [generator, responder] = sides(cell, backends);
   const before = shown(pair.near);
   const kill = async () => {
+    const known = traces();
     const where = pair.lab === null ? pair.where : ["--lab", pair.lab.name, "--responder-backend", responder];
     const args = [
       "--backend",
@@ -186,7 +188,7 @@ const killRun: Act = async (cell, circumstances) => {
       running.child.kill("SIGKILL");
     }
     await until("what it started has ended", () => !isMeasuring(), START_MS);
-    await sleep(200);
+    await until("what it made is gone", () => [...traces()].every((trace) => known.has(trace)), START_MS);
     demandClean(pair, before);
   };
   if (pair.lab === null) await withResponder(pair, responder, kill);
