@@ -4,7 +4,16 @@ import { spawn } from "node:child_process";
 import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import { optionGroup, type Values } from "../config/option.js";
 import { refusePast, startAt, timeText, untilStartMs } from "../config/start_time.js";
-import { duration, filePath, flag, interfaceName, MAX_QUEUE, name, queuesOrAll } from "../config/values.js";
+import {
+  choice,
+  duration,
+  filePath,
+  flag,
+  interfaceName,
+  MAX_QUEUE,
+  name,
+  queuesOrAll,
+} from "../config/values.js";
 import { unfinishedNotes } from "../lab/checksum_offload.js";
 import { allowedCores } from "../lab/finding.js";
 import { openLab, resolveLink } from "../lab/lab.js";
@@ -24,8 +33,18 @@ import { ClockTies, disciplineNotes } from "../run/clock_ties.js";
 import { chooseCores } from "../run/cores.js";
 import { environment } from "../run/environment.js";
 import { responderTurns } from "../run/interference.js";
+import { nicClockNotes, nicClockReport } from "../run/nic_clock.js";
+import { PhcWatch, watchPhc } from "../run/phc.js";
 import { aSecond, RecentRate } from "../run/rate.js";
-import { refuseStampOptions, stampOptions, stampsNotes, stampsPlan, writeStamps } from "../run/stamps.js";
+import {
+  refuseStampOptions,
+  type StampsPlan,
+  stampOptions,
+  stampsNotes,
+  stampsPlan,
+  writeStamps,
+} from "../run/stamps.js";
+import { type ChosenTimestamps, chooseTimestamps } from "../run/timestamps.js";
 import { type Context, defineCommand } from "./command.js";
 import { formatTable } from "./table.js";
 
@@ -51,6 +70,12 @@ const options = {
     "time",
   ),
   ...stampOptions,
+  timestamps: where(
+    choice("auto", "hardware", "tsc"),
+    "with --stamps: whether the NIC's stamps are kept, too; auto: where it has them",
+    "clock",
+    "auto",
+  ),
   ...responderOptions,
   queues: {
     ...responderOptions.queues,
@@ -104,8 +129,16 @@ export const command = defineCommand({
     }
     refusePast(values.startAt);
     refuseStampOptions(values);
+    if (values.timestamps === "hardware" && values.stamps === undefined)
+      throw new CaromError(
+        "usage",
+        "--timestamps",
+        "it is about --stamps",
+        "add --stamps FILE, or leave it out",
+      );
     const stamps = stampsPlan(values, Number.POSITIVE_INFINITY);
-    const config = { ...plain, breakdownEvery: stamps?.one_in ?? 0, passageRoom: stamps?.room ?? 0 };
+    const timestamps = stamps === null ? null : chooseTimestamps(values.timestamps, values.backend, link);
+    const config = withStamps(plain, stamps, timestamps);
     const isInBackground = process.env[IN_BACKGROUND] !== undefined;
     if (values.detach && !isInBackground) return detach(values.name, values.log, context);
     await compileFilter(config.filter);
@@ -117,6 +150,7 @@ export const command = defineCommand({
       nic?.release();
       throw error;
     });
+    const phc = timestamps?.provenance === "hardware" ? watchPhc(link) : null;
     let detachPass = () => {};
     try {
       if (values.plainClients) detachPass = attachXdpPass(openLab(values.lab!).generator);
@@ -131,6 +165,7 @@ export const command = defineCommand({
       const group = config.io.groups.map((address) => ` and ${address}`).join("");
       const sayNotes = notesOnce(link.interfaceName, context);
       const endTies = stamps === null ? null : ClockTies.follow();
+      if (phc instanceof PhcWatch) phc.start();
       const enable = startLater(running, away_ms);
       // Before it says so: from then on somebody may press Ctrl-C.
       const stopped = untilStopped(responder, values.duration, away_ms, sayNotes, context).finally(enable);
@@ -141,15 +176,22 @@ export const command = defineCommand({
       if (stamps !== null) for (const note of disciplineNotes(stamps.clock_error_ns)) context.say(note);
       await stopped;
       const ties = endTies?.();
-      const { counters, threads, passages, unlogged, notes } = responder.result();
+      const phcFindings = phc instanceof PhcWatch ? phc.end() : phc;
+      const { counters, threads, passages, nicSent, nicReceived, unlogged, notes } = responder.result();
       const elapsed_s = Math.max(0, performance.now() - started) / 1000;
       const kept =
         stamps === null || ties === undefined
           ? null
           : writeStamps(
               stamps,
-              { passages: joined(passages), unlogged },
+              {
+                passages: joined(passages),
+                nic_sent: joined(nicSent),
+                nic_received: joined(nicReceived),
+                unlogged,
+              },
               ClockTies.of(ties).report(stamps.clock_error_ns),
+              nicClockReport(phcFindings),
             );
       const interference = responderTurns(threads);
       sayNotes(counters);
@@ -167,7 +209,7 @@ export const command = defineCommand({
         capabilities,
         counters,
         interference,
-        notes: [...tscDoubts(), ...notes, ...stampsNotes(kept)],
+        notes: [...tscDoubts(), ...notes, ...stampsNotes(kept), ...nicClockNotes(phcFindings)],
         faults,
       });
       return faults.length === 0 ? 0 : 1;
@@ -175,11 +217,24 @@ export const command = defineCommand({
       nic?.release();
       endControl();
       detachPass();
+      if (phc instanceof PhcWatch) phc.close();
       running.close();
       responder.close();
     }
   },
 });
+
+/** What the responder keeps for carom join. */
+function withStamps(
+  plan: ResponderPlan,
+  stamps: StampsPlan | null,
+  timestamps: ChosenTimestamps | null,
+): ResponderPlan {
+  const isStamped = timestamps?.provenance === "hardware";
+  const own = isStamped ? { timestamps: "hardware" as const, rxStamps: true, txStamps: true } : {};
+  const kept = { breakdownEvery: stamps?.one_in ?? 0, passageRoom: stamps?.room ?? 0 };
+  return { ...plan, ...kept, io: { ...plan.io, ...own } };
+}
 
 /** Until a start that is still to come, ticks are counted and not answered. @returns what forgets it */
 function startLater(running: RunningResponder, away_ms: number): () => void {

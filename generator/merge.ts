@@ -72,6 +72,8 @@ export function mergeResults(
     examples: results.flatMap(({ examples }) => examples),
     sends: concatenated(results.map(({ sends }) => sends)),
     answers: concatenated(results.map(({ answers }) => answers)),
+    nicSent: concatenated(results.map(({ nicSent }) => nicSent)),
+    nicReceived: concatenated(results.map(({ nicReceived }) => nicReceived)),
     unlogged: results.reduce((sum, { unlogged }) => sum + unlogged, 0),
     lines: inOrder(results.map(({ lines }, thread) => byStream(lines, streams[thread]!))).flat(),
     streams: inOrder(results.map(streamsOf)),

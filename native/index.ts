@@ -199,6 +199,7 @@ export interface PhcReading {
   readonly phcNs: bigint;
   readonly systemNs: bigint;
   readonly isRaw: boolean; // the system's is CLOCK_MONOTONIC_RAW, otherwise CLOCK_REALTIME
+  readonly realtimeNs: bigint; // CLOCK_REALTIME at that moment
   readonly widthNs: number; // of the bracket: the two are not further apart than half of it
   readonly method: string;
 }

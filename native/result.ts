@@ -131,7 +131,9 @@ export interface GeneratorResult {
   readonly examples: readonly Example[];
   readonly sends: BigUint64Array; // rows of tick timestamp, planned, handed to the backend, returned
   readonly answers: BigUint64Array; // rows of tick timestamp, the order's timestamp, received, that timestamp as it came
-  readonly unlogged: number; // rows of both for which there was no room
+  readonly nicSent: BigUint64Array; // rows of tick timestamp, the NIC's stamp, handed to the backend, 0
+  readonly nicReceived: BigUint64Array; // the same of orders, by their ticks: the third is when they were taken up
+  readonly unlogged: number; // rows of all of these for which there was no room
   readonly lines: readonly LineCounts[]; // of each stream its lines; of a plain one nothing is counted here
   readonly streams: readonly StreamCounts[]; // empty where there is one: it has all
   readonly capture: Captured | null;
@@ -239,6 +241,8 @@ export interface ResponderResult {
   readonly counters: Counters;
   readonly processing: HistogramData; // ns of each tick, from when its batch was taken up until the orders of that were handed over
   readonly passages: BigUint64Array; // rows of tick timestamp, taken up, order handed to the backend (all ones: no order), returned
+  readonly nicSent: BigUint64Array; // rows of tick timestamp, the NIC's stamp of its order, handed to the backend, 0
+  readonly nicReceived: BigUint64Array; // the same of the ticks: the third is when they were taken up
   readonly unlogged: number; // rows for which there was no room
   readonly turns: SlowTurns;
   readonly notes: readonly string[];

@@ -27,6 +27,8 @@ export interface ResponderFindings {
   readonly counters: Counters; // of all threads together, as everything but threads
   readonly processing: HistogramData;
   readonly passages: readonly BigUint64Array[];
+  readonly nicSent: readonly BigUint64Array[];
+  readonly nicReceived: readonly BigUint64Array[];
   readonly unlogged: number;
   readonly notes: readonly string[];
   readonly threads: readonly ThreadFindings[];
@@ -102,6 +104,8 @@ export class ResponderThreads {
       counters,
       processing: addHistograms(results.map(({ processing }) => processing)),
       passages: results.map(({ passages }) => passages),
+      nicSent: results.map(({ nicSent }) => nicSent),
+      nicReceived: results.map(({ nicReceived }) => nicReceived),
       unlogged: results.reduce((sum, { unlogged }) => sum + unlogged, 0),
       notes: [...results.flatMap(({ notes }) => notes), ...unfinishedNotes(counters, io.link.interfaceName)],
       threads: results.map(({ counters, turns }, index) => ({ ...threads[index]!, counters, turns })),

@@ -29,6 +29,7 @@ export interface ClockTiesReport {
   readonly max_error_ns: number | null; // as the kernel was told, at worst; null where it is not synchronised
   readonly estimated_error_ns: number | null;
   readonly given_error_ns: number | null; // by --clock-error
+  readonly error_ns: number | null; // how far it is off the right time at most: one of the two above
   readonly reading_error_ns: number; // of the timeline against it
   readonly was_set: boolean; // in the meantime
   readonly bound_ns: number | null; // how far a stamp is off this clock's right time at most; null: nobody knows
@@ -81,7 +82,8 @@ export class ClockTies {
 
   report(given_error_ns: number | null): ClockTiesReport {
     const { ties, synchronised, max_error_ns, estimated_error_ns } = this.found;
-    const { reading_error_ns, was_set } = deviation(ties);
+    const { widest_ns, furthest_ns, was_set } = deviation(ties);
+    const reading_error_ns = Math.ceil(widest_ns + furthest_ns);
     const known = given_error_ns ?? (synchronised ? max_error_ns : null);
     return {
       name: "CLOCK_REALTIME",
@@ -90,6 +92,7 @@ export class ClockTies {
       max_error_ns: synchronised ? max_error_ns : null,
       estimated_error_ns: synchronised ? estimated_error_ns : null,
       given_error_ns,
+      error_ns: known,
       reading_error_ns,
       was_set,
       bound_ns: known === null || was_set ? null : known + reading_error_ns,
@@ -115,8 +118,8 @@ function worse(now: ClockDiscipline, before: ClockDiscipline | undefined): Clock
   };
 }
 
-/** How far a reading lies from the straight line between its neighbours, at most, and its own bracket. */
-function deviation(ties: readonly Tie[]): { reading_error_ns: number; was_set: boolean } {
+/** How far a reading lies from the straight line between its neighbours, at most; half the widest bracket of them. */
+export function deviation(ties: readonly Tie[]) {
   let widest = 0;
   let furthest = 0;
   let was_set = false;
@@ -130,7 +133,7 @@ function deviation(ties: readonly Tie[]): { reading_error_ns: number; was_set: b
     const part = (tie.timeline_ns - before.timeline_ns) / (after.timeline_ns - before.timeline_ns);
     furthest = Math.max(furthest, Math.abs(step - Number(after.offset_ns - before.offset_ns) * part));
   }
-  return { reading_error_ns: Math.ceil(widest + furthest), was_set };
+  return { widest_ns: widest, furthest_ns: furthest, was_set };
 }
 
 /** What is to be told before the run, where one-way latencies will be refused after it. */

@@ -9,6 +9,7 @@ import { encodeHistograms } from "./histograms.js";
 import { hdrLog } from "./hlog.js";
 import type { Measurement } from "./measure.js";
 import { MeasuringProcess } from "./measuring_process.js";
+import { nicClockReport } from "./nic_clock.js";
 import { fedStreams, type Plan, planRun, type ReplayRequest, type RunValues } from "./plan.js";
 import { untilReadable } from "./readable.js";
 import { makeReport, type Report, reportAsJson } from "./report.js";
@@ -99,11 +100,16 @@ function withNicBack({ nic, generator }: Plan, found: Measurement): Measurement 
   return { ...found, problems: [...found.problems, ...problems] };
 }
 
-function keepStamps(plan: Plan, { generator, ties }: Measurement) {
+function keepStamps(plan: Plan, { generator, ties, phc }: Measurement) {
   if (plan.stamps === null || ties === null) return { stamps: null, failure: undefined };
   try {
     return {
-      stamps: writeStamps(plan.stamps, generator, ClockTies.of(ties).report(plan.stamps.clock_error_ns)),
+      stamps: writeStamps(
+        plan.stamps,
+        { ...generator, nic_sent: generator.nicSent, nic_received: generator.nicReceived },
+        ClockTies.of(ties).report(plan.stamps.clock_error_ns),
+        nicClockReport(phc),
+      ),
       failure: undefined,
     };
   } catch (error) {

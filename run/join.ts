@@ -6,9 +6,11 @@ import { formatNs } from "../config/values.js";
 import { CaromError } from "../native/error.js";
 import type { Distribution } from "../native/histogram.js";
 import type { Tie } from "./clock_ties.js";
+import { type CommonClock, chosenStamps, clocksOf, commonClock } from "./join_clocks.js";
 import { distributionOf, type OneWay, oneWay, type Side } from "./one_way.js";
 import { readStamps } from "./stamps_read.js";
 
+const TIES_MAX = 1 << 16;
 const REPORT_BYTES_MAX = 64 << 20;
 const ROWS_MAX = 16_000_000; // as many as there can be in a map
 
@@ -34,7 +36,13 @@ const stampsSchema = z.object({
     .max(2 ** 20)
     .refine((value) => Number.isInteger(Math.log2(value))),
   room: whole,
-  rows: z.object({ sends: whole, answers: whole, passages: whole }),
+  rows: z.object({
+    sends: whole,
+    answers: whole,
+    passages: whole,
+    nic_sent: whole,
+    nic_received: whole,
+  }),
   dropped: whole,
   clock: z.object({
     name: z.literal("CLOCK_REALTIME"),
@@ -43,6 +51,7 @@ const stampsSchema = z.object({
     max_error_ns: time.nullable(),
     estimated_error_ns: time.nullable(),
     given_error_ns: time.nullable(),
+    error_ns: time.nullable(),
     reading_error_ns: time,
     was_set: z.boolean(),
     bound_ns: time.nullable(),
@@ -50,8 +59,22 @@ const stampsSchema = z.object({
     ties: z
       .array(z.tuple([time, text64, time]))
       .min(1)
-      .max(1 << 16),
+      .max(TIES_MAX),
   }),
+  nic_clock: z
+    .object({
+      device: z.string(),
+      method: z.string(),
+      steps: whole,
+      problem: z.string(),
+      error_ns: time,
+      raw_error_ns: time.nullable(),
+      ties: z
+        .array(z.tuple([text64, text64, text64.nullable(), time]))
+        .min(1)
+        .max(TIES_MAX),
+    })
+    .nullable(),
 });
 
 const strategySchema = z.record(z.string(), z.unknown());
@@ -112,6 +135,7 @@ interface End<Report> {
 export interface Way {
   readonly followed: number; // ticks, or orders, of which the stamps tell
   readonly lost: number | null; // of those; null: the stamps of one end are not whole
+  readonly unstamped: number; // of those that arrived, the ones that the stamps of a NIC are missing of
   readonly sent_counted: number; // by the counters of the end that sent, all of them
   readonly received_counted: number; // and of the other one
   readonly one_way: Distribution | null; // null: refused, or there is none
@@ -132,6 +156,8 @@ export interface Joined {
   }[];
   readonly common_ticks: number;
   readonly clocks: {
+    readonly stamps: "hardware" | "tsc"; // what all times are by: the NICs' stamps, or those of the loops
+    readonly clock: string; // by which the two ends are compared
     readonly one_machine: boolean;
     /** How far a one-way latency is off at most, either way; null: nobody knows, and there is none. */
     readonly bound_ns: number | null;
@@ -160,8 +186,12 @@ export function joinReports(paths: readonly [string, string]): Joined {
     : endOf(read, responderSchema, "carom.responder", "carom respond or capture");
   refuseStrangers(generator, responder);
   const inKernel = responder.report.config.io.backend === "xdp";
-  const sides = [generator, responder].map(sideOf) as [Side, Side];
-  const found = oneWay(...sides, inKernel);
+  const common = commonClock(generator.stamps, responder.stamps);
+  const found = oneWay(
+    sideOf(generator, common, common.ties[0]),
+    sideOf(responder, common, common.ties[1]),
+    inKernel,
+  );
   if (found.common === 0) {
     const detail = `no tick of the ${found.followed.toLocaleString("en-US")} that ${generator.path} has is in ${responder.path}`;
     throw new CaromError(
@@ -171,16 +201,17 @@ export function joinReports(paths: readonly [string, string]): Joined {
       "they are of two runs, or nothing arrived: carom respond counts it",
     );
   }
-  return report(generator, responder, found, inKernel);
+  return report(generator, responder, found, common, inKernel);
 }
 
 function report(
   generator: End<GeneratorEnd>,
   responder: End<ResponderEnd>,
   found: OneWay,
+  common: CommonClock,
   inKernel: boolean,
 ): Joined {
-  const clocks = clocksOf(generator.stamps.clock, responder.stamps.clock, found);
+  const clocks = clocksOf(common, found);
   const isGiven = clocks.bound_ns !== null;
   const distribution = (values: Float64Array) => (values.length > 0 ? distributionOf(values) : null);
   const near = generator.report.counters.generator;
@@ -188,6 +219,7 @@ function report(
   const up: Way = {
     followed: found.followed,
     lost: found.lost_up,
+    unstamped: found.unstamped_up,
     sent_counted: (near.sent ?? 0) + (near.warmup_sent ?? 0),
     received_counted: far.ticks ?? 0,
     one_way: isGiven ? distribution(found.up_ns) : null,
@@ -198,6 +230,7 @@ function report(
       ? {
           followed: found.ordered,
           lost: found.lost_down,
+          unstamped: found.unstamped_down,
           sent_counted: far.orders ?? 0,
           received_counted: (near.received ?? 0) + (near.warmup_answered ?? 0) + (near.warmup_faults ?? 0),
           one_way: isGiven ? distribution(found.down_ns) : null,
@@ -217,7 +250,11 @@ function report(
     down,
     responder: distribution(found.responder_ns),
     round_trip: distribution(found.round_trip_ns),
-    notes: notesOf(generator, responder, inKernel),
+    notes: [
+      ...notesOf(generator, responder, inKernel),
+      ...common.notes,
+      ...unstampedNotes(found, clocks.stamps),
+    ],
     faults: faultsOf(clocks, up, down),
   };
 }
@@ -272,6 +309,18 @@ function notesOf(generator: End<GeneratorEnd>, responder: End<ResponderEnd>, inK
   return notes;
 }
 
+function unstampedNotes(
+  { unstamped_up, unstamped_down, common, ordered }: OneWay,
+  stamps: "hardware" | "tsc",
+): string[] {
+  if (stamps === "tsc" || unstamped_up + unstamped_down === 0) return [];
+  const text = (count: number, of: number) =>
+    `${count.toLocaleString("en-US")} of ${of.toLocaleString("en-US")}`;
+  return [
+    `without the stamps of both NICs, and so in no way: ${text(unstamped_up, common)} ticks, ${text(unstamped_down, ordered)} orders`,
+  ];
+}
+
 function faultsOf(clocks: Joined["clocks"], up: Way, down: Way | null): string[] {
   const faults: string[] = [];
   if (clocks.bound_ns === null)
@@ -288,33 +337,6 @@ function faultsOf(clocks: Joined["clocks"], up: Way, down: Way | null): string[]
   if (up.lost) faults.push(`${up.lost.toLocaleString("en-US")} ticks were lost on the way to the responder`);
   if (down?.lost) faults.push(`${down.lost.toLocaleString("en-US")} orders were lost on the way back`);
   return faults;
-}
-
-/** The two clocks: how far apart they may be, and how far apart the stamps say they are. */
-function clocksOf(near: Stamps["clock"], far: Stamps["clock"], found: OneWay): Joined["clocks"] {
-  const one_machine = near.boot_id !== "" && near.boot_id === far.boot_id;
-  const isSet = near.was_set || far.was_set;
-  const of = (clock: Stamps["clock"]) => (one_machine && !isSet ? clock.reading_error_ns : clock.bound_ns);
-  const bounds_ns = [of(near), of(far)];
-  const bound_ns = bounds_ns.includes(null) ? null : bounds_ns[0]! + bounds_ns[1]!;
-  const least = (values: Float64Array) => values.reduce((min, value) => Math.min(min, value), Infinity);
-  const [up, down] = [least(found.up_ns), least(found.down_ns)];
-  const offset_most_ns = up === Infinity ? null : up;
-  const offset_least_ns = down === Infinity ? null : -down;
-  const isWithin = (bound: number) =>
-    (offset_most_ns === null || offset_most_ns >= -bound) &&
-    (offset_least_ns === null || offset_least_ns <= bound);
-  const reason = (clock: Stamps["clock"]) =>
-    one_machine && !isSet ? "both ends are one machine, with one clock" : clock.bound_reason;
-  return {
-    one_machine,
-    bound_ns,
-    bounds_ns,
-    reasons: [reason(near), reason(far)],
-    offset_least_ns,
-    offset_most_ns,
-    agree: bound_ns === null ? null : isWithin(bound_ns),
-  };
 }
 
 /** @throws CaromError (usage) */
@@ -337,11 +359,9 @@ function refuseStrangers(generator: End<GeneratorEnd>, responder: End<ResponderE
     refuse(`orders went to port ${config.responsePort}, and the generator took those to ${io.localPort}`);
 }
 
-function sideOf({ path, stamps }: End<unknown>): Side {
-  const ties = stamps.clock.ties.map(
-    ([timeline_ns, offset_ns, width_ns]): Tie => ({ timeline_ns, offset_ns: BigInt(offset_ns), width_ns }),
-  );
-  return { stamps: readStamps(path, stamps), one_in: stamps.one_in, dropped: stamps.dropped, ties };
+function sideOf({ path, stamps }: End<unknown>, common: CommonClock, ties: readonly Tie[]): Side {
+  const { one_in, dropped } = stamps;
+  return { stamps: chosenStamps(common, stamps, readStamps(path, stamps)), one_in, dropped, ties };
 }
 
 function readReport(path: string): unknown {

@@ -28,6 +28,7 @@ export function joinLines(joined: Joined): string[] {
       ["round trip", round_trip],
     ]),
     "",
+    row("stamps", stampsText(joined)),
     row("clocks", clocksText(joined)),
     ...offsetLines(joined),
     ...joined.notes.map((note, index) => row(index === 0 ? "notes" : "", note)),
@@ -41,6 +42,12 @@ export function joinLines(joined: Joined): string[] {
 function wayText({ followed, lost, sent_counted, received_counted }: Way, what: string): string {
   const stamped = `${count(followed)} ${what} followed, ${lost === null ? "not known how many were" : count(lost)} lost`;
   return `${stamped}; by the counters of both ends ${count(sent_counted)} sent, ${count(received_counted)} received`;
+}
+
+function stampsText({ clocks: { stamps } }: Joined): string {
+  return stamps === "hardware"
+    ? "the NICs': from when a frame left the one until it came to the other"
+    : "the loops', by the TSC: what NICs, drivers and kernels take is in the ways";
 }
 
 function clocksText({ clocks: { reasons, bounds_ns, one_machine } }: Joined): string {

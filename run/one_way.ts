@@ -1,7 +1,7 @@
 /**
  * What the stamps of both ends say of each tick: when it left, came, was answered, and when the order came back. All
- * by CLOCK_REALTIME, each end by its own: so a one-way latency is off by as much as the two differ, and the round trip,
- * whose both ends are one machine's, is not.
+ * by a clock that both ends know, each by its own of it: so a one-way latency is off by as much as the two differ, and
+ * the round trip, whose both ends are one machine's, is not.
  */
 
 import { type Distribution, PERCENTILES } from "../native/histogram.js";
@@ -23,6 +23,8 @@ export interface OneWay {
   readonly round_trip_ns: Float64Array; // their sum, by the generator's clock alone
   readonly common: number; // ticks that both ends have
   readonly followed: number; // ticks that the generator sent and that the responder would have kept, too
+  readonly unstamped_up: number; // of the common ticks, those without both stamps of the NICs
+  readonly unstamped_down: number; // of the orders that came back
   readonly lost_up: number | null; // of those, not seen by the responder; null where one of the logs is not whole
   readonly ordered: number; // orders of the common ticks
   readonly lost_down: number | null; // of those, not seen by the generator
@@ -41,7 +43,7 @@ export function oneWay(generator: Side, responder: Side, inKernel: boolean): One
   const arrived = indexed(responder.stamps.passages);
   const answered = indexed(generator.stamps.answers);
   const samples = { up: [] as number[], own: [] as number[], down: [] as number[], total: [] as number[] };
-  const counts = { common: 0, followed: 0, ordered: 0, back: 0 };
+  const counts = { common: 0, followed: 0, ordered: 0, back: 0, unstampedUp: 0, unstampedDown: 0 };
   const { sends } = generator.stamps;
   for (let row = 0; row < sends.length; row += ROW) {
     const tick = sends[row]!;
@@ -65,14 +67,17 @@ export function oneWay(generator: Side, responder: Side, inKernel: boolean): One
     }
     counts.common++;
     const [taken, handed] = [arrived.rows[passage + 1]!, arrived.rows[passage + 2]!];
-    samples.up.push(difference(far, taken, near, sent));
+    if (sent !== MISSING && taken !== MISSING) samples.up.push(difference(far, taken, near, sent));
+    else counts.unstampedUp++;
     if (handed === NOT_HANDED) continue;
     counts.ordered++;
-    samples.own.push(Number(handed - taken));
+    if (handed !== MISSING && taken !== MISSING) samples.own.push(Number(handed - taken));
     if (received === undefined) continue;
     counts.back++;
-    samples.down.push(difference(near, received, far, handed));
-    samples.total.push(Number(received - sent));
+    if (handed !== MISSING && received !== MISSING)
+      samples.down.push(difference(near, received, far, handed));
+    else counts.unstampedDown++;
+    if (received !== MISSING && sent !== MISSING) samples.total.push(Number(received - sent));
   }
   const isWhole = generator.dropped === 0 && responder.dropped === 0;
   return {
@@ -82,13 +87,62 @@ export function oneWay(generator: Side, responder: Side, inKernel: boolean): One
     round_trip_ns: Float64Array.from(samples.total),
     common: counts.common,
     followed: counts.followed,
+    unstamped_up: counts.unstampedUp,
+    unstamped_down: counts.unstampedDown,
     lost_up: isWhole && !inKernel ? counts.followed - counts.common : null,
     ordered: counts.ordered,
     lost_down: isWhole && !inKernel ? counts.ordered - counts.back : null,
   };
 }
 
+const MISSING = 0n; // in place of a stamp that the NIC did not make, or can't have made
 const NOT_HANDED = 0xffff_ffff_ffff_ffffn; // native/core/passages.h
+
+/** The two clocks of an end, each tied to CLOCK_REALTIME, and how far a difference of theirs can be off. */
+export interface EndClocks {
+  readonly loop: readonly Tie[];
+  readonly nic: readonly Tie[];
+  readonly error_ns: number;
+}
+
+const RESIDENCE_NS = 2e9; // no frame is longer between loop and wire; a counter of 32 bits wraps in 4.3 s
+
+/**
+ * The stamps of an end with the NIC's in place of the loop's. A NIC stamps a frame after the loop handed it over, and
+ * before the loop takes it up: a stamp that says otherwise is none.
+ */
+export function byNic(stamps: StampSections, clocks: EndClocks): StampSections {
+  const [loop, nic] = [timeOf(clocks.loop), timeOf(clocks.nic)];
+  const stampsOf = (section: "nic_sent" | "nic_received") => {
+    const { rows, at } = indexed(stamps[section]);
+    return (tick: bigint): bigint => {
+      const row = at.get(tick);
+      if (row === undefined) return MISSING;
+      const [stamp, passed] = [rows[row + 1]!, rows[row + 2]!];
+      const outside_ns = difference(nic, stamp, loop, passed) * (section === "nic_sent" ? 1 : -1);
+      return outside_ns >= -clocks.error_ns && outside_ns <= RESIDENCE_NS ? stamp : MISSING;
+    };
+  };
+  const [sent, received] = [stampsOf("nic_sent"), stampsOf("nic_received")];
+  const replaced = (rows: BigUint64Array, change: (copy: BigUint64Array, row: number) => void) => {
+    const copy = rows.slice();
+    for (let row = 0; row < copy.length; row += ROW) change(copy, row);
+    return copy;
+  };
+  return {
+    ...stamps,
+    sends: replaced(stamps.sends, (rows, row) => {
+      rows[row + 2] = sent(rows[row]!);
+    }),
+    answers: replaced(stamps.answers, (rows, row) => {
+      rows[row + 2] = received(rows[row]!);
+    }),
+    passages: replaced(stamps.passages, (rows, row) => {
+      rows[row + 1] = received(rows[row]!);
+      if (rows[row + 2] !== NOT_HANDED) rows[row + 2] = sent(rows[row]!);
+    }),
+  };
+}
 
 /** The ticks of which both ends keep one in so many: by a hash, as native/core/passages.h has it. */
 export function selectionOf(one_in: number): (tick: bigint) => boolean {

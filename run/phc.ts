@@ -11,6 +11,7 @@ import { type Link, openPhc, type Phc, type PhcReading, timestampingInfo } from 
 import { count } from "./lines.js";
 
 const READ_EVERY_MS = 250;
+const TIES_MAX = 4096; // once there are so many every other one goes, and half as many come
 const FIRST_READINGS = 16; // from which the clock's resolution shows
 const STEPS_KEPT = 16;
 /** A servo changes a clock's rate by less from one reading to the next; before there are two, by less than the second. */
@@ -33,6 +34,7 @@ export interface PhcFindings {
   readonly steps: number;
   readonly stepped_ns: bigint; // of all of them, with their signs
   readonly examples: readonly PhcStep[]; // the first ones
+  readonly ties: readonly PhcReading[]; // in order, evenly spread over the run
   readonly problem: string; // why it could not be read any more; "" as a rule
 }
 
@@ -68,6 +70,9 @@ export class PhcWatch {
   private steps = 0;
   private stepped_ns = 0n;
   private readonly examples: PhcStep[] = [];
+  private ties: PhcReading[] = [];
+  private tieEvery = 1; // of so many readings
+  private turn = 0;
   private problem = "";
   private timer: NodeJS.Timeout | undefined;
 
@@ -76,6 +81,7 @@ export class PhcWatch {
     this.phc = openPhc(path);
     this.first = this.phc.read();
     this.last = this.first;
+    this.ties.push(this.first);
     this.common = this.first.phcNs;
     for (let i = 0; i < FIRST_READINGS; i++) this.note(this.phc.read());
   }
@@ -86,9 +92,10 @@ export class PhcWatch {
 
   end(): PhcFindings {
     clearInterval(this.timer);
+    this.turn = 0; // the last reading is a tie
     this.read();
     this.phc.close();
-    const { path, first, last, readings, steps, stepped_ns, examples, problem } = this;
+    const { path, first, last, readings, steps, stepped_ns, examples, ties, problem } = this;
     return {
       path,
       first,
@@ -98,6 +105,7 @@ export class PhcWatch {
       steps,
       stepped_ns,
       examples,
+      ties,
       problem,
     };
   }
@@ -110,10 +118,20 @@ export class PhcWatch {
   private read(): void {
     if (this.problem !== "") return;
     try {
-      this.note(this.phc.read());
+      const reading = this.phc.read();
+      this.note(reading);
+      this.tie(reading);
     } catch (error) {
       this.problem = asCaromError(error, `read the clock ${this.path}`).message;
     }
+  }
+
+  private tie(reading: PhcReading): void {
+    if (this.turn++ % this.tieEvery !== 0) return;
+    this.ties.push(reading);
+    if (this.ties.length < TIES_MAX) return;
+    this.ties = this.ties.filter((_, index) => index % 2 === 0);
+    this.tieEvery *= 2;
   }
 
   private note(now: PhcReading): void {

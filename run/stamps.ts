@@ -20,6 +20,7 @@ import { besideReport, duration, formatNs, integer, name, powerOfTwo } from "../
 import { atEndOfProcess } from "../lab/end.js";
 import { CaromError } from "../native/error.js";
 import type { ClockTiesReport } from "./clock_ties.js";
+import type { NicClockReport } from "./nic_clock.js";
 
 const hosts = optionGroup("Two hosts");
 
@@ -91,7 +92,7 @@ export function followEvery(ticks: number, wanted: number): number {
 }
 
 /** What a section of the file has, in this order: rows of four 64-bit numbers. */
-export const SECTIONS = ["sends", "answers", "passages"] as const;
+export const SECTIONS = ["sends", "answers", "passages", "nic_sent", "nic_received"] as const;
 export type Section = (typeof SECTIONS)[number];
 export type StampSections = Readonly<Record<Section, BigUint64Array>>;
 
@@ -106,6 +107,7 @@ export interface StampsReport {
   readonly rows: Readonly<Record<Section, number>>;
   readonly dropped: number; // rows that found no room
   readonly clock: ClockTiesReport;
+  readonly nic_clock: NicClockReport | null; // of the NIC whose stamps are in the last two sections
 }
 
 /** What is to be known of them without joining anything. */
@@ -122,13 +124,14 @@ export function stampsNotes(stamps: StampsReport | null): string[] {
   ];
 }
 
-export const MAGIC = Buffer.from("caromst1", "latin1");
+export const MAGIC = Buffer.from("caromst2", "latin1");
 
 /** Makes the file, and what the report says of it. @throws CaromError (environment) when it can't be written */
 export function writeStamps(
   plan: StampsPlan,
   found: Partial<StampSections> & { readonly unlogged: number },
   clock: ClockTiesReport,
+  nicClock: NicClockReport | null = null,
 ): StampsReport {
   const sections = SECTIONS.map((section) => found[section] ?? new BigUint64Array(0));
   const head = Buffer.alloc(MAGIC.length + 8 * SECTIONS.length);
@@ -138,7 +141,7 @@ export function writeStamps(
   const parts = [head, ...sections.map((rows) => Buffer.from(rows.buffer, rows.byteOffset, rows.byteLength))];
   const hash = createHash("sha256");
   for (const part of parts) hash.update(part);
-  const [sends, answers, passages] = sections.map((rows) => rows.length / ROW) as [number, number, number];
+  const counts = sections.map((rows, index) => [SECTIONS[index], rows.length / ROW]);
   write(plan.path, Buffer.concat(parts));
   return {
     file: plan.path,
@@ -146,9 +149,10 @@ export function writeStamps(
     run_id: plan.run_id,
     one_in: plan.one_in,
     room: plan.room,
-    rows: { sends, answers, passages },
+    rows: Object.fromEntries(counts) as StampsReport["rows"],
     dropped: found.unlogged,
     clock,
+    nic_clock: nicClock,
   };
 }
 

@@ -10,7 +10,10 @@ import { MAGIC, ROW, SECTIONS, type StampSections, type StampsReport } from "./s
  * @param report the path of the report: the file is where that says, or, copied from another machine, beside it
  * @throws CaromError (usage) for one that is not the report's
  */
-export function readStamps(report: string, { file, sha256, rows }: StampsReport): StampSections {
+export function readStamps(
+  report: string,
+  { file, sha256, rows }: Pick<StampsReport, "file" | "sha256" | "rows">,
+): StampSections {
   const beside = join(dirname(report), basename(file));
   const path = existsSync(beside) ? beside : file;
   const operation = `read the stamps ${path}`;
@@ -29,7 +32,7 @@ export function readStamps(report: string, { file, sha256, rows }: StampsReport)
     at += length;
     return numbers;
   });
-  return { sends: found[0]!, answers: found[1]!, passages: found[2]! };
+  return Object.fromEntries(SECTIONS.map((section, index) => [section, found[index]])) as StampSections;
 }
 
 function read(path: string, operation: string, beside: string): Buffer {

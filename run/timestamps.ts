@@ -51,6 +51,7 @@ function hardwareLack(backend: string, link: Link): string {
   if (info.phcIndex < 0) return `${link.interfaceName} has no hardware clock`;
   if (!info.hardwareRx) return `${link.interfaceName} can't stamp every received frame`;
   if (!info.hardwareTx) return `${link.interfaceName} can't stamp sent frames`;
+  if (backend === "xdp") return "xdp answers in the kernel, which reads no stamps of the NIC";
   return backend === "af_xdp" ? "af_xdp can't read the NIC's receive time: af_packet and udp can" : "";
 }
 

@@ -17,7 +17,14 @@ import { caromHere } from "./cli_support.js";
 import { labTest, withLab } from "./lab_support.js";
 
 function reading(phc: number, system: number, widthNs = 0): PhcReading {
-  return { phcNs: BigInt(phc), systemNs: BigInt(system), isRaw: true, widthNs, method: "m" };
+  return {
+    phcNs: BigInt(phc),
+    systemNs: BigInt(system),
+    isRaw: true,
+    realtimeNs: BigInt(system),
+    widthNs,
+    method: "m",
+  };
 }
 
 test("a clock is compared with what another one showed at the same time", () => {

@@ -5,8 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "uvu";
 import * as assert from "uvu/assert";
+import type { PhcReading } from "../native/index.js";
 import { ClockTies, type TieFindings } from "../run/clock_ties.js";
 import type { Joined } from "../run/join.js";
+import { nicClockReport } from "../run/nic_clock.js";
 import { MAGIC, type StampsPlan, writeStamps } from "../run/stamps.js";
 import { caromHere, jsonOf } from "./cli_support.js";
 
@@ -29,6 +31,15 @@ interface Case {
   readonly dropped?: number;
   readonly isSet?: boolean;
   readonly isOneMachine?: boolean;
+  /** The NICs stamp, too: each by a clock of its own, which drifts. */
+  readonly nic?: {
+    readonly isRaw?: boolean; // their clocks can be compared exactly
+    readonly isOne?: boolean; // ports of one NIC
+    readonly nearOnly?: boolean;
+    readonly steps?: number; // of the responder's
+    readonly missingEvery?: number; // receive stamps of the responder
+    readonly wrapsEvery?: number; // send stamps of the generator
+  };
   /** Damages what was written. */
   readonly damage?: (change: Change, folder: string) => void;
   readonly status: number;
@@ -49,6 +60,34 @@ function ties(toClock: (timeline: bigint) => bigint, from: bigint, isSet = false
     return { timeline_ns: Number(timeline), offset_ns, width_ns: 20 };
   });
   return { ties: readings, synchronised: false, max_error_ns: 16e9, estimated_error_ns: 16e9 };
+}
+
+const TX_NS = 40; // from the loop to the wire
+const RX_NS = 60; // and from there
+const NIC_NS = TX_NS + RX_NS;
+
+/** The clocks of the two NICs, by the right time. */
+const nicTime = (end: 0 | 1, isOne = false) => {
+  const [offset_ns, ppm] = end === 0 || isOne ? [1_000_000_000n, 5n] : [5_000_000_000n, -20n];
+  return (right: bigint) => right + offset_ns + ((right - FIRST) * ppm) / 1_000_000n;
+};
+
+function nicClock(end: 0 | 1, ahead_ns: number, { isRaw, isOne, steps }: NonNullable<Case["nic"]>) {
+  const reading = (right: bigint): PhcReading => {
+    const realtimeNs = right + BigInt(ahead_ns);
+    const systemNs = isRaw === true ? right - FIRST + 10n ** 12n : realtimeNs;
+    const method = isRaw === true ? "PTP_SYS_OFFSET_PRECISE" : "PTP_SYS_OFFSET_EXTENDED";
+    const width = isRaw === true ? 0 : 60;
+    return {
+      ...{ phcNs: nicTime(end, isOne)(right), systemNs, realtimeNs, isRaw: isRaw === true },
+      ...{ widthNs: width, method },
+    };
+  };
+  const ties = [-1n, 0n, 1n, 2n].map((second) => reading(FIRST + second * 1_000_000_000n));
+  const [first, last] = [ties[0]!, ties.at(-1)!];
+  const path = isOne === true ? "/dev/ptp0" : `/dev/ptp${end}`;
+  const found = { path, first, last, readings: 4, resolution_ns: 1, stepped_ns: 0n, examples: [], ties };
+  return nicClockReport({ ...found, steps: end === 1 ? (steps ?? 0) : 0, problem: "" });
 }
 
 /** What both ends would have written. @returns the paths of the reports */
@@ -73,6 +112,28 @@ function write(folder: string, of: Case): readonly [string, string] {
     const back = nearTime(handed + BigInt(DOWN_NS));
     if (chosen(key, nearEvery)) answers.push(key, back, back, taken);
   }
+  const { nic } = of;
+  const stampRows = (
+    rows: readonly bigint[],
+    at: 1 | 2,
+    end: 0 | 1,
+    loop: (time: bigint) => bigint,
+    by: number,
+  ) => {
+    const nicRows: bigint[] = [];
+    for (let row = 0; row < rows.length; row += 4) {
+      const time = rows[row + at]!;
+      if (nic === undefined || time === NOT_HANDED || (nic.nearOnly === true && end === 1)) continue;
+      const stamp = nicTime(end, nic.isOne)(loop(time) + BigInt(by));
+      const number = row / 4;
+      if (end === 1 && by < 0 && nic.missingEvery !== undefined && number % nic.missingEvery === 0) continue;
+      const wraps = end === 0 && by > 0 && nic.wrapsEvery !== undefined && number % nic.wrapsEvery === 1;
+      nicRows.push(rows[row]!, wraps ? stamp - 2n ** 32n : stamp, time, 0n);
+    }
+    return BigUint64Array.from(nicRows);
+  };
+  const nearRight = (timeline: bigint) => FIRST + timeline - 1_000_000_000n;
+  const farRight = (timeline: bigint) => farClock(timeline) - BigInt(of.ahead_ns ?? 0);
   const planOf = (file: string, end: 0 | 1): StampsPlan => ({
     path: join(folder, file),
     one_in: end === 0 ? nearEvery : farEvery,
@@ -82,15 +143,28 @@ function write(folder: string, of: Case): readonly [string, string] {
   });
   const near = writeStamps(
     planOf("near.stamps", 0),
-    { sends: BigUint64Array.from(sends), answers: BigUint64Array.from(answers), unlogged: 0 },
+    {
+      sends: BigUint64Array.from(sends),
+      answers: BigUint64Array.from(answers),
+      nic_sent: stampRows(sends, 2, 0, nearRight, TX_NS),
+      nic_received: stampRows(answers, 2, 0, nearRight, -RX_NS),
+      unlogged: 0,
+    },
     ClockTies.of(ties((timeline) => FIRST + timeline - 1_000_000_000n, 900_000_000n)).report(
       of.error_ns?.[0] ?? null,
     ),
+    nic === undefined ? null : nicClock(0, 0, nic),
   );
   const far = writeStamps(
     planOf("far.stamps", 1),
-    { passages: BigUint64Array.from(passages), unlogged: of.dropped ?? 0 },
+    {
+      passages: BigUint64Array.from(passages),
+      nic_sent: stampRows(passages, 2, 1, farRight, TX_NS),
+      nic_received: stampRows(passages, 1, 1, farRight, -RX_NS),
+      unlogged: of.dropped ?? 0,
+    },
     ClockTies.of(ties(farClock, 6_900_000_000n, of.isSet)).report(of.error_ns?.[1] ?? null),
+    nic === undefined || nic.nearOnly === true ? null : nicClock(1, of.ahead_ns ?? 0, nic),
   );
   const machine = (boot_id: string) => ({ boot_id: of.isOneMachine ? "one" : boot_id });
   const strategy = { name: "threshold", threshold: 10_000 };
@@ -149,6 +223,17 @@ function assertWays({ up, down, responder, round_trip }: Joined, up_ns: number, 
   near(responder?.mean_ns, OWN_NS, "responder");
   assert.is(round_trip?.min_ns, UP_NS + OWN_NS + DOWN_NS);
   assert.is(round_trip?.max_ns, UP_NS + OWN_NS + DOWN_NS, "whatever the responder's clock says");
+}
+
+/** By the NICs: what lies between loop and wire is the ends' own, and in no way. */
+function assertNicWays({ up, down, responder, round_trip, clocks }: Joined, ahead_ns = 0): void {
+  assert.is(clocks.stamps, "hardware");
+  near(up.one_way?.min_ns, UP_NS - NIC_NS + ahead_ns, "least up");
+  near(up.one_way?.max_ns, UP_NS - NIC_NS + ahead_ns, "most up");
+  near(down?.one_way?.min_ns, DOWN_NS - NIC_NS - ahead_ns, "least down");
+  near(down?.one_way?.max_ns, DOWN_NS - NIC_NS - ahead_ns, "most down");
+  near(responder?.mean_ns, OWN_NS + NIC_NS, "responder");
+  near(round_trip?.mean_ns, UP_NS + OWN_NS + DOWN_NS - NIC_NS, "round trip");
 }
 
 const KNOWN = [300, 400] as const;
@@ -263,6 +348,117 @@ const CASES: readonly Case[] = [
     },
   },
   {
+    name: "two NICs of one machine, compared exactly",
+    isOneMachine: true,
+    nic: { isRaw: true },
+    status: 0,
+    check: (joined) => {
+      assertNicWays(joined);
+      assert.is(joined.clocks.clock, "CLOCK_MONOTONIC_RAW");
+      assert.ok(joined.clocks.bound_ns! <= 10, `${joined.clocks.bound_ns}`);
+      assert.match(joined.clocks.reasons[1]!, /ptp1 against CLOCK_MONOTONIC_RAW by PTP_SYS_OFFSET_PRECISE/);
+      assert.equal([joined.up.unstamped, joined.down?.unstamped, joined.notes], [0, 0, []]);
+    },
+  },
+  {
+    name: "two NICs of one machine, compared by readings around",
+    isOneMachine: true,
+    nic: {},
+    status: 0,
+    check: (joined) => {
+      assertNicWays(joined);
+      assert.is(joined.clocks.clock, "CLOCK_REALTIME");
+      assert.ok(joined.clocks.bound_ns! >= 60 && joined.clocks.bound_ns! <= 70, "half a bracket at each end");
+    },
+  },
+  {
+    name: "two ports of one NIC",
+    isOneMachine: true,
+    nic: { isOne: true },
+    status: 0,
+    check: (joined) => {
+      assertNicWays(joined);
+      assert.equal([joined.clocks.bound_ns, joined.clocks.clock], [0, "/dev/ptp0"]);
+    },
+  },
+  {
+    name: "NICs of two machines, whose clocks are known to some 100 ns",
+    ahead_ns: 500,
+    error_ns: KNOWN,
+    nic: { isRaw: true },
+    status: 0,
+    check: (joined) => {
+      assertNicWays(joined, 500);
+      const { bound_ns, agree } = joined.clocks;
+      assert.ok(bound_ns! >= 700 && bound_ns! <= 720, `${bound_ns}`);
+      assert.is(agree, true);
+    },
+  },
+  {
+    name: "NICs of two machines whose clocks disagree",
+    ahead_ns: -5000,
+    error_ns: KNOWN,
+    nic: {},
+    status: 1,
+    check: ({ clocks, faults }) => {
+      assert.is(clocks.agree, false);
+      assert.match(faults.join(), /the responder's is at least 4\.\d+ µs behind/);
+    },
+  },
+  {
+    name: "NICs of two machines, one of which nothing disciplines",
+    error_ns: [300, null],
+    nic: { isRaw: true },
+    status: 1,
+    check: ({ up, round_trip, responder, faults }) => {
+      assert.is(up.one_way, null);
+      near(round_trip?.mean_ns, UP_NS + OWN_NS + DOWN_NS - NIC_NS, "round trip, by the NIC");
+      near(responder?.mean_ns, OWN_NS + NIC_NS, "responder, by its NIC");
+      assert.match(faults.join(), /no one-way latency: nothing disciplines the clock/);
+    },
+  },
+  {
+    name: "a NIC's clock that was set in mid-run",
+    isOneMachine: true,
+    nic: { isRaw: true, steps: 1 },
+    status: 1,
+    check: ({ up, faults }) => {
+      assert.is(up.one_way, null);
+      assert.match(faults.join(), /no one-way latency: \/dev\/ptp1, or .*, was set in the meantime/);
+    },
+  },
+  {
+    name: "NIC stamps that are missing, and such as can't be",
+    isOneMachine: true,
+    nic: { isRaw: true, missingEvery: 10, wrapsEvery: 8 },
+    status: 0,
+    check: (joined) => {
+      assertNicWays(joined);
+      const bad = Array.from({ length: TICKS }, (_, number) => number % 10 === 0 || number % 8 === 1);
+      assert.is(joined.up.unstamped, bad.filter(Boolean).length);
+      assert.is(joined.up.one_way!.count, TICKS - joined.up.unstamped);
+      assert.is(joined.up.lost, 0);
+      assert.match(
+        joined.notes.join(),
+        /without the stamps of both NICs.*: 90 of 400 ticks, 0 of 360 orders/,
+      );
+    },
+  },
+  {
+    name: "a NIC that stamps at one end alone",
+    isOneMachine: true,
+    nic: { nearOnly: true },
+    status: 0,
+    check: (joined) => {
+      assertWays(joined, UP_NS, DOWN_NS);
+      assert.is(joined.clocks.stamps, "tsc");
+      assert.match(
+        joined.notes.join(),
+        /only the generator's NIC stamped: all ways go by the stamps of the loops/,
+      );
+    },
+  },
+  {
     name: "two versions of carom, and settings",
     isOneMachine: true,
     damage: (change) => {
@@ -368,7 +564,7 @@ test("join: a file of stamps begins with what it is, and is the owner's alone", 
     write(folder, CASES[0]!);
     const bytes = readFileSync(join(folder, "near.stamps"));
     assert.ok(bytes.subarray(0, MAGIC.length).equals(MAGIC));
-    assert.is(bytes.length, MAGIC.length + 3 * 8 + 32 * (TICKS + TICKS - quiet));
+    assert.is(bytes.length, MAGIC.length + 5 * 8 + 32 * (TICKS + TICKS - quiet));
   } finally {
     rmSync(folder, { recursive: true });
   }

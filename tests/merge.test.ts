@@ -54,6 +54,8 @@ const result = (own: Partial<GeneratorResult>): GeneratorResult => ({
   capture: null,
   sends: new BigUint64Array(),
   answers: new BigUint64Array(),
+  nicSent: new BigUint64Array(),
+  nicReceived: new BigUint64Array(),
   unlogged: 0,
   lines: [],
   streams: [],

@@ -123,6 +123,8 @@ function measured(
       capture: null,
       sends: new BigUint64Array(),
       answers: new BigUint64Array(),
+      nicSent: new BigUint64Array(),
+      nicReceived: new BigUint64Array(),
       unlogged: 0,
       lines: [],
       notes: [],
@@ -151,6 +153,7 @@ function phcFindings(stepped_ns = 0): PhcFindings {
     phcNs: 10n ** 18n,
     systemNs: 0n,
     isRaw: true,
+    realtimeNs: 0n,
     widthNs: 0,
     method: "PTP_SYS_OFFSET_PRECISE",
   };
@@ -169,6 +172,7 @@ function phcFindings(stepped_ns = 0): PhcFindings {
     steps,
     stepped_ns: BigInt(stepped_ns),
     examples: steps === 0 ? [] : [{ after_ns: 1_250_000_000, by_ns: stepped_ns }],
+    ties: [],
     problem: "",
   };
 }

@@ -16,7 +16,7 @@ import { withLab } from "./lab_support.js";
 const RATE = 5000;
 const START_NS = 1_500_000_000n;
 const READ_NS = 1000n; // of the clocks against each other: far more than they are off, far less than a way takes
-const HEAD = 8 + 3 * 8; // of a file of stamps
+const HEAD = 8 + 5 * 8; // of a file of stamps
 
 const at = (end: "generator" | "responder", lab: Lab) =>
   ["--namespace", lab[end].namespace, "--interface", lab[end].interfaceName] as const;

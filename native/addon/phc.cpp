@@ -22,6 +22,7 @@ Napi::Value open_phc(const Napi::CallbackInfo& info) {
     object.Set("phcNs", Napi::BigInt::New(call.Env(), reading.phc_ns));
     object.Set("systemNs", Napi::BigInt::New(call.Env(), reading.system_ns));
     object.Set("isRaw", reading.is_raw);
+    object.Set("realtimeNs", Napi::BigInt::New(call.Env(), reading.realtime_ns));
     object.Set("widthNs", static_cast<double>(reading.width_ns));
     object.Set("method", std::string((*opened)->method()));
     return object;

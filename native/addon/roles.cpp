@@ -22,6 +22,11 @@ auto backend_body(const Napi::Object& object, void (*BackendEntry::*body)(RoleTy
   return found;
 }
 
+void write_nic_stamps(Napi::Env env, Napi::Object& object, const NicStampLogs& logs) {
+  object.Set("nicSent", write_passages(env, logs.sent));
+  object.Set("nicReceived", write_passages(env, logs.received));
+}
+
 struct GeneratorTraits {
   static constexpr const char* NAME = "Generator";
   using RoleType = GeneratorRole;
@@ -48,7 +53,9 @@ struct GeneratorTraits {
     object.Set("replay", write_replay(env, role.replay.get()));
     object.Set("sends", write_passages(env, role.sends));
     object.Set("answers", write_passages(env, role.answers));
-    object.Set("unlogged", static_cast<double>(role.sends.dropped() + role.answers.dropped()));
+    write_nic_stamps(env, object, role.nic);
+    object.Set("unlogged",
+               static_cast<double>(role.sends.dropped() + role.answers.dropped() + role.nic.dropped()));
     object.Set("capture", role.capture ? write_captured(env, role.capture->writer()) : env.Null());
   }
 };
@@ -61,7 +68,8 @@ struct ResponderTraits {
   static void result(Napi::Env env, Napi::Object& object, const ResponderRole& role) {
     object.Set("processing", write_histogram(env, role.processing));
     object.Set("passages", write_passages(env, role.passages));
-    object.Set("unlogged", static_cast<double>(role.passages.dropped()));
+    write_nic_stamps(env, object, role.nic);
+    object.Set("unlogged", static_cast<double>(role.passages.dropped() + role.nic.dropped()));
   }
 };
 

@@ -160,6 +160,8 @@ void Ledger::left(const TxStamp& given) noexcept {
 }
 
 void Ledger::stamp(Entry& slot, uint64_t stamp_ns) noexcept {
+  if (stamp_log_ != nullptr && stamp_log_->wants(slot.tick.timestamp)) [[unlikely]]
+    stamp_log_->add({slot.tick.timestamp, stamp_ns, slot.sent_ns, 0});
   if (slot.status.state == LEDGER_AWAITING_STAMP) {
     slot.status.state = LEDGER_ANSWERED;
     record(slot, slot.stamp_ns, stamp_ns);

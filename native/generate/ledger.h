@@ -12,6 +12,7 @@
 #include "core/counters.h"
 #include "core/histogram.h"
 #include "core/parts.h"
+#include "core/passages.h"
 #include "core/turn_watch.h"
 #include "generate/ledger_entry.h"
 #include "generate/recent.h"
@@ -143,6 +144,8 @@ class Ledger {
 
   // Before the first tick: its own memory, or memory of `capacity` of each that an eBPF program shares.
   void use_own_memory();
+  // Where it keeps the stamps of the ticks that are followed, when they are told.
+  void log_stamps(PassageLog* log) noexcept { stamp_log_ = log; }
   void use(ledger_entry* entries, ledger_due* dues) noexcept;
 
   uint32_t capacity() const noexcept { return config_.capacity; }
@@ -342,6 +345,7 @@ class Ledger {
   Recent<Example> recent_;
   Refreshes refreshes_;
   Judgements* judgements_ = nullptr;
+  PassageLog* stamp_log_ = nullptr;
 };
 
 }  // namespace carom

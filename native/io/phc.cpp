@@ -17,8 +17,10 @@ int64_t to_ns(const ptp_clock_time& time) noexcept { return time.sec * 1'000'000
 // Keeps the narrowest of brackets: the clock's reading between two of the system's.
 void offer(PhcReading& best, int64_t before_ns, int64_t phc_ns, int64_t after_ns) noexcept {
   auto width_ns = static_cast<uint64_t>(after_ns - before_ns);
-  if (after_ns >= before_ns && width_ns < best.width_ns)
-    best = {phc_ns, before_ns + static_cast<int64_t>(width_ns / 2), false, width_ns};
+  if (after_ns >= before_ns && width_ns < best.width_ns) {
+    int64_t realtime_ns = before_ns + static_cast<int64_t>(width_ns / 2);
+    best = {phc_ns, realtime_ns, false, realtime_ns, width_ns};
+  }
 }
 
 }  // namespace
@@ -48,7 +50,7 @@ PhcReading Phc::read() {
 bool Phc::read_precise(PhcReading& reading) noexcept {
   ptp_sys_offset_precise found{};
   if (ioctl(fd_.get(), PTP_SYS_OFFSET_PRECISE, &found) != 0) return false;
-  reading = {to_ns(found.device), to_ns(found.sys_monoraw), true, 0};
+  reading = {to_ns(found.device), to_ns(found.sys_monoraw), true, to_ns(found.sys_realtime), 0};
   return true;
 }
 

@@ -16,8 +16,9 @@ namespace carom {
 struct PhcReading {
   int64_t phc_ns;
   int64_t system_ns;
-  bool is_raw;        // the system's is CLOCK_MONOTONIC_RAW, otherwise CLOCK_REALTIME
-  uint64_t width_ns;  // of the bracket: the two are not further apart than half of this
+  bool is_raw;          // the system's is CLOCK_MONOTONIC_RAW, otherwise CLOCK_REALTIME
+  int64_t realtime_ns;  // CLOCK_REALTIME at that moment
+  uint64_t width_ns;    // of the bracket: the two are not further apart than half of this
 };
 
 class Phc {

@@ -17,6 +17,7 @@
 #include "generate/stream.h"
 #include "loop/changes.h"
 #include "loop/discipline.h"
+#include "loop/nic_stamp_logs.h"
 #include "loop/role.h"
 #include "loop/run_capture.h"
 #include "loop/siblings.h"
@@ -86,7 +87,10 @@ struct GeneratorRole : Role {
         ledger(config.ledger),
         lines(line_count(config.streams)),
         sends(config.breakdown_every, config.passage_room),
-        answers(config.breakdown_every, config.passage_room) {}
+        answers(config.breakdown_every, config.passage_room),
+        nic(config.io, config.breakdown_every, config.passage_room) {
+    if (nic.sent.on()) ledger.log_stamps(&nic.sent);
+  }
   ~GeneratorRole() { close(); }  // before what the thread uses goes
   static constexpr size_t LATEST = 1000;
 
@@ -114,6 +118,7 @@ struct GeneratorRole : Role {
   LargestIntervals latest{LATEST};
   PassageLog sends;
   PassageLog answers;
+  NicStampLogs nic;
   std::unique_ptr<RunCapture> capture;  // behind the ledger, which it reads to the last
   // Of the threads of one run. Set before opening, but for the first one, which brings it.
   std::shared_ptr<Siblings> siblings = config.threads > 1 && config.thread == 0

@@ -69,7 +69,7 @@ class OrderTaker {
     }
     CAROM_PROBE2(orders_received, datagram.payload_length, now_ns);
     if (role_.answers.on()) [[unlikely]]
-      log_answers(datagram, now_ns);
+      log_answers(datagram, now_ns, frame.stamp_ns);
     if (siblings_ != nullptr) [[unlikely]]
       return share(datagram, now_ns, frame.stamp_ns);
     return role_.ledger.received(datagram.payload, datagram.payload_length, now_ns, frame.stamp_ns);
@@ -96,11 +96,13 @@ class OrderTaker {
 
   // An order's timestamp is by the clock of the day, which is slewed: the two are tied together anew for each
   // tick that is followed.
-  void log_answers(const Datagram& datagram, uint64_t now_ns) noexcept {
+  void log_answers(const Datagram& datagram, uint64_t now_ns, uint64_t stamp_ns) noexcept {
     for (uint32_t at = 0; at + TRADING_ORDER_SIZE <= datagram.payload_length; at += TRADING_ORDER_SIZE) {
       trading_order order;
       memcpy(&order, datagram.payload + at, sizeof order);
       uint64_t tick = read_hex(order.cl_ord_id);
+      if (stamp_ns != 0 && role_.nic.received.on())
+        NicStampLogs::note(role_.nic.received, tick, stamp_ns, now_ns);
       if (!role_.answers.wants(tick)) continue;
       uint64_t made_ns = order.timestamp - static_cast<uint64_t>(Clock::get().offset_to(CLOCK_REALTIME));
       role_.answers.add({tick, made_ns, now_ns, order.timestamp});

@@ -44,6 +44,7 @@ class RespondLoop {
         strategy_(role.config.strategy),
         limited_(new answer_limit_set[ANSWER_LIMIT_SETS]{}),
         parse_options_{role.config.io.vlan, true} {
+    if (role.nic.sent.on()) stamped_orders_.reset(new StampedOrder[STAMPED]{});
     role.trace.follows_late = KernelAssisted<Io>;
     adopt(role.live.wanted());
   }
@@ -63,6 +64,8 @@ class RespondLoop {
       if constexpr (!KernelAssisted<Io>) watch_.pass(now_ns, count == 0 ? Place::idle : Place::work);
       if (count == 0) {
         if constexpr (KernelAssisted<Io>) rest();
+        if (stamps_due_ != 0) [[unlikely]]
+          read_stamps();
         if (now_ns >= next_offset_ns) [[unlikely]]
           next_offset_ns = once_a_second(clock, now_ns);
         continue;
@@ -71,6 +74,8 @@ class RespondLoop {
       uint64_t ticks = counters_.ticks.get();
       process(count, now_ns);
       ticks = counters_.ticks.get() - ticks;
+      if (stamps_due_ >= STAMPS_DUE_MAX) [[unlikely]]
+        read_stamps();  // though it is busy: the error queue's room is limited
       // Orders leave together at the end of their batch, so each of its ticks has taken as long as all of it.
       // Where the kernel works, its own samples are the times: what it hands up is the exception.
       if constexpr (!KernelAssisted<Io>) {
@@ -82,6 +87,7 @@ class RespondLoop {
       if (now_ns >= next_offset_ns + OFFSET_PERIOD_NS) [[unlikely]]
         next_offset_ns = once_a_second(clock, now_ns);
     }
+    await_stamps();
     if constexpr (KernelAssisted<Io>) {
       KernelSettings none{};  // nothing is answered any more that would not be counted
       io_.change(none);
@@ -156,6 +162,9 @@ class RespondLoop {
 
  private:
   static constexpr uint32_t TX_TRIES = 1000;
+  static constexpr uint32_t STAMPED = 4096;  // orders whose stamps may be told yet, a power of two
+  static constexpr uint32_t STAMPS_DUE_MAX = 64;
+  static constexpr uint64_t STAMPS_WAIT_NS = 100'000'000;
   static constexpr uint32_t CACHE_LINE = 64;
   static constexpr const char* LIMITED = "the source has had its answers for now";
   static constexpr uint64_t OFFSET_PERIOD_NS = 1'000'000'000;  // clocks of the kernel are slewed
@@ -275,13 +284,13 @@ class RespondLoop {
       if (!decision.order) {
         ++unanswered(decision);
         if (role_.passages.on()) [[unlikely]]
-          note_passage(tick.timestamp, false);
+          note_passage(tick.timestamp, frame.stamp_ns, false);
         continue;
       }
       bool is_allowed = allowed(datagram);
       bool is_made = is_allowed && answer(datagram, tick, decision);
       if (role_.passages.on()) [[unlikely]]
-        note_passage(tick.timestamp, is_made);
+        note_passage(tick.timestamp, frame.stamp_ns, is_made);
       if (outcome == nullptr) continue;
       if (is_made) {
         outcome->name = "answered";
@@ -293,9 +302,32 @@ class RespondLoop {
     }
   }
 
-  void note_passage(uint64_t tick, bool is_answered) noexcept {
+  void note_passage(uint64_t tick, uint64_t stamp_ns, bool is_answered) noexcept {
     if (role_.passages.wants(tick))
       role_.passages.add({tick, now_ns_, is_answered ? 0 : PassageLog::NOT_HANDED, 0});
+    if (stamp_ns != 0 && role_.nic.received.on())
+      NicStampLogs::note(role_.nic.received, tick, stamp_ns, now_ns_);
+    // The order is the last one that was written, and the backend counts it as this one.
+    if (is_answered && role_.nic.sent.on())
+      stamped_orders_[(submitted_ + tx_used_ - 1) % STAMPED] = {tick, 0};
+  }
+
+  // When the NIC sent earlier orders.
+  [[gnu::noinline, gnu::cold]] void read_stamps() noexcept {
+    std::array<TxStamp, 32> stamps;
+    uint32_t count = io_.tx_stamps(stamps);
+    for (uint32_t i = 0; i < count; i++) {
+      if (submitted_ - stamps[i].index - 1 >= STAMPED) continue;
+      stamps_due_ -= stamps_due_ != 0;
+      const StampedOrder& order = stamped_orders_[stamps[i].index % STAMPED];
+      NicStampLogs::note(role_.nic.sent, order.tick, stamps[i].stamp_ns, order.handed_ns);
+    }
+  }
+
+  // What the NIC is late to tell of the last ones.
+  void await_stamps() noexcept {
+    uint64_t until_ns = Clock::get().now_ns() + STAMPS_WAIT_NS;
+    while (stamps_due_ != 0 && Clock::get().now_ns() < until_ns) read_stamps();
   }
 
   // Out of line: a tracer pays for each place in which a probe is.
@@ -442,6 +474,11 @@ class RespondLoop {
     if (batch_hint_ > 1) watch_.work(batch_hint_ - 1);
     if (role_.passages.on()) [[unlikely]]
       role_.passages.returned(returned_ns);
+    if (role_.nic.sent.on()) [[unlikely]] {
+      for (uint32_t i = 0; i < done; i++) stamped_orders_[(submitted_ + i) % STAMPED].handed_ns = handed_ns;
+      submitted_ += done;
+      stamps_due_ += done;
+    }
     CAROM_PROBE2(orders_sent, done, tx_used_);
     tx_used_ = tx_reserved_ = 0;
   }
@@ -462,6 +499,13 @@ class RespondLoop {
   uint32_t tx_used_ = 0;
   uint32_t tx_reserved_ = 0;
   uint32_t batch_hint_ = 1;
+  struct StampedOrder {
+    uint64_t tick;
+    uint64_t handed_ns;
+  };
+  std::unique_ptr<StampedOrder[]> stamped_orders_;  // by the number that the backend gives to a frame
+  uint32_t submitted_ = 0;
+  uint32_t stamps_due_ = 0;
   int64_t epoch_offset_ns_ = 0;
   uint64_t now_ns_ = 0;  // when the batch was taken up
   uint64_t order_time_ns_ = 0;

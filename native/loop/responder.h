@@ -8,6 +8,7 @@
 #include "core/passages.h"
 #include "frame/build.h"
 #include "frame/parse.h"
+#include "loop/nic_stamp_logs.h"
 #include "loop/role.h"
 #include "loop/trace.h"
 #include "order/answer_limit.h"
@@ -64,7 +65,10 @@ struct ResponderRole : Role {
   };
 
   explicit ResponderRole(const ResponderConfig& config)
-      : Role(config.io), config(config), passages(config.breakdown_every, config.passage_room) {
+      : Role(config.io),
+        config(config),
+        passages(config.breakdown_every, config.passage_room),
+        nic(config.io, config.breakdown_every, config.passage_room) {
     change({true, config.strategy, config.limit});
   }
   ~ResponderRole() { close(); }  // before what the thread uses goes
@@ -81,6 +85,7 @@ struct ResponderRole : Role {
   Handover<Live> live;
   Trace trace;
   PassageLog passages;
+  NicStampLogs nic;
   bool fixed_symbols =
       config.strategy.keeps_state();  // they can't change any more; a backend may say so, too
 };

@@ -107,6 +107,12 @@ export const DEEDS: readonly Deed[] = [
     says: "`carom calibrate` finds the wire as long as it is: within 2 ns by exact cross stamps, otherwise within its bound",
   },
   {
+    name: "one-way",
+    of: "driver",
+    drivers: ["carom_nic"],
+    says: "`carom join` of two processes by the NICs' stamps: each way is the wire, within 2 ns by exact cross stamps, otherwise within its bound; a clock that is set is told",
+  },
+  {
     name: "scheduled",
     of: "driver",
     drivers: ["carom_nic"],

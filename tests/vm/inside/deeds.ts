@@ -11,6 +11,7 @@ import { traces } from "../../leftovers.js";
 import type { Backend, Cell } from "../cells.js";
 import { allRight, command, demand, runPair, start, Wrong, withResponder } from "./carom.js";
 import { calibrated, exact, faults, launches, paced, refused, restored, scheduled } from "./nic.js";
+import { oneWay } from "./one_way.js";
 import { type Pair, placeOf, shown, sleep, until } from "./pair.js";
 import { loadPrograms } from "./programs.js";
 import { besidePtp } from "./ptp.js";
@@ -262,6 +263,7 @@ export const ACTS: Readonly<Record<string, Act>> = {
   calibrated: (_cell, { pair }) => calibrated(pair, "af_packet"),
   exact: ({ backend }, { pair }) => exact(pair, backend),
   faults: ({ backend }, { pair }) => faults(pair, backend),
+  "one-way": (_cell, { pair }) => oneWay(pair),
   refused: (_cell, { pair }) => refused(pair),
   launches: (_cell, { pair }) => launches(pair),
   paced: ({ backend }, { pair }) => paced(pair, backend),
