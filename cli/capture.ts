@@ -33,6 +33,7 @@ import {
   writeStamps,
 } from "../run/stamps.js";
 import { hasXdpProgram } from "../run/statistics.js";
+import { type DaemonFindings, followDaemons } from "../run/time_daemons.js";
 import { captureLines, captureProgress, captureReport } from "./capture_text.js";
 import { type Context, defineCommand, shown } from "./command.js";
 
@@ -113,9 +114,10 @@ export const command = defineCommand({
       const started = new Date();
       const begin = performance.now();
       const endTies = stamps === null ? null : ClockTies.follow();
+      const daemons = stamps === null ? null : followDaemons(values.ptpSocket);
       const ended = untilEnded(capture, context); // before it says so: from then on somebody may press Ctrl-C
       say(`capturing on ${on}${namespace === "" ? "" : ` in ${namespace}`}; Ctrl-C ends it`);
-      const interrupted = await ended;
+      const interrupted = await ended.finally(() => daemons?.close());
       const elapsed_s = (performance.now() - begin) / 1000;
       const ties = endTies?.();
       const result = capture.result();
@@ -123,7 +125,9 @@ export const command = defineCommand({
         ...{ started, elapsed_s, interrupted, result, notes: blind, tick_port: values.tickPort },
         start_at: values.startAt === undefined ? null : timeText(values.startAt),
         stamps:
-          stamps === null || ties === undefined ? null : keepStamps(stamps, config, ties, values.tickPort),
+          stamps === null || ties === undefined || daemons === null
+            ? null
+            : keepStamps(stamps, config, ties, await daemons.end(), values.tickPort),
       });
       for (const line of captureLines(report)) say(line);
       context.result(report);
@@ -145,10 +149,11 @@ function keepStamps(
   plan: StampsPlan,
   { output }: CaptureConfig,
   ties: TieFindings,
+  daemons: DaemonFindings,
   port: number,
 ): StampsReport {
   const found = ticksOf(output.path, port, plan.one_in, plan.room);
-  return writeStamps(plan, found, ClockTies.of(ties).reportOfOwn(plan.clock_error_ns));
+  return writeStamps(plan, found, ClockTies.of(ties).reportOfOwn(plan.clock_error_ns, daemons), daemons);
 }
 
 /** @throws CaromError for what contradicts itself, or is not there */

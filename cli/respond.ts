@@ -44,6 +44,7 @@ import {
   stampsPlan,
   writeStamps,
 } from "../run/stamps.js";
+import { followDaemons } from "../run/time_daemons.js";
 import { type ChosenTimestamps, chooseTimestamps } from "../run/timestamps.js";
 import { type Context, defineCommand } from "./command.js";
 import { formatTable } from "./table.js";
@@ -165,17 +166,24 @@ export const command = defineCommand({
       const group = config.io.groups.map((address) => ` and ${address}`).join("");
       const sayNotes = notesOnce(link.interfaceName, context);
       const endTies = stamps === null ? null : ClockTies.follow();
+      const daemons = stamps === null ? null : followDaemons(values.ptpSocket);
       if (phc instanceof PhcWatch) phc.start();
       const enable = startLater(running, away_ms);
       // Before it says so: from then on somebody may press Ctrl-C.
-      const stopped = untilStopped(responder, values.duration, away_ms, sayNotes, context).finally(enable);
+      const stopped = untilStopped(responder, values.duration, away_ms, sayNotes, context).finally(() => {
+        enable();
+        daemons?.close();
+      });
       context.say(
         `answering ticks to ${link.address4 || link.address6}${group}, UDP port ${config.io.localPort}, by ${config.io.backend} on ${link.interfaceName}; Ctrl-C stops`,
       );
       for (const note of tscDoubts()) context.say(note);
-      if (stamps !== null) for (const note of disciplineNotes(stamps.clock_error_ns)) context.say(note);
+      void daemons?.first.then((first) => {
+        for (const note of disciplineNotes(values.clockError ?? null, first)) context.say(note);
+      });
       await stopped;
       const ties = endTies?.();
+      const said = (await daemons?.end()) ?? null;
       const phcFindings = phc instanceof PhcWatch ? phc.end() : phc;
       const { counters, threads, passages, nicSent, nicReceived, unlogged, notes } = responder.result();
       const elapsed_s = Math.max(0, performance.now() - started) / 1000;
@@ -190,8 +198,9 @@ export const command = defineCommand({
                 nic_received: joined(nicReceived),
                 unlogged,
               },
-              ClockTies.of(ties).report(stamps.clock_error_ns),
-              nicClockReport(phcFindings),
+              ClockTies.of(ties).report(stamps.clock_error_ns, said),
+              said,
+              nicClockReport(link.interfaceName, phcFindings),
             );
       const interference = responderTurns(threads);
       sayNotes(counters);

@@ -6,6 +6,7 @@
 import { readFileSync } from "node:fs";
 import { formatNs } from "../config/values.js";
 import { type ClockDiscipline, clockDiscipline, readRealtime } from "../native/index.js";
+import { chronyText, type DaemonFindings, ptpText } from "./time_daemons.js";
 
 /** One reading: the clock less the timeline, at a time of that. */
 export interface Tie {
@@ -37,6 +38,9 @@ export interface ClockTiesReport {
   readonly ties: readonly (readonly [timeline_ns: number, offset_ns: string, width_ns: number])[];
 }
 
+const UNDISCIPLINED =
+  "nothing disciplines the clock: start chronyd or ptp4l (chronyc tracking, pmc and the log of phc2sys say why " +
+  "one that runs does not), or say by --clock-error how far it is off";
 const EVERY_MS = 1000;
 const TIES_MAX = 2048; // once there are so many every other one goes, and half as many come
 const SET_NS = 1_000_000; // between two readings no discipline slews a clock so far
@@ -76,15 +80,17 @@ export class ClockTies {
   }
 
   /** For stamps that are CLOCK_REALTIME's own: there is nothing to be added to them. */
-  reportOfOwn(given_error_ns: number | null): ClockTiesReport {
-    return { ...this.report(given_error_ns), ties: [[0, "0", 0]] };
+  reportOfOwn(given_error_ns: number | null, daemons: DaemonFindings | null): ClockTiesReport {
+    return { ...this.report(given_error_ns, daemons), ties: [[0, "0", 0]] };
   }
 
-  report(given_error_ns: number | null): ClockTiesReport {
+  report(given_error_ns: number | null, daemons: DaemonFindings | null = null): ClockTiesReport {
     const { ties, synchronised, max_error_ns, estimated_error_ns } = this.found;
     const { widest_ns, furthest_ns, was_set } = deviation(ties);
     const reading_error_ns = Math.ceil(widest_ns + furthest_ns);
-    const known = given_error_ns ?? (synchronised ? max_error_ns : null);
+    const chrony = daemons?.chrony ?? null;
+    // The kernel's figure is chrony's at its last update, and what the kernel adds to it ever since.
+    const known = given_error_ns ?? chrony?.error_ns ?? (synchronised ? max_error_ns : null);
     return {
       name: "CLOCK_REALTIME",
       boot_id: bootId(),
@@ -100,9 +106,11 @@ export class ClockTies {
         ? "the clock was set in the meantime"
         : given_error_ns !== null
           ? "as --clock-error says"
-          : synchronised
-            ? "by the kernel's maximum error (adjtimex), as whoever disciplines the clock told it"
-            : "nothing disciplines the clock: chronyc tracking, or the state of phc2sys, says why",
+          : chrony !== null
+            ? chronyText(chrony)
+            : synchronised
+              ? "by the kernel's maximum error (adjtimex), as whoever disciplines the clock told it"
+              : UNDISCIPLINED,
       ties: ties.map(({ timeline_ns, offset_ns, width_ns }) => [timeline_ns, offset_ns.toString(), width_ns]),
     };
   }
@@ -137,8 +145,13 @@ export function deviation(ties: readonly Tie[]) {
 }
 
 /** What is to be told before the run, where one-way latencies will be refused after it. */
-export function disciplineNotes(given_error_ns: number | null): string[] {
+export function disciplineNotes(
+  given_error_ns: number | null,
+  { chrony, ptp }: Pick<DaemonFindings, "chrony" | "ptp">,
+): string[] {
   if (given_error_ns !== null) return [];
+  const kept = [...(chrony === null ? [] : [chronyText(chrony)]), ...(ptp === null ? [] : [ptpText(ptp)])];
+  if (kept.length > 0) return kept;
   const { synchronised, maxErrorNs } = clockDiscipline();
   return synchronised
     ? [`CLOCK_REALTIME is disciplined here, off by ${formatNs(maxErrorNs)} at most`]

@@ -100,15 +100,16 @@ function withNicBack({ nic, generator }: Plan, found: Measurement): Measurement 
   return { ...found, problems: [...found.problems, ...problems] };
 }
 
-function keepStamps(plan: Plan, { generator, ties, phc }: Measurement) {
+function keepStamps(plan: Plan, { generator, ties, phc, daemons = null }: Measurement) {
   if (plan.stamps === null || ties === null) return { stamps: null, failure: undefined };
   try {
     return {
       stamps: writeStamps(
         plan.stamps,
         { ...generator, nic_sent: generator.nicSent, nic_received: generator.nicReceived },
-        ClockTies.of(ties).report(plan.stamps.clock_error_ns),
-        nicClockReport(phc),
+        ClockTies.of(ties).report(plan.stamps.clock_error_ns, daemons),
+        daemons,
+        nicClockReport(plan.generator.io.link.interfaceName, phc),
       ),
       failure: undefined,
     };

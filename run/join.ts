@@ -61,9 +61,23 @@ const stampsSchema = z.object({
       .min(1)
       .max(TIES_MAX),
   }),
+  daemons: z
+    .object({
+      ptp: z
+        .object({
+          grandmaster: z.string().max(64),
+          stamps: z.enum(["hardware", "software"]),
+          interface: z.string(),
+          error_ns: time.nullable(),
+        })
+        .nullable(),
+    })
+    .nullable(),
   nic_clock: z
     .object({
       device: z.string(),
+      interface: z.string(),
+      resolution_ns: time,
       method: z.string(),
       steps: whole,
       problem: z.string(),

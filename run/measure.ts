@@ -26,6 +26,7 @@ import { ClockTies, type TieFindings } from "./clock_ties.js";
 import { type PhcFindings, type PhcLack, PhcWatch, watchPhc } from "./phc.js";
 import type { Plan } from "./plan.js";
 import { type InterfaceCounters, readInterface, since } from "./statistics.js";
+import type { DaemonFindings } from "./time_daemons.js";
 
 const PROGRESS_MS = 1000;
 const COUNTERS_MS = 2500; // some NICs bring their counters up to date every two seconds
@@ -75,6 +76,7 @@ export interface Measurement {
   readonly clocks: readonly [ClocksReading, ClocksReading]; // before the start, and after the end
   readonly phc: PhcFindings | PhcLack | null; // with hardware stamps
   readonly ties: TieFindings | null; // of the timeline to CLOCK_REALTIME, where stamps are kept
+  readonly daemons?: DaemonFindings | null; // asked by the process that does not measure, where stamps are kept
   /** What became of the interfaces. */
   readonly links: { readonly generator: LinkFindings; readonly responder: LinkFindings | null };
   readonly arrivals: ArrivalFindings | null; // as stamped at the far end of a lab

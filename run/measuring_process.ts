@@ -12,6 +12,7 @@ import type { RunChange } from "../native/index.js";
 import type { MeasuredPlan, Measurement, Progress } from "./measure.js";
 import type { FromMeasuring, Live, RunningThreads, ToMeasuring } from "./measuring_messages.js";
 import { readInterface } from "./statistics.js";
+import { followDaemons } from "./time_daemons.js";
 
 const MAIN = fileURLToPath(new URL("./measuring_main.js", import.meta.url));
 const OPERATION = "measure a run";
@@ -49,7 +50,18 @@ export class MeasuringProcess {
    * Runs a plan to its end. Once for each process.
    * @throws CaromError when a side can't be opened, or capabilities can't be given up, or the process dies
    */
-  measure(plan: MeasuredPlan, watcher: RunWatcher = {}): Promise<Measurement> {
+  async measure(plan: MeasuredPlan, watcher: RunWatcher = {}): Promise<Measurement> {
+    if (plan.stamps === null) return this.measured(plan, watcher);
+    const daemons = followDaemons(plan.stamps.ptp_socket ?? undefined);
+    try {
+      const found = await this.measured(plan, watcher);
+      return { ...found, daemons: await daemons.end() };
+    } finally {
+      daemons.close();
+    }
+  }
+
+  private measured(plan: MeasuredPlan, watcher: RunWatcher): Promise<Measurement> {
     const { generator, sending, responder, certificate, stamps, lab } = plan;
     const far = lab && { responder: lab.responder };
     const plain = { generator, sending, responder, certificate, stamps, lab: far };

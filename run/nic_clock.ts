@@ -9,6 +9,7 @@ import { clockName, type PhcFindings, type PhcLack } from "./phc.js";
 
 export interface NicClockReport {
   readonly device: string;
+  readonly interface: string; // of the NIC
   readonly name: string; // as the driver calls it
   readonly method: string; // by which it was compared with the system's clocks
   readonly steps: number; // how often it, or the clock that it was compared with, was set in the meantime
@@ -24,7 +25,10 @@ export interface NicClockReport {
   ])[];
 }
 
-export function nicClockReport(found: PhcFindings | PhcLack | null): NicClockReport | null {
+export function nicClockReport(
+  interfaceName: string,
+  found: PhcFindings | PhcLack | null,
+): NicClockReport | null {
   if (found === null || !("path" in found)) return null;
   const { path, last, steps, problem, ties, resolution_ns } = found;
   const isRaw = ties.every((reading) => reading.isRaw);
@@ -35,6 +39,7 @@ export function nicClockReport(found: PhcFindings | PhcLack | null): NicClockRep
   };
   return {
     device: path,
+    interface: interfaceName,
     name: clockName(path),
     method: last.method,
     steps,

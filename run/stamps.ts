@@ -16,11 +16,12 @@ import {
   writeSync,
 } from "node:fs";
 import { optionGroup, type Values } from "../config/option.js";
-import { besideReport, duration, formatNs, integer, name, powerOfTwo } from "../config/values.js";
+import { besideReport, duration, filePath, formatNs, integer, name, powerOfTwo } from "../config/values.js";
 import { atEndOfProcess } from "../lab/end.js";
 import { CaromError } from "../native/error.js";
 import type { ClockTiesReport } from "./clock_ties.js";
 import type { NicClockReport } from "./nic_clock.js";
+import { type DaemonFindings, ptpText } from "./time_daemons.js";
 
 const hosts = optionGroup("Two hosts");
 
@@ -42,6 +43,11 @@ export const stampOptions = {
     "how far CLOCK_REALTIME is off here at most, where you know it better than the kernel does",
     "time",
   ),
+  ptpSocket: hosts(
+    filePath(),
+    "ptp4l's socket (uds_address), where it is another than /var/run/ptp4l: it is asked how far its clock is off",
+    "path",
+  ),
 } as const;
 
 type StampValues = Values<typeof stampOptions>;
@@ -52,6 +58,7 @@ export interface StampsPlan {
   readonly room: number; // of each thread
   readonly run_id: string | null;
   readonly clock_error_ns: number | null;
+  readonly ptp_socket: string | null;
 }
 
 /** @throws CaromError (usage) */
@@ -61,6 +68,7 @@ export function refuseStampOptions(values: StampValues): void {
     ...others,
     "--run-id": values.runId,
     "--clock-error": values.clockError,
+    "--ptp-socket": values.ptpSocket,
   })) {
     if (value !== undefined && values.stamps === undefined)
       throw new CaromError("usage", option, "it is about --stamps", "add --stamps FILE, or leave it out");
@@ -81,6 +89,7 @@ export function stampsPlan(values: StampValues, ticks: number): StampsPlan | nul
     room,
     run_id: values.runId ?? null,
     clock_error_ns: values.clockError ?? null,
+    ptp_socket: values.ptpSocket ?? null,
   };
 }
 
@@ -107,17 +116,19 @@ export interface StampsReport {
   readonly rows: Readonly<Record<Section, number>>;
   readonly dropped: number; // rows that found no room
   readonly clock: ClockTiesReport;
+  readonly daemons: DaemonFindings | null; // what those that keep the clocks said
   readonly nic_clock: NicClockReport | null; // of the NIC whose stamps are in the last two sections
 }
 
 /** What is to be known of them without joining anything. */
 export function stampsNotes(stamps: StampsReport | null): string[] {
   if (stamps === null) return [];
-  const { rows, dropped, file, one_in, clock } = stamps;
+  const { rows, dropped, file, one_in, clock, daemons } = stamps;
   const kept = Math.max(rows.sends, rows.passages).toLocaleString("en-US");
   const bound = clock.bound_ns === null ? "has no bound" : `is off by ${formatNs(clock.bound_ns)} at most`;
   return [
     `stamps of ${kept} ticks, one in ${one_in}, are in ${file}; CLOCK_REALTIME ${bound} (${clock.bound_reason})`,
+    ...(daemons?.ptp ? [ptpText(daemons.ptp)] : []),
     ...(dropped > 0
       ? [`${dropped.toLocaleString("en-US")} stamps found no room: raise --stamp-room or --stamp-every`]
       : []),
@@ -131,6 +142,7 @@ export function writeStamps(
   plan: StampsPlan,
   found: Partial<StampSections> & { readonly unlogged: number },
   clock: ClockTiesReport,
+  daemons: DaemonFindings | null,
   nicClock: NicClockReport | null = null,
 ): StampsReport {
   const sections = SECTIONS.map((section) => found[section] ?? new BigUint64Array(0));
@@ -152,6 +164,7 @@ export function writeStamps(
     rows: Object.fromEntries(counts) as StampsReport["rows"],
     dropped: found.unlogged,
     clock,
+    daemons,
     nic_clock: nicClock,
   };
 }

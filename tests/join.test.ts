@@ -10,6 +10,7 @@ import { ClockTies, type TieFindings } from "../run/clock_ties.js";
 import type { Joined } from "../run/join.js";
 import { nicClockReport } from "../run/nic_clock.js";
 import { MAGIC, type StampsPlan, writeStamps } from "../run/stamps.js";
+import type { DaemonFindings } from "../run/time_daemons.js";
 import { caromHere, jsonOf } from "./cli_support.js";
 
 const UP_NS = 1000;
@@ -31,8 +32,15 @@ interface Case {
   readonly dropped?: number;
   readonly isSet?: boolean;
   readonly isOneMachine?: boolean;
+  /** ptp4l keeps a clock of each end. */
+  readonly ptp?: readonly {
+    readonly grandmaster?: string;
+    readonly stamps: "hardware" | "software";
+    readonly error_ns: number | null;
+  }[];
   /** The NICs stamp, too: each by a clock of its own, which drifts. */
   readonly nic?: {
+    readonly isPtp?: boolean; // their clocks show the right time, as ptp4l keeps them
     readonly isRaw?: boolean; // their clocks can be compared exactly
     readonly isOne?: boolean; // ports of one NIC
     readonly nearOnly?: boolean;
@@ -67,19 +75,21 @@ const RX_NS = 60; // and from there
 const NIC_NS = TX_NS + RX_NS;
 
 /** The clocks of the two NICs, by the right time. */
-const nicTime = (end: 0 | 1, isOne = false) => {
-  const [offset_ns, ppm] = end === 0 || isOne ? [1_000_000_000n, 5n] : [5_000_000_000n, -20n];
+const nicTime = (end: 0 | 1, { isOne, isPtp }: NonNullable<Case["nic"]>) => {
+  if (isPtp === true) return (right: bigint) => right + (end === 0 ? 0n : 30n);
+  const [offset_ns, ppm] = end === 0 || isOne === true ? [1_000_000_000n, 5n] : [5_000_000_000n, -20n];
   return (right: bigint) => right + offset_ns + ((right - FIRST) * ppm) / 1_000_000n;
 };
 
-function nicClock(end: 0 | 1, ahead_ns: number, { isRaw, isOne, steps }: NonNullable<Case["nic"]>) {
+function nicClock(end: 0 | 1, ahead_ns: number, nic: NonNullable<Case["nic"]>) {
+  const { isRaw, isOne, steps } = nic;
   const reading = (right: bigint): PhcReading => {
     const realtimeNs = right + BigInt(ahead_ns);
     const systemNs = isRaw === true ? right - FIRST + 10n ** 12n : realtimeNs;
     const method = isRaw === true ? "PTP_SYS_OFFSET_PRECISE" : "PTP_SYS_OFFSET_EXTENDED";
     const width = isRaw === true ? 0 : 60;
     return {
-      ...{ phcNs: nicTime(end, isOne)(right), systemNs, realtimeNs, isRaw: isRaw === true },
+      ...{ phcNs: nicTime(end, nic)(right), systemNs, realtimeNs, isRaw: isRaw === true },
       ...{ widthNs: width, method },
     };
   };
@@ -87,7 +97,7 @@ function nicClock(end: 0 | 1, ahead_ns: number, { isRaw, isOne, steps }: NonNull
   const [first, last] = [ties[0]!, ties.at(-1)!];
   const path = isOne === true ? "/dev/ptp0" : `/dev/ptp${end}`;
   const found = { path, first, last, readings: 4, resolution_ns: 1, stepped_ns: 0n, examples: [], ties };
-  return nicClockReport({ ...found, steps: end === 1 ? (steps ?? 0) : 0, problem: "" });
+  return nicClockReport("eth1", { ...found, steps: end === 1 ? (steps ?? 0) : 0, problem: "" });
 }
 
 /** What both ends would have written. @returns the paths of the reports */
@@ -124,13 +134,26 @@ function write(folder: string, of: Case): readonly [string, string] {
     for (let row = 0; row < rows.length; row += 4) {
       const time = rows[row + at]!;
       if (nic === undefined || time === NOT_HANDED || (nic.nearOnly === true && end === 1)) continue;
-      const stamp = nicTime(end, nic.isOne)(loop(time) + BigInt(by));
+      const stamp = nicTime(end, nic)(loop(time) + BigInt(by));
       const number = row / 4;
       if (end === 1 && by < 0 && nic.missingEvery !== undefined && number % nic.missingEvery === 0) continue;
       const wraps = end === 0 && by > 0 && nic.wrapsEvery !== undefined && number % nic.wrapsEvery === 1;
       nicRows.push(rows[row]!, wraps ? stamp - 2n ** 32n : stamp, time, 0n);
     }
     return BigUint64Array.from(nicRows);
+  };
+  const saidOf = (end: 0 | 1): DaemonFindings => {
+    const ptp = of.ptp?.[end];
+    if (ptp === undefined) return { readings: 2, chrony: null, ptp: null };
+    const own = {
+      is_grandmaster: false,
+      steps_removed: 1,
+      offset_ns: 5,
+      path_delay_ns: 500,
+      interface: "eth1",
+    };
+    const { grandmaster = "507b9d.fffe.000001", error_ns, stamps } = ptp;
+    return { readings: 2, chrony: null, ptp: { ...own, grandmaster, stamps, error_ns } };
   };
   const nearRight = (timeline: bigint) => FIRST + timeline - 1_000_000_000n;
   const farRight = (timeline: bigint) => farClock(timeline) - BigInt(of.ahead_ns ?? 0);
@@ -140,6 +163,7 @@ function write(folder: string, of: Case): readonly [string, string] {
     room: 1000,
     run_id: "run-7",
     clock_error_ns: of.error_ns?.[end] ?? null,
+    ptp_socket: null,
   });
   const near = writeStamps(
     planOf("near.stamps", 0),
@@ -153,6 +177,7 @@ function write(folder: string, of: Case): readonly [string, string] {
     ClockTies.of(ties((timeline) => FIRST + timeline - 1_000_000_000n, 900_000_000n)).report(
       of.error_ns?.[0] ?? null,
     ),
+    saidOf(0),
     nic === undefined ? null : nicClock(0, 0, nic),
   );
   const far = writeStamps(
@@ -164,6 +189,7 @@ function write(folder: string, of: Case): readonly [string, string] {
       unlogged: of.dropped ?? 0,
     },
     ClockTies.of(ties(farClock, 6_900_000_000n, of.isSet)).report(of.error_ns?.[1] ?? null),
+    saidOf(1),
     nic === undefined || nic.nearOnly === true ? null : nicClock(1, of.ahead_ns ?? 0, nic),
   );
   const machine = (boot_id: string) => ({ boot_id: of.isOneMachine ? "one" : boot_id });
@@ -416,6 +442,55 @@ const CASES: readonly Case[] = [
       near(responder?.mean_ns, OWN_NS + NIC_NS, "responder, by its NIC");
       assert.match(faults.join(), /no one-way latency: nothing disciplines the clock/);
     },
+  },
+  {
+    name: "NICs whose clocks ptp4l keeps by one grandmaster: that bound is the better one",
+    ahead_ns: 50_000,
+    error_ns: [60_000, 60_000],
+    nic: { isPtp: true },
+    ptp: [
+      { stamps: "hardware", error_ns: 505 },
+      { stamps: "hardware", error_ns: 510 },
+    ],
+    status: 0,
+    check: (joined) => {
+      assertNicWays(joined, 30);
+      assert.is(joined.clocks.clock, "the grandmaster 507b9d.fffe.000001");
+      assert.is(joined.clocks.bound_ns, 505 + 510 + 2);
+      assert.match(joined.clocks.reasons[0]!, /as ptp4l says of eth1/);
+    },
+  },
+  {
+    name: "two grandmasters have nothing in common",
+    nic: { isPtp: true },
+    ptp: [
+      { stamps: "hardware", error_ns: 505 },
+      { stamps: "hardware", error_ns: 510, grandmaster: "507b9d.fffe.000002" },
+    ],
+    status: 1,
+    check: ({ up, clocks }) => assert.equal([up.one_way, clocks.bound_ns], [null, null]),
+  },
+  {
+    name: "system clocks that ptp4l keeps by software stamps",
+    ptp: [
+      { stamps: "software", error_ns: 9000 },
+      { stamps: "software", error_ns: 8000 },
+    ],
+    status: 0,
+    check: (joined) => {
+      assertWays(joined, UP_NS, DOWN_NS);
+      assert.is(joined.clocks.bound_ns, 17_000 + 20);
+      assert.match(joined.clocks.reasons[1]!, /as ptp4l says of CLOCK_REALTIME/);
+    },
+  },
+  {
+    name: "a grandmaster behind clocks of which nothing is said",
+    ptp: [
+      { stamps: "software", error_ns: 9000 },
+      { stamps: "software", error_ns: null },
+    ],
+    status: 1,
+    check: ({ up }) => assert.is(up.one_way, null),
   },
   {
     name: "a NIC's clock that was set in mid-run",
