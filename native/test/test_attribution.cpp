@@ -27,8 +27,10 @@ void check(const std::vector<Delay>& delays, const Role& role, Cause wanted) {
     Blame blame = blame_for(role.watch, one.interval);
     expect(blame.length_ns != 0, "each is a slow turn");
     if (blame.cause == wanted) continue;
-    // The machine has taken about half of the turn, or more, as far as the thread can know.
-    expect(blame.cause == Cause::machine, CAUSE_NAMES[static_cast<size_t>(blame.cause)]);
+    // The machine has taken about half of the turn, or more, as far as the thread can know. Whether a thread
+    // that sleeps in a call waits for the driver or was stopped by somebody, nobody can say.
+    bool may_sleep = wanted == Cause::link && blame.cause == Cause::unexplained;
+    expect(may_sleep || blame.cause == Cause::machine, CAUSE_NAMES[static_cast<size_t>(blame.cause)]);
     uint64_t own_ns = one.interval.end_ns - one.interval.start_ns - one.off_ns;
     bool was_stopped = own_ns * 8 < blame.length_ns * 5 || one.off_since_ns * 8 > blame.length_ns * 3;
     expect(was_stopped, "the machine's, without evidence");
