@@ -58,7 +58,7 @@ export const sleep = (time_ms: number) => new Promise((resolve) => setTimeout(re
 const LOOK_MS = 50; // where a look starts a program
 const HALT_MS = 100; // far longer than test:stress stops anything
 
-export const PATIENCE_MS = 60_000; // far beyond what anything takes, also where other programs have the machine
+export const PATIENCE_MS = 180_000; // far beyond what anything takes, also where other programs have the machine
 
 /** Stops a process, until it is told to go on. Twice: the first stop may come while test:stress has stopped it, too. */
 export async function halt(pid: number): Promise<void> {

@@ -3,13 +3,12 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import * as assert from "uvu/assert";
 import type { Running } from "./cli_support.js";
-import { sleep } from "./lab_support.js";
+import { PATIENCE_MS, sleep } from "./lab_support.js";
 
-const WAIT_MS = 30_000; // for what takes some milliseconds on a machine that has nothing else to do
 const ALREADY_SENT = 200; // frames, far more than a lab sends by itself
 
 export async function until<T>(what: string, look: () => T | undefined): Promise<T> {
-  for (const end = performance.now() + WAIT_MS; performance.now() < end; await sleep(20)) {
+  for (const end = performance.now() + PATIENCE_MS; performance.now() < end; await sleep(20)) {
     const found = look();
     if (found !== undefined) return found;
   }
