@@ -4,9 +4,9 @@
  */
 
 import { fileURLToPath } from "node:url";
-import { ConfinedProcess, deathOf } from "../lab/confined_process.js";
+import { ConfinedProcess } from "../lab/confined_process.js";
 import type { Privileges } from "../lab/privileges.js";
-import { asCaromError, CaromError } from "../native/error.js";
+import { asCaromError, type CaromError } from "../native/error.js";
 import type { Earlier, FromChecking, LateOrder, Ran, ToChecking } from "./checking_messages.js";
 import type { Attachment } from "./rig.js";
 import type { Case } from "./script.js";
@@ -15,30 +15,29 @@ const MAIN = fileURLToPath(new URL("./checking_main.js", import.meta.url));
 const OPERATION = "run a case";
 
 export class CheckingProcess {
-  private readonly process = new ConfinedProcess<ToChecking, FromChecking>(MAIN, OPERATION, false);
+  private readonly process = new ConfinedProcess<ToChecking, FromChecking>(
+    MAIN,
+    OPERATION,
+    "runs the cases",
+    false,
+  );
   /** Why no further case can be run: it has died, or carom's responder in it has ended. */
   problem: CaromError | undefined;
   hasDied = false;
 
   /** Once. @returns what it may still do @throws CaromError when something can't be opened, or given up */
-  open(attachment: Attachment, earlier: Earlier): Promise<Privileges> {
-    return this.ask({ type: "open", attachment, earlier }, (message, resolve) => {
-      if (message.type === "opened") resolve(message.privileges);
-    });
+  async open(attachment: Attachment, earlier: Earlier): Promise<Privileges> {
+    return (await this.ask({ type: "open", attachment, earlier }, "opened")).privileges;
   }
 
   /** @throws CaromError when it dies */
   run(item: Case): Promise<Ran> {
-    return this.ask({ type: "run", item }, (message, resolve) => {
-      if (message.type === "ran") resolve(message);
-    });
+    return this.ask({ type: "run", item }, "ran");
   }
 
   /** Closes everything. @returns what came since the last case @throws CaromError when it has died */
-  leave(): Promise<readonly LateOrder[]> {
-    return this.ask({ type: "leave" }, (message, resolve) => {
-      if (message.type === "left") resolve(message.late);
-    });
+  async leave(): Promise<readonly LateOrder[]> {
+    return (await this.ask({ type: "leave" }, "left")).late;
   }
 
   /** Ends it. May be called at any time and more than once. */
@@ -46,18 +45,13 @@ export class CheckingProcess {
     return this.process.close();
   }
 
-  private ask<Result>(
-    request: ToChecking,
-    hear: (message: FromChecking, resolve: (result: Result) => void) => void,
-  ): Promise<Result> {
-    const heard = (message: FromChecking, resolve: (result: Result) => void) => {
+  private ask<Type extends FromChecking["type"]>(request: ToChecking, answer: Type) {
+    const hear = (message: FromChecking) => {
       if (message.type === "ended") this.problem = asCaromError(message.error, OPERATION);
-      else hear(message, resolve);
     };
-    return this.process.converse(request, heard, (how, said) => {
-      const { detail, hint } = deathOf("the process that runs the cases", how, said);
+    return this.process.ask(request, answer, hear, (how, said) => {
       this.hasDied = true;
-      this.problem = new CaromError("environment", OPERATION, detail, hint);
+      this.problem = this.process.death(how, said);
       return this.problem;
     });
   }

@@ -5,7 +5,7 @@
 
 import { type ChildProcess, fork } from "node:child_process";
 import { isatty } from "node:tty";
-import { asCaromError, type CaromError } from "../native/error.js";
+import { asCaromError, CaromError } from "../native/error.js";
 import { atEndOfProcess } from "./end.js";
 
 const SAID_MAX = 4096; // characters that are kept of what it says of its own accord: how it crashed, say
@@ -23,6 +23,9 @@ export type ErrorData = ReturnType<CaromError["toJSON"]>;
 /** Any process may answer with it. */
 export type Failed = { readonly type: "failed"; readonly error: ErrorData };
 
+/** @param how it ended @param said its last words */
+type Death = (how: string, said: string) => CaromError;
+
 export class ConfinedProcess<To extends object, From extends { readonly type: string }> {
   private readonly child: ChildProcess;
   private readonly end: Promise<string>; // what it ended with
@@ -32,11 +35,13 @@ export class ConfinedProcess<To extends object, From extends { readonly type: st
   /**
    * Starts it; what is asked of it waits until it is ready.
    * @param main the compiled file
+   * @param does what it is there for: "measures"
    * @param inherits whether it has this process's standard input and output
    */
   constructor(
     main: string,
     private readonly operation: string,
+    private readonly does: string,
     inherits: boolean,
   ) {
     // A capture may be read from standard input. What is a terminal is not its: Node sets one back when it ends.
@@ -63,24 +68,39 @@ export class ConfinedProcess<To extends object, From extends { readonly type: st
   }
 
   /**
-   * Asks for something, and hears what it says until that is done.
-   * @param onDeath what it means that it ended before
+   * Asks for something. What it says before it answers is for `hear`.
+   * @param answer the type of the message that answers
+   * @param onDeath what it means that it has ended before
    * @throws CaromError
    */
-  converse<Result>(
+  ask<Type extends From["type"]>(
     request: To,
-    hear: (message: From, resolve: (result: Result) => void) => void,
-    onDeath: (how: string, said: string) => CaromError,
-  ): Promise<Result> {
+    answer: Type,
+    hear: (message: From) => void = () => {},
+    onDeath: Death = (how, said) => this.death(how, said),
+  ): Promise<Extract<From, { type: Type }>> {
     return new Promise((resolve, reject) => {
       this.onMessage = (message) => {
         if (message.type === "failed")
           reject(asCaromError((message as unknown as Failed).error, this.operation));
-        else hear(message, resolve);
+        else if (message.type === answer) resolve(message as Extract<From, { type: Type }>);
+        else hear(message);
       };
       this.end.then((how) => reject(onDeath(how, this.said.trim())));
       this.tell(request);
     });
+  }
+
+  /** What is said of its end. */
+  death(how: string, said: string): CaromError {
+    const words = said === "" ? "" : `; it said: ${said}`;
+    const hint = how.includes("SIGKILL") ? "if nobody killed it, memory ran out: dmesg says so" : "";
+    return new CaromError(
+      "environment",
+      this.operation,
+      `the process that ${this.does} ${how}${words}`,
+      hint,
+    );
   }
 
   tell(message: To): void {
@@ -97,11 +117,4 @@ export class ConfinedProcess<To extends object, From extends { readonly type: st
     if (this.child.connected) this.child.disconnect();
     await this.end;
   }
-}
-
-/** Why it ended, for an error's detail and hint. */
-export function deathOf(what: string, how: string, said: string): { detail: string; hint: string } {
-  const words = said === "" ? "" : `; it said: ${said}`;
-  const hint = how.includes("SIGKILL") ? "if nobody killed it, memory ran out: dmesg says so" : "";
-  return { detail: `${what} ${how}${words}`, hint };
 }

@@ -7,7 +7,7 @@ import type { FrameSocket, Link } from "../native/index.js";
 import { isIp6, multicastMac, normalAddress, parseIp } from "../wire/address.js";
 import { decodeFrame } from "../wire/decode.js";
 import { buildFrame, checksumOf } from "../wire/frame.js";
-import { ConfinedProcess, deathOf, type Failed } from "./confined_process.js";
+import { ConfinedProcess, type Failed } from "./confined_process.js";
 
 const ARP = 0x0806;
 const ICMP6 = 58;
@@ -30,18 +30,9 @@ export type Answer = { readonly type: "answer"; readonly mac: string } | Failed;
  */
 export async function askNeighbor(link: Link, address: string): Promise<string> {
   const operation = `find ${address} on ${link.interfaceName}`;
-  const asking = new ConfinedProcess<Question, Answer>(MAIN, operation, false);
+  const asking = new ConfinedProcess<Question, Answer>(MAIN, operation, "asks", false);
   try {
-    return await asking.converse(
-      { link, address },
-      (message, resolve: (mac: string) => void) => {
-        if (message.type === "answer") resolve(message.mac);
-      },
-      (how, said) => {
-        const { detail, hint } = deathOf("the process that asks", how, said);
-        return new CaromError("environment", operation, detail, hint);
-      },
-    );
+    return (await asking.ask({ link, address }, "answer")).mac;
   } finally {
     await asking.close();
   }

@@ -5,7 +5,7 @@
  */
 
 import { fileURLToPath } from "node:url";
-import { ConfinedProcess, deathOf } from "../lab/confined_process.js";
+import { ConfinedProcess } from "../lab/confined_process.js";
 import type { Privileges } from "../lab/privileges.js";
 import { asCaromError, CaromError } from "../native/error.js";
 import type { RunChange } from "../native/index.js";
@@ -41,7 +41,12 @@ export interface RunWatcher {
 
 /** A process that is about to measure. Start it before the run is planned: it gets ready meanwhile. */
 export class MeasuringProcess {
-  private readonly process = new ConfinedProcess<ToMeasuring, FromMeasuring>(MAIN, OPERATION, true);
+  private readonly process = new ConfinedProcess<ToMeasuring, FromMeasuring>(
+    MAIN,
+    OPERATION,
+    "measures",
+    true,
+  );
   private hasBegun = false;
   private isStopped = false;
   private setsNic = false;
@@ -61,48 +66,25 @@ export class MeasuringProcess {
     }
   }
 
-  private measured(plan: MeasuredPlan, watcher: RunWatcher): Promise<Measurement> {
+  private async measured(plan: MeasuredPlan, watcher: RunWatcher): Promise<Measurement> {
     const { generator, sending, responder, certificate, stamps, lab } = plan;
     const far = lab && { responder: lab.responder };
     const plain = { generator, sending, responder, certificate, stamps, lab: far };
     this.setsNic = [generator.io, responder?.io].some((io) => io?.timestamps === "hardware");
     const wanted = { progress: watcher.onProgress !== undefined, live_hz: watcher.live_hz ?? 0 };
-    return this.converse(
+    watcher.onStopRequest?.(() => this.stop());
+    const { found } = await this.process.ask(
       { type: "measure", plan: plain, wanted },
-      (message, resolve) => {
-        switch (message.type) {
-          case "count":
-            this.count(message);
-            break;
-          case "running":
-            this.hasBegun = true;
-            watcher.onRunning?.(this.controls(message.threads));
-            break;
-          case "progress":
-            watcher.onProgress?.(message.progress);
-            break;
-          case "live":
-            watcher.onLive?.(message.live);
-            break;
-          case "refused":
-            watcher.onRefused?.(asCaromError(message.error, OPERATION));
-            break;
-          case "ended":
-            resolve({
-              ...message.found,
-              problems: message.found.problems.map((problem) => asCaromError(problem, OPERATION)),
-            });
-        }
-      },
-      watcher.onStopRequest,
+      "ended",
+      (message) => this.hear(message, watcher),
+      (how, said) => this.death(how, said),
     );
+    return { ...found, problems: found.problems.map((problem) => asCaromError(problem, OPERATION)) };
   }
 
   /** What a run on this machine would be left with. @throws CaromError when capabilities can't be given up */
-  confine(): Promise<Privileges> {
-    return this.converse({ type: "confine" }, (message, resolve) => {
-      if (message.type === "confined") resolve(message.privileges);
-    });
+  async confine(): Promise<Privileges> {
+    return (await this.process.ask({ type: "confine" }, "confined")).privileges;
   }
 
   /** Ends it. May be called at any time and more than once. */
@@ -110,13 +92,24 @@ export class MeasuringProcess {
     return this.process.close();
   }
 
-  private converse<Result>(
-    request: ToMeasuring,
-    hear: (message: FromMeasuring, resolve: (result: Result) => void) => void,
-    onStopRequest?: (stop: () => void) => void,
-  ): Promise<Result> {
-    onStopRequest?.(() => this.stop());
-    return this.process.converse(request, hear, (how, said) => this.death(how, said));
+  private hear(message: FromMeasuring, watcher: RunWatcher): void {
+    switch (message.type) {
+      case "count":
+        this.count(message);
+        break;
+      case "running":
+        this.hasBegun = true;
+        watcher.onRunning?.(this.controls(message.threads));
+        break;
+      case "progress":
+        watcher.onProgress?.(message.progress);
+        break;
+      case "live":
+        watcher.onLive?.(message.live);
+        break;
+      case "refused":
+        watcher.onRefused?.(asCaromError(message.error, OPERATION));
+    }
   }
 
   /**
@@ -137,8 +130,7 @@ export class MeasuringProcess {
     if (this.isStopped && !this.hasBegun)
       return new CaromError("environment", OPERATION, "it was stopped before anything was sent");
     const lost = this.hasBegun ? "what it had measured is lost" : "nothing was sent";
-    const { detail, hint } = deathOf("the process that measures", `${how}; ${lost}`, said);
-    return new CaromError("environment", OPERATION, detail, hint);
+    return this.process.death(`${how}; ${lost}`, said);
   }
 
   private controls(threads: RunningThreads): RunningControls {
