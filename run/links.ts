@@ -3,6 +3,8 @@
 import { formatNs } from "../config/values.js";
 import type { LinkFindings } from "../native/index.js";
 import { counted } from "./lines.js";
+import type { Measurement } from "./measure.js";
+import type { Plan } from "./plan.js";
 import type { InterfaceCounters } from "./statistics.js";
 
 export interface LinkReport {
@@ -46,4 +48,53 @@ export function linkFaults(name: string, link: LinkReport, frames: string): stri
       ? []
       : [`${counted(not_left, frames)} handed over at ${name} did not leave`]),
   ];
+}
+
+export interface Links {
+  readonly generator: LinkReport;
+  readonly responder: LinkReport | null; // of a lab
+}
+
+export function linksOf({ links, interfaces, generator, responder }: Measurement): Links {
+  const orders = responder?.counters.orders ?? 0;
+  return {
+    generator: linkReport(
+      links.generator,
+      generator.counters.frames_out ?? 0,
+      interfaces.generator,
+      generator.counters.tx_invalid ?? 0,
+    ),
+    responder:
+      links.responder &&
+      linkReport(links.responder, orders, interfaces.responder, responder?.counters.tx_invalid ?? 0),
+  };
+}
+
+/**
+ * Measured ticks that did not leave. Known by what was stamped at the far end; or, each in a frame of its own, as many
+ * as frames; or by what the responder took, where the interface is gone with its counters.
+ */
+export function notLeft(n: (name: string) => number, link: LinkReport, found: Measurement): number {
+  const { arrivals, responder } = found;
+  const { outages, gone, refused, not_left } = link;
+  if (outages === 0 && !gone && refused === 0) return 0;
+  if (arrivals !== null) {
+    const missed = Math.max(0, n("sent") - arrivals.ticks);
+    return outages === 0 && !gone ? Math.min(refused, missed) : missed; // more than were refused were lost elsewhere
+  }
+  if (not_left === null && responder !== null) {
+    const missed = n("sent") + n("warmup_sent") - (responder.counters.ticks ?? 0);
+    return Math.min(n("sent"), Math.max(0, missed));
+  }
+  const isOneEach = n("frames_out") === n("sent") + n("warmup_sent");
+  return isOneEach ? Math.min(n("sent"), not_left ?? 0) : 0;
+}
+
+export function lostLinks(plan: Plan, { generator, responder }: Links): string[] {
+  const near = linkFaults(plan.generator.io.link.interfaceName, generator, "frame");
+  if (responder === null) return near;
+  // Both ends of a lab go down together: of the far one only the orders are told.
+  const { not_left } = responder;
+  const only = near.length === 0 ? responder : { ...responder, outages: 0, gone_ns: null, not_left };
+  return [...near, ...linkFaults(plan.lab!.responder.interfaceName, only, "order")];
 }

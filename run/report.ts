@@ -2,7 +2,6 @@
 
 import { timeText } from "../config/start_time.js";
 import { keepsState, type StrategyName } from "../config/strategy_rules.js";
-import { isPlain } from "../generator/frames.js";
 import { memoryText } from "../generator/ledger.js";
 import { unfinishedNotes } from "../lab/checksum_offload.js";
 import { tscDoubts } from "../lab/machine.js";
@@ -19,6 +18,7 @@ import type {
   RunChange,
 } from "../native/index.js";
 import { decodeOrder, decodeTick, type Order, type Tick } from "../wire/codec.js";
+import { type Balance, balancesOf } from "./balances.js";
 import { type Breakdown, breakdownOf } from "./breakdown.js";
 import type { KeptCalibration } from "./calibrations.js";
 import {
@@ -39,7 +39,7 @@ import {
   refreshesOf,
   responderTurns,
 } from "./interference.js";
-import { type LinkReport, linkFaults, linkReport } from "./links.js";
+import { type Links, linksOf, lostLinks, notLeft } from "./links.js";
 import type { Measurement } from "./measure.js";
 import { type HardwareClockReport, hardwareClockReport, stepNotes } from "./phc.js";
 import { plainPlan } from "./plain.js";
@@ -51,13 +51,6 @@ import { type InterfaceCounters, lostOnArrival } from "./statistics.js";
 import { type StreamReport, streamReports } from "./streams.js";
 import { neverStampedText } from "./timestamps.js";
 import { unservedFaults } from "./unserved.js";
-
-/** One equation that must hold at the end of a run. */
-export interface Balance {
-  readonly name: string;
-  readonly equation: string;
-  readonly holds: boolean;
-}
 
 /** What one thread of the responder counted; with xdp, where the program counts, the first thread has it all. */
 export interface ThreadCounters {
@@ -373,55 +366,6 @@ function unserved({ sending, generator: { io }, responder }: Plan, found: Measur
   return [...faults, ...unservedFaults(found.responder.counters, far)];
 }
 
-export interface Links {
-  readonly generator: LinkReport;
-  readonly responder: LinkReport | null; // of a lab
-}
-
-function linksOf({ links, interfaces, generator, responder }: Measurement): Links {
-  const orders = responder?.counters.orders ?? 0;
-  return {
-    generator: linkReport(
-      links.generator,
-      generator.counters.frames_out ?? 0,
-      interfaces.generator,
-      generator.counters.tx_invalid ?? 0,
-    ),
-    responder:
-      links.responder &&
-      linkReport(links.responder, orders, interfaces.responder, responder?.counters.tx_invalid ?? 0),
-  };
-}
-
-/**
- * Measured ticks that did not leave. Known by what was stamped at the far end; or, each in a frame of its own, as many
- * as frames; or by what the responder took, where the interface is gone with its counters.
- */
-function notLeft(n: (name: string) => number, link: LinkReport, found: Measurement): number {
-  const { arrivals, responder } = found;
-  const { outages, gone, refused, not_left } = link;
-  if (outages === 0 && !gone && refused === 0) return 0;
-  if (arrivals !== null) {
-    const missed = Math.max(0, n("sent") - arrivals.ticks);
-    return outages === 0 && !gone ? Math.min(refused, missed) : missed; // more than were refused were lost elsewhere
-  }
-  if (not_left === null && responder !== null) {
-    const missed = n("sent") + n("warmup_sent") - (responder.counters.ticks ?? 0);
-    return Math.min(n("sent"), Math.max(0, missed));
-  }
-  const isOneEach = n("frames_out") === n("sent") + n("warmup_sent");
-  return isOneEach ? Math.min(n("sent"), not_left ?? 0) : 0;
-}
-
-function lostLinks(plan: Plan, { generator, responder }: Links): string[] {
-  const near = linkFaults(plan.generator.io.link.interfaceName, generator, "frame");
-  if (responder === null) return near;
-  // Both ends of a lab go down together: of the far one only the orders are told.
-  const { not_left } = responder;
-  const only = near.length === 0 ? responder : { ...responder, outages: 0, gone_ns: null, not_left };
-  return [...near, ...linkFaults(plan.lab!.responder.interfaceName, only, "order")];
-}
-
 function captureReport({ generator: { capture } }: Measurement): CaptureReport | null {
   if (capture === null) return null;
   const { lastFile: file, frames, bytes, dropped } = capture;
@@ -498,120 +442,6 @@ export function reportAsJson(report: Report): Record<string, unknown> {
   return JSON.parse(
     JSON.stringify(report, (_, value) => (typeof value === "bigint" ? value.toString() : value)),
   );
-}
-
-function balancesOf(
-  n: (name: string) => number,
-  answered: number,
-  plan: Plan,
-  found: Measurement,
-  links: Links,
-): Balance[] {
-  const not_left = notLeft(n, links.generator, found);
-  const sent = n("sent") - not_left;
-  const ledger = [
-    equation(
-      "ticks",
-      [["sent", sent], ...some("not left", not_left)],
-      [
-        ["answered", answered],
-        ["missing", n("missing")],
-        ["not to be answered", n("quiet")],
-        ...some("withheld", n("withheld")),
-        ...some("forgotten", n("forgotten")),
-      ],
-    ),
-    equation(
-      "orders",
-      [["received", n("received")]],
-      [
-        ["correct", n("correct")],
-        ["wrong", n("wrong")],
-        ["late", n("late")],
-        ["duplicate", n("duplicate")],
-        ["unexpected", n("unexpected")],
-        ...some("to copies", n("answered_copies")),
-        ...some("not judged", n("unjudged")),
-      ],
-    ),
-  ];
-  const frames = n("frames_out") - (links.generator.not_left ?? 0);
-  const isReplay = found.generator.replay !== null;
-  const what = isReplay
-    ? "frames of the replay"
-    : plan.streams.every(({ feed }) => isPlain(feed.shape))
-      ? "ticks, warm-up included"
-      : "frames handed over, warm-up included";
-  const near = found.interfaces.generator;
-  const far = found.interfaces.responder;
-  const nearName = plan.generator.io.link.interfaceName;
-  const farName = plan.lab?.responder.interfaceName ?? "";
-  return [
-    ...(plan.generator.io.receives ? ledger : []),
-    ...streamBalances(n, found),
-    ...(near === null ? [] : [atLeast(`${nearName} sent`, near.tx_packets, what, frames)]),
-    ...(near === null || n("frames_in") === 0
-      ? []
-      : [atLeast(`${nearName} received`, near.rx_packets, "that carom took", n("frames_in"))]),
-    ...(far === null ? [] : [atLeast(`${farName} received`, far.rx_packets, what, frames)]),
-    ...(found.arrivals === null
-      ? []
-      : [
-          equation(
-            "arrivals",
-            [["sent", isReplay ? frames : sent]],
-            [[`stamped at ${farName}`, found.arrivals.ticks]],
-          ),
-        ]),
-    // A real link carries other traffic, and a NIC drops what nobody wants: only a lab's must drop nothing.
-    ...(near === null ? [] : [clean(nearName, near, plan.lab !== null)]),
-    ...(far === null ? [] : [clean(farName, far, true)]),
-  ];
-}
-
-/** Between streams, and between threads: nothing is lost on the way from one to the other. */
-function streamBalances(n: (name: string) => number, { generator }: Measurement): Balance[] {
-  const { streams, threads } = generator;
-  const sent = streams.map((stream, index): [string, number] => [`of stream ${index + 1}`, stream.sent]);
-  const handed = equation(
-    "handed",
-    [["handed to other threads", n("handed")]],
-    [
-      ["taken", n("handed_in")],
-      ["lost", n("handed_lost")],
-    ],
-  );
-  return [
-    ...(streams.length > 1 ? [equation("streams", [["sent", n("sent")]], sent)] : []),
-    ...(threads.length > 1 && n("received") > 0 ? [handed] : []),
-  ];
-}
-
-type Terms = readonly (readonly [name: string, value: number])[];
-
-/** A term that there is only when something is done on purpose. */
-function some(name: string, value: number): Terms {
-  return value === 0 ? [] : [[name, value]];
-}
-
-function equation(name: string, left: Terms, right: Terms): Balance {
-  const text = (terms: Terms) =>
-    terms.map(([term, value]) => `${term} ${value.toLocaleString("en-US")}`).join(" + ");
-  const sum = (terms: Terms) => terms.reduce((total, [, value]) => total + value, 0);
-  return { name, equation: `${text(left)} = ${text(right)}`, holds: sum(left) === sum(right) };
-}
-
-function atLeast(name: string, value: number, what: string, least: number): Balance {
-  const [shown, wanted] = [value, least].map((number) => number.toLocaleString("en-US"));
-  return { name, equation: `${name} ${shown} frames ≥ ${wanted} ${what}`, holds: value >= least };
-}
-
-function clean(name: string, counters: InterfaceCounters, isStrict: boolean): Balance {
-  const { rx_errors, tx_errors, tx_dropped } = counters;
-  const rx_dropped = lostOnArrival(counters);
-  const equation = `${name} dropped ${rx_dropped} in, ${tx_dropped} out; errors ${rx_errors} in, ${tx_errors} out`;
-  const isClean = rx_errors + rx_dropped + tx_errors + tx_dropped === 0;
-  return { name: `${name} drops`, equation, holds: isClean || !isStrict };
 }
 
 function faultsOf(
