@@ -47,7 +47,7 @@ import type { Plan } from "./plan.js";
 import { sentRate } from "./rate.js";
 import { type ReplayReport, replayFaults, replayNotes, replayReport } from "./replay_report.js";
 import { type StampsReport, stampsNotes } from "./stamps.js";
-import { type InterfaceCounters, lostOnArrival } from "./statistics.js";
+import { lostOnArrival } from "./statistics.js";
 import { type StreamReport, streamReports } from "./streams.js";
 import { neverStampedText } from "./timestamps.js";
 import { unservedFaults } from "./unserved.js";

@@ -1,4 +1,4 @@
-// What the addon exports; native/index.ts is the only one that imports it.
+// What the addon exports; native/addon.ts is the only one that imports it.
 #include <fcntl.h>
 #include <napi.h>
 #include <sched.h>
