@@ -23,6 +23,19 @@ void offer(PhcReading& best, int64_t before_ns, int64_t phc_ns, int64_t after_ns
   }
 }
 
+// Has the driver read its clock several times, each between two readings of the system's. `Found` is what the
+// request fills in; `time_of` finds in it the reading before, of and behind the device.
+template <class Found, class TimeOf>
+bool read_brackets(const Fd& clock, unsigned long request, PhcReading& best, TimeOf time_of) noexcept {
+  Found found{};
+  found.n_samples = SAMPLES;
+  if (ioctl(clock.get(), request, &found) != 0) return false;
+  best.width_ns = UINT64_MAX;
+  for (unsigned i = 0; i < SAMPLES; i++)
+    offer(best, to_ns(time_of(found, i, 0)), to_ns(time_of(found, i, 1)), to_ns(time_of(found, i, 2)));
+  return best.width_ns != UINT64_MAX;
+}
+
 }  // namespace
 
 Phc::Phc(const std::string& path) : path_(path), fd_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
@@ -55,23 +68,16 @@ bool Phc::read_precise(PhcReading& reading) noexcept {
 }
 
 bool Phc::read_extended(PhcReading& reading) noexcept {
-  ptp_sys_offset_extended found{};
-  found.n_samples = SAMPLES;
-  if (ioctl(fd_.get(), PTP_SYS_OFFSET_EXTENDED, &found) != 0) return false;
-  reading.width_ns = UINT64_MAX;
-  for (unsigned i = 0; i < SAMPLES; i++)
-    offer(reading, to_ns(found.ts[i][0]), to_ns(found.ts[i][1]), to_ns(found.ts[i][2]));
-  return reading.width_ns != UINT64_MAX;
+  return read_brackets<ptp_sys_offset_extended>(
+      fd_, PTP_SYS_OFFSET_EXTENDED, reading,
+      [](const auto& found, unsigned i, unsigned place) { return found.ts[i][place]; });
 }
 
 bool Phc::read_plain(PhcReading& reading) noexcept {
-  ptp_sys_offset found{};
-  found.n_samples = SAMPLES;
-  if (ioctl(fd_.get(), PTP_SYS_OFFSET, &found) != 0) return false;
-  reading.width_ns = UINT64_MAX;
-  for (unsigned i = 0; i < SAMPLES; i++)
-    offer(reading, to_ns(found.ts[2 * i]), to_ns(found.ts[2 * i + 1]), to_ns(found.ts[2 * i + 2]));
-  return reading.width_ns != UINT64_MAX;
+  // Those of the system follow each other: the one behind a device's is the one before the next.
+  return read_brackets<ptp_sys_offset>(
+      fd_, PTP_SYS_OFFSET, reading,
+      [](const auto& found, unsigned i, unsigned place) { return found.ts[2 * i + place]; });
 }
 
 std::string_view Phc::method() const noexcept {
