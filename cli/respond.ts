@@ -81,7 +81,8 @@ const options = {
   queues: {
     ...responderOptions.queues,
     type: queuesOrAll(),
-    description: "queues of the interface, a thread for each (af_xdp, xdp): 0-3, or all",
+    description:
+      "queues of the interface, a thread for each (af_xdp, xdp): 0-3, or all (default: one thread for all over which it spreads what comes, up to 16)",
   },
 } as const;
 
@@ -114,7 +115,7 @@ export const command = defineCommand({
         : openLab(values.lab).responder;
     const served = { ...values, queues: values.queues === "all" ? allQueues(link, values) : values.queues };
     // Not the core that a generator on the same machine would take.
-    const cores = chooseCores(served.queues.length, values.backend === "xdp").responder;
+    const cores = chooseCores(served.queues?.length ?? 1, values.backend === "xdp").responder;
     const plain = responderConfig(link, served, cores);
     if (values.plainClients && (values.lab === undefined || values.backend !== "xdp")) {
       const detail = "it is about the other end of a lab's veth, and the answers of xdp";
@@ -264,7 +265,7 @@ function joined(logs: readonly BigUint64Array[]): BigUint64Array {
   return all;
 }
 
-type ServedValues = Values<typeof options> & { readonly queues: number[] };
+type ServedValues = Values<typeof options> & { readonly queues: number[] | undefined };
 
 /** @throws CaromError (environment) where threads that spin would have to share cores */
 function allQueues(link: Link, { backend, cpu }: Values<typeof options>): number[] {

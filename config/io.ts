@@ -1,7 +1,7 @@
 /** The options that every role has: how it moves frames, and where on the machine it runs. */
 
 import { CaromError } from "../native/error.js";
-import type { IoConfig, Link } from "../native/index.js";
+import { type IoConfig, type Link, spreadQueues } from "../native/index.js";
 import { optionGroup, type Values } from "./option.js";
 import { choice, core, dscp, duration, flag, integer, MAX_QUEUE, powerOfTwo } from "./values.js";
 
@@ -23,7 +23,11 @@ export const ioOptions = {
     "name",
     "af_xdp",
   ),
-  queue: io(integer(0, MAX_QUEUE), "queue of the interface (af_xdp, xdp_live)", "number", "0"),
+  queue: io(
+    integer(0, MAX_QUEUE),
+    "queue of the interface (af_xdp, xdp_live) (default: all over which it spreads what comes, up to 16)",
+    "number",
+  ),
   steer: io(
     flag(),
     "have a rule of the NIC (ethtool -N) bring the port's frames to the queue; it goes when carom ends (af_xdp, xdp)",
@@ -73,6 +77,7 @@ type Rest = Omit<
   | "backend"
   | "link"
   | "queue"
+  | "moreQueues"
   | "cpu"
   | "ringSize"
   | "vlan"
@@ -91,7 +96,7 @@ type Rest = Omit<
 function refuseForeign(values: IoValues): void {
   if (hasProgram(values.backend)) return;
   const given = [
-    values.queue !== 0 && "--queue",
+    (values.queue ?? 0) !== 0 && "--queue",
     values.copyMode !== "auto" && "--copy-mode",
     values.xdpMode !== "auto" && "--xdp-mode",
     values.steer === true && "--steer",
@@ -101,13 +106,36 @@ function refuseForeign(values: IoValues): void {
   throw new CaromError("usage", given, detail, "leave it out, or add --backend af_xdp");
 }
 
+const SPREAD_MAX = 16; // queues that one thread looks at in turn, with the memory of a ring for each
+
+/**
+ * The queue of a role, and those by which it receives besides: where none was named, all over which the interface spreads
+ * what comes, as nobody knows by which of them it will be.
+ * @throws CaromError (environment) where they are too many
+ */
+function queuesOf(link: Link, values: IoValues, receives: boolean): [queue: number, more: readonly number[]] {
+  if (values.queue !== undefined) return [values.queue, []];
+  if (!hasProgram(values.backend) || values.steer || !receives) return [0, []];
+  const [first = 0, ...more] = spreadQueues(link);
+  if (more.length < SPREAD_MAX) return [first, more];
+  const { interfaceName: name } = link;
+  throw new CaromError(
+    "environment",
+    `choose the queues of ${name}`,
+    `it spreads what comes over ${more.length + 1}, and carom serves ${SPREAD_MAX} that nobody has named`,
+    `name those by which frames come (--queue N, carom respond --queues 0-3), add --steer, or ethtool -X ${name} equal ${SPREAD_MAX}`,
+  );
+}
+
 /** The native configuration from the values; `cpu` is the one chosen for auto, -1 for none. */
 export function ioConfig(link: Link, values: IoValues, autoCpu: number, rest: Rest): IoConfig {
   refuseForeign(values);
+  const [queue, moreQueues] = queuesOf(link, values, rest.receives);
   return {
     backend: values.backend,
     link,
-    queue: values.queue,
+    queue,
+    moreQueues,
     cpu: values.cpu === "auto" ? autoCpu : values.cpu === "none" ? -1 : values.cpu,
     ringSize: values.ringSize,
     vlan: values.vlan ?? -1,

@@ -44,6 +44,7 @@ export function generatorPlan(
     streams: planned.flatMap((stream, index) => (stream.thread === thread ? [index] : [])),
   }));
   const room = ledgerRoom(threads.length);
+  const unserved = all.io.moreQueues.filter((more) => threads.every(({ queue }) => queue !== more));
   const configs = threads.map(({ queue, cpu, streams: numbers }, thread) => {
     const feeds = numbers.map((number) => planned[number]!.feed);
     const streams = numbers.map((number) => all.streams[number]!);
@@ -54,6 +55,7 @@ export function generatorPlan(
       io: {
         ...all.io,
         queue,
+        moreQueues: thread === 0 ? unserved : [],
         cpu,
         localPort: ownPort(values, thread),
         sendPort: streams[0]!.sourcePort,

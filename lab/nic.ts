@@ -93,8 +93,14 @@ function queues(
       rx === 1 ? "leave --queue out" : `give --queue 0 to ${rx - 1}`,
     );
   if (rx === 1 || driver === "veth") return ok("queues", value);
-  const change = `carom respond --queues 0-${rx - 1} serves all of them; ${steerCommand(link.interfaceName, queue, steering)}`;
-  return note("queues", `${value}; af_xdp sees only what arrives on queue ${queue}`, change);
+  const served = steering.spread?.queues ?? Array.from({ length: rx }, (_, index) => index);
+  if (served.length === 1) return ok("queues", `${value}; all that comes comes by queue ${served[0]}`);
+  const one = steerCommand(link.interfaceName, queue, steering);
+  return note(
+    "queues",
+    `${value}; af_xdp and xdp look at queues ${served.join(", ")} in turn, unless --queue or --queues names some`,
+    `one is looked at sooner: ${one}; carom respond --queues all has a thread for each`,
+  );
 }
 
 function attachedProgram(link: Link, { xdp }: z.output<typeof detailsType>): Finding[] {

@@ -58,6 +58,7 @@ export interface Addon {
   backendNames(): string[];
   strategyNames(): string[];
   probeBackends(link: Link, queue: number, tries: boolean): BackendProbe[];
+  spreadQueues(link: Link): number[];
   timestampingInfo(link: Link): TimestampingInfo;
   launchTime(link: Link): boolean;
   openPhc(path: string): (isLast: boolean) => PhcReading | null;

@@ -26,6 +26,7 @@ export interface IoConfig {
   readonly backend: string;
   readonly link: Link;
   readonly queue: number; // RX and TX queue of the interface
+  readonly moreQueues: readonly number[]; // af_xdp, xdp, xdp_live: by which the same thread receives, too
   readonly cpu: number; // core to which the thread is pinned; -1 leaves it to the scheduler
   readonly ringSize: number; // frames in each ring; a power of two
   readonly localPort: number; // UDP port whose datagrams this role takes

@@ -7,6 +7,15 @@ import type { PhcReading, TimestampingInfo } from "./facts.js";
 import type { ArrivalFindings, LinkFindings } from "./result.js";
 import type { Arrivals } from "./roles.js";
 
+/**
+ * The receive queues over which an interface spreads what comes: those of its RSS table, and where it has none all that
+ * there are. Empty where its driver says neither.
+ * @throws CaromError
+ */
+export function spreadQueues(link: Link): number[] {
+  return call("ask for the receive queues", () => addon().spreadQueues(link));
+}
+
 /** The bits of enum netdev_xdp_act; null where the kernel does not tell, before Linux 6.3. @throws CaromError */
 export function xdpFeatures(link: Link): number | null {
   return call("read the XDP features", () => addon().xdpFeatures(link));

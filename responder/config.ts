@@ -64,7 +64,8 @@ export const responderOptions = {
   queues: {
     ...ioOptions.queue,
     type: queues(),
-    description: "queues of the interface, a thread for each (af_xdp, xdp): 0-3",
+    description:
+      "queues of the interface, a thread for each (af_xdp, xdp): 0-3 (default: one thread for all over which it spreads what comes, up to 16)",
     value: "list",
   },
   cpu: {
@@ -112,18 +113,19 @@ export function responderConfig(
     );
   }
   const threads = threadsOf(values, autoCores);
-  const first = threads[0]!;
+  const { cpu } = threads[0]!;
+  const io = ioConfig(link, { ...values, queue: values.queues?.[0], cpu: cpu < 0 ? "none" : cpu }, -1, {
+    localPort: values.targetPort,
+    sendPort: values.targetPort,
+    receives: true,
+    groups: values.multicast ? values.multicastGroup : [],
+    timestamps: "tsc",
+    rxStamps: false,
+    txStamps: false,
+  });
   return {
-    threads,
-    io: ioConfig(link, { ...values, queue: first.queue, cpu: first.cpu < 0 ? "none" : first.cpu }, -1, {
-      localPort: values.targetPort,
-      sendPort: values.targetPort,
-      receives: true,
-      groups: values.multicast ? values.multicastGroup : [],
-      timestamps: "tsc",
-      rxStamps: false,
-      txStamps: false,
-    }),
+    threads: values.queues === undefined ? [{ queue: io.queue, cpu }] : threads,
+    io,
     filter: values.filter ?? "",
     strategy: strategyConfig(values),
     answerLimit: values.answerLimit ?? 0,
@@ -136,7 +138,7 @@ export function responderConfig(
 }
 
 function threadsOf(values: ResponderValues, autoCores: readonly number[]): ResponderThread[] {
-  const { queues: wanted, cpu } = values;
+  const { queues: wanted = [0], cpu } = values;
   if (typeof cpu === "object" && cpu.length !== wanted.length) {
     const detail = `${cpu.length} cores for the ${wanted.length} threads of --queues`;
     throw new CaromError("usage", "--cpu", detail, "give a core for each queue, auto or none");

@@ -109,7 +109,7 @@ export class RunningResponder {
 
   private unserved(counters: Counters): string[] {
     const { io, threads } = this.config;
-    const queues = threads.map(({ queue }) => queue);
+    const queues = [...threads.map(({ queue }) => queue), ...io.moreQueues];
     const served = { interfaceName: io.link.interfaceName, port: io.localPort, queues, option: "--queues" };
     return unservedFaults(counters, served);
   }
@@ -215,7 +215,7 @@ export class RunningResponder {
       interface: io.link.interfaceName,
       namespace: io.link.namespace,
       network_namespace: this.network,
-      queues: this.config.threads.map(({ queue }) => queue),
+      queues: [...this.config.threads.map(({ queue }) => queue), ...this.config.io.moreQueues],
       addresses: [io.link.address4, io.link.address6].filter((address) => address !== ""),
       port: io.localPort,
       protocol: this.values.protocol,

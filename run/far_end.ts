@@ -18,11 +18,11 @@ export function responderBackend(values: RunValues): (typeof RESPONDER_BACKENDS)
 }
 
 /** The responder's queues: in the lab those by which the threads' ticks come, too. */
-export function servedQueues(values: RunValues, threads: number): number[] {
+export function servedQueues(values: RunValues, threads: number): number[] | undefined {
   const isQueued = values.backend === "af_xdp" && hasProgram(responderBackend(values));
   if (threads === 1 || !isQueued) return values.queues;
-  const needed = Array.from({ length: threads }, (_, thread) => values.queue + thread);
-  return [...new Set([...values.queues, ...needed])];
+  const needed = Array.from({ length: threads }, (_, thread) => (values.queue ?? 0) + thread);
+  return [...new Set([...(values.queues ?? [0]), ...needed])];
 }
 
 export function responderPlan(

@@ -184,8 +184,8 @@ type Placed = Pick<RunValues, "interface" | "lab" | "queues" | "queue"> & { read
 export function labOf(values: Placed, threads = 1): Lab | null {
   if (values.interface !== undefined) return null;
   if (values.lab !== undefined) return openLab(values.lab);
-  const own = threads > 1 && values.backend === "af_xdp" ? values.queue + threads : 1;
-  return createLab({ queues: Math.max(...values.queues.map((queue) => queue + 1), own) });
+  const own = threads > 1 && values.backend === "af_xdp" ? (values.queue ?? 0) + threads : 1;
+  return createLab({ queues: Math.max(...(values.queues ?? []).map((queue) => queue + 1), own) });
 }
 
 interface Wanted {
@@ -214,7 +214,7 @@ async function complete(
   const restored = restoreNics();
   const withResponder = lab !== null && values.responder && expectAnswers;
   const asleep = responderBackend(values) === "xdp";
-  const cores = chooseCores(withResponder ? queues.length : 0, asleep, threads);
+  const cores = chooseCores(withResponder ? (queues?.length ?? 1) : 0, asleep, threads);
   if (withResponder && values.dutLines === "both") {
     const detail = "carom's own responder answers every copy of a tick: it does not arbitrate";
     throw new CaromError(

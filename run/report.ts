@@ -354,13 +354,16 @@ export function makeReport(
 /** At either end. */
 function unserved({ sending, generator: { io }, responder }: Plan, found: Measurement): string[] {
   const near = { interfaceName: io.link.interfaceName, port: io.localPort, option: "--queue" };
-  const queues = sending.threads.map(({ queue }) => queue);
+  const queues = [
+    ...sending.threads.map(({ queue }) => queue),
+    ...sending.configs.flatMap(({ io: own }) => own.moreQueues),
+  ];
   const faults = unservedFaults(found.generator.counters, { ...near, queues });
   if (responder === null || found.responder === null) return faults;
   const far = {
     interfaceName: responder.io.link.interfaceName,
     port: responder.io.localPort,
-    queues: responder.threads.map(({ queue }) => queue),
+    queues: [...responder.threads.map(({ queue }) => queue), ...responder.io.moreQueues],
     option: "--queues",
   };
   return [...faults, ...unservedFaults(found.responder.counters, far)];

@@ -67,15 +67,23 @@ const client = (address: string, wanted: number) => `
     setTimeout(() => { console.log(JSON.stringify(orders)); process.exit(); }, 100);
   });`;
 
-for (const backend of ["af_xdp", "xdp"]) {
+for (const [backend, named] of [
+  ["af_xdp", true],
+  ["af_xdp", false],
+  ["xdp", true],
+  ["xdp", false],
+] as const) {
   backendTest(
-    `${backend}: flows of plain sockets come in by all queues, each tick is answered once`,
+    `${backend}: flows of plain sockets come in by all queues, ${named ? "a thread for each" : "none named, one thread"}: each tick is answered once`,
     [backend],
     () =>
       withLab({ queues: QUEUES }, async (lab) => {
-        const name = `${PREFIX}queues-${backend.replace("_", "")}`;
-        const more = backend === "xdp" ? ["--plain-clients"] : [];
-        const where = ["--lab", lab.name, "--name", name, "--backend", backend, "--queues", "0-3"];
+        const name = `${PREFIX}queues-${backend.replace("_", "")}-${named}`;
+        const more = [
+          ...(backend === "xdp" ? ["--plain-clients"] : []),
+          ...(named ? ["--queues", "0-3"] : []),
+        ];
+        const where = ["--lab", lab.name, "--name", name, "--backend", backend];
         const responder = startCarom("respond", ...where, "--cpu", "none", ...more, "--json");
         await responder.said("answering");
         const { stdout, stderr } = await launchIn(
@@ -91,12 +99,16 @@ for (const backend of ["af_xdp", "xdp"]) {
           queues: number[];
           threads: { queue: number; id: number; ticks: number }[];
           packets: { ticks: number; answered: number; passed_on: number };
+          errors: { unserved_queue: number };
+          mode: string[];
         };
         assert.equal(status.queues, [0, 1, 2, 3]);
-        assert.is(new Set(status.threads.map(({ id }) => id)).size, QUEUES, "a thread each");
+        assert.is(new Set(status.threads.map(({ id }) => id)).size, named ? QUEUES : 1);
+        if (!named) assert.match(status.mode.join(), /receives by queues 0, 1, 2, 3, .* sends by queue 0/);
+        assert.is(status.errors.unserved_queue ?? 0, 0);
         assert.is(status.packets.ticks, 128);
         assert.is(status.packets.answered, 128);
-        if (backend === "af_xdp") {
+        if (backend === "af_xdp" && named) {
           const used = status.threads.filter(({ ticks }) => ticks > 0);
           assert.ok(used.length >= 2, "the kernel spreads 32 flows over 4 queues");
           assert.is(
@@ -107,6 +119,51 @@ for (const backend of ["af_xdp", "xdp"]) {
         assert.is(caromSync("stop", "--name", name).status, 0);
         const ended = await responder.end;
         assert.is(ended.status, 0, ended.stderr);
+      }),
+  );
+}
+
+/** A device that answers each tick by the strategy echo, from 16 ports in turn, so that its orders are 16 flows. */
+const DEVICE = `
+  import(${JSON.stringify(new URL("../wire/codec.js", import.meta.url).href)}).then(({ decodeTick, encodeOrder, clOrdIdOf }) => {
+    const dgram = require("node:dgram");
+    const senders = Array.from({ length: 16 }, () => dgram.createSocket("udp4"));
+    const receiver = dgram.createSocket("udp4");
+    let next = 0;
+    receiver.on("message", (bytes, { address }) => {
+      const tick = decodeTick(bytes);
+      const order = encodeOrder({ ...tick, price: tick.price + 1, quantity: 100, side: 0, clOrdId: clOrdIdOf(tick.timestamp) });
+      senders[next++ % senders.length].send(order, 9999, address);
+    });
+    receiver.bind(8080, () => { receiver.addMembership("239.1.1.1", "198.18.0.2"); console.log("ready"); });
+    process.on("SIGTERM", () => process.exit());
+  });`;
+
+for (const backend of ["af_xdp", "xdp_live"]) {
+  backendTest(
+    `${backend}: orders of many flows come by all queues, and where none is named all are taken`,
+    [backend],
+    () =>
+      withLab({ queues: QUEUES }, async (lab) => {
+        const device = launchIn(lab.responder.namespace, DEVICE);
+        await device.said("ready");
+        const args = ["--lab", lab.name, "--no-responder", "--backend", backend, "--strategy", "echo"];
+        const brief = ["--rate", "500", "--count", "96", "--warmup", "0", "--json"];
+        const report = reportOf(await carom("run", ...args, ...brief));
+        assert.equal(report.faults, []);
+        assert.is(report.verdicts.correct, 96);
+        assert.match(
+          report.notes.join(),
+          /receives by queues 0, 1, 2, 3, over which gen0 spreads what comes/,
+        );
+        const one = reportOf(await carom("run", ...args, ...brief, "--queue", "0", "--timeout", "300ms"));
+        assert.ok(one.verdicts.missing > 0, "16 flows do not all come by one queue of four");
+        assert.match(
+          one.faults.join(),
+          /came to gen0 by queues? .*, and queue 0 alone is served: --queue \d/,
+        );
+        device.child.kill("SIGTERM");
+        await device.end;
       }),
   );
 }

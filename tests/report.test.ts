@@ -58,7 +58,10 @@ function measured(
       ],
     },
     feed,
-    sending: { configs: [{ ledgerTicks: 4096 }], threads: [{ queue: 0, cpu: 1, streams: [0] }] },
+    sending: {
+      configs: [{ ledgerTicks: 4096, io: { moreQueues: [] } }],
+      threads: [{ queue: 0, cpu: 1, streams: [0] }],
+    },
     streams: [{ name: "", thread: 0, feed }],
     responder: null,
     certificate: null,

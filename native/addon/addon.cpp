@@ -136,6 +136,15 @@ Napi::Value probe_backends(const Napi::CallbackInfo& info) {
   return result;
 }
 
+Napi::Value spread_queues_of(const Napi::CallbackInfo& info) {
+  Link link = read_link(info[0].ToObject());
+  std::vector<uint32_t> queues;
+  in_network_namespace(link.network_namespace, [&] { queues = spread_queues(link); });
+  Napi::Array result = Napi::Array::New(info.Env());
+  for (uint32_t queue : queues) result[result.Length()] = queue;
+  return result;
+}
+
 Napi::Value timestamping(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Link link = read_link(info[0].ToObject());
@@ -364,6 +373,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   export_function<backend_names>(env, exports, "backendNames");
   export_function<strategy_names>(env, exports, "strategyNames");
   export_function<probe_backends>(env, exports, "probeBackends");
+  export_function<spread_queues_of>(env, exports, "spreadQueues");
   export_function<timestamping>(env, exports, "timestampingInfo");
   export_function<launch_time>(env, exports, "launchTime");
   export_function<driver_drops>(env, exports, "driverDrops");

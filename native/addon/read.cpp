@@ -30,6 +30,20 @@ Provenance read_provenance(const std::string& from) {
   refuse("timestamps", "hardware, kernel or tsc");
 }
 
+std::vector<uint32_t> read_more_queues(const Napi::Object& object) {
+  Napi::Value value = object.Get("moreQueues");
+  if (!value.IsArray()) refuse("moreQueues", "a list");
+  Napi::Array array = value.As<Napi::Array>();
+  std::vector<uint32_t> queues;
+  for (uint32_t i = 0; i < array.Length(); i++) {
+    Napi::Value item = array[i];
+    double queue = item.IsNumber() ? item.As<Napi::Number>().DoubleValue() : -1;
+    if (!(queue >= 0 && queue <= 63)) refuse("moreQueues", "a list of queues");
+    queues.push_back(static_cast<uint32_t>(queue));
+  }
+  return queues;
+}
+
 }  // namespace
 
 StrategyConfig read_strategy(const Napi::Object& object) {
@@ -84,6 +98,7 @@ IoConfig read_io(const Napi::Object& object) {
   IoConfig io{};
   io.link = read_link(nested(object, "link"));
   io.queue = integer<uint32_t>(object, "queue", 0, 63);
+  io.more_queues = read_more_queues(object);
   io.cpu = integer<int>(object, "cpu", -1, 1023);
   io.ring_size = integer<uint32_t>(object, "ringSize", MAX_BATCH, 65536);
   if (!std::has_single_bit(io.ring_size)) refuse("ringSize", "a power of two");

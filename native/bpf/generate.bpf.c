@@ -54,6 +54,13 @@ int send_frames(struct xdp_md* context) {
   return verdict;
 }
 
+static __always_inline int is_judged(__u32 queue) {
+  __u64 own = queue + 1;
+  __u64 judged = shared.judge.queue;
+  if (judged == 0) judged = __sync_val_compare_and_swap(&shared.judge.queue, 0, own);
+  return judged == 0 || judged == own;
+}
+
 SEC("xdp")
 int judge(struct xdp_md* context) {
   __u64 now_ns = bpf_ktime_get_ns();
@@ -65,7 +72,8 @@ int judge(struct xdp_md* context) {
     own->passed_on++;
     return XDP_PASS;
   }
-  if (context->rx_queue_index == constants.queue) {
+  int judged = is_judged(context->rx_queue_index);
+  if (judged) {
     shared.judge.received++;
     int verdict = constants.frames ? HAND_UP : dispatch(context, now_ns);
     if (verdict != HAND_UP) return verdict;
@@ -77,6 +85,7 @@ int judge(struct xdp_md* context) {
     if ((void*)(meta + 1) > (void*)(long)context->data) return XDP_ABORTED;
     *meta = now_ns;
     handed = bpf_redirect_map(&sockets, context->rx_queue_index, XDP_PASS);
+    if (!judged && handed == XDP_REDIRECT) __sync_fetch_and_add(&shared.judge.handed, 1);
   }
   if (handed != XDP_REDIRECT) {
     own->unserved++;

@@ -32,7 +32,6 @@ struct generate_constants {
   __u64 late_ns;  /* a tick that is later than this is skipped, or the schedule slips */
   __u32 interface;
   __u32 network_namespace; /* inode */
-  __u32 queue;             /* whose orders are judged here */
   __u32 mask;              /* entries - 1 */
   __u32 header_length;     /* 42, 46, 62 or 66 */
   __u32 closed;
@@ -132,6 +131,8 @@ struct generate_shared {
     __u64 warmup_answered;
     __u64 reordered;
     __u64 newest; /* timestamp of the newest tick that was answered here */
+    __u64 queue;  /* plus 1: whose orders are settled here, as there is one writer; 0: the first one's */
+    __u64 handed; /* datagrams for the order port by other queues, which are all handed up */
   } judge __attribute__((aligned(64)));
   struct generate_moments moments[GENERATE_HISTOGRAMS] __attribute__((aligned(64)));
   __u64 refused __attribute__((aligned(64))); /* frames that the driver did not take */

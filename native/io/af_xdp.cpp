@@ -1,6 +1,7 @@
 #include "io/af_xdp.h"
 
 #include <arpa/inet.h>
+#include <poll.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -100,6 +101,15 @@ void unmap_ring(XskRing<Entry>& ring) noexcept {
 
 }  // namespace
 
+// Frames only come by it: this thread sends by its own queue.
+struct AfXdpIo::Queue {
+  Queue(const IoConfig& config, std::shared_ptr<XdpProgram> program)
+      : io(config, counters, std::move(program), OBJECT, nullptr, false) {}
+
+  IoCounters counters;
+  AfXdpIo io;
+};
+
 std::string AfXdpIo::probe(const IoConfig& config, bool tries) {
   return reason_of([&] {
     IoCounters counters;
@@ -129,8 +139,12 @@ AfXdpIo::AfXdpIo(const IoConfig& config, IoCounters& counters, std::shared_ptr<X
       }) {}
 
 AfXdpIo::AfXdpIo(const IoConfig& config, IoCounters& counters, std::shared_ptr<XdpProgram> program,
-                 const XdpObject& object, const XdpProgram::Prepare& prepare)
-    : config_(config), program_(std::move(program)), owns_program_(!program_), counters_(counters) {
+                 const XdpObject& object, const XdpProgram::Prepare& prepare, bool sends)
+    : config_(config),
+      sends_(sends),
+      program_(std::move(program)),
+      owns_program_(!program_),
+      counters_(counters) {
   const std::string operation = operation_text("af_xdp", config.link, "set up");
   int interface = interface_index("af_xdp", config.link);
   if (config.timestamps == Provenance::hardware && (config.rx_stamps || config.tx_stamps)) {
@@ -153,6 +167,7 @@ AfXdpIo::AfXdpIo(const IoConfig& config, IoCounters& counters, std::shared_ptr<X
     bind_socket(interface,
                 operation_text("af_xdp", config.link, "bind queue " + std::to_string(config.queue)));
     program_->direct(config.queue, fd_.get());
+    open_more(operation);
     std::string told = await_carrier(config.link, had_carrier, operation);
     if (!told.empty()) notes_.push_back(std::move(told));
   } catch (...) {
@@ -161,7 +176,23 @@ AfXdpIo::AfXdpIo(const IoConfig& config, IoCounters& counters, std::shared_ptr<X
   }
 }
 
+void AfXdpIo::open_more(const std::string& operation) {
+  for (uint32_t queue : config_.more_queues) {
+    IoConfig config = config_;
+    config.queue = queue;
+    config.more_queues.clear();
+    config.tx_stamps = false;
+    more_.push_back(std::make_unique<Queue>(config, program_));
+  }
+  if (more_.empty()) return;
+  std::string queues = std::to_string(config_.queue);
+  for (uint32_t queue : config_.more_queues) queues += ", " + std::to_string(queue);
+  notes_.push_back("it receives by queues " + queues + ", over which " + config_.link.interface_name +
+                   " spreads what comes, and sends by queue " + std::to_string(config_.queue));
+}
+
 AfXdpIo::~AfXdpIo() {
+  more_.clear();
   program_->withdraw(config_.queue);  // no frame is directed here any more
   program_.reset();
   fd_ = Fd();
@@ -181,7 +212,8 @@ void AfXdpIo::make_umem(const std::string& operation) {
   bool stamped = config_.tx_stamps && config_.timestamps != Provenance::tsc;
   metadata_size_ = stamped ? sizeof(TxMetadata) : 0;
   chunk_size_ = chunk_size(config_.link, operation);
-  uint32_t chunks = 2 * config_.ring_size;  // one half is received into, the other half sent from
+  // One half is received into, the other half sent from.
+  uint32_t chunks = (sends_ ? 2 : 1) * config_.ring_size;
   umem_size_ = size_t{chunks} * chunk_size_;
   void* memory =
       mmap(nullptr, umem_size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
@@ -198,6 +230,7 @@ void AfXdpIo::make_umem(const std::string& operation) {
                            : "";
     throw system_error(operation + " (XDP_UMEM_REG)", errno, hint);
   }
+  if (!sends_) return;
   tx_free_.reserve(config_.ring_size);
   tx_index_.resize(chunks);
   if (stamped) stamps_.resize(config_.ring_size);
@@ -209,6 +242,7 @@ void AfXdpIo::make_umem(const std::string& operation) {
 void AfXdpIo::make_rings(const std::string& operation) {
   int size = static_cast<int>(config_.ring_size);
   for (int ring : {XDP_UMEM_FILL_RING, XDP_UMEM_COMPLETION_RING, XDP_RX_RING, XDP_TX_RING}) {
+    if (ring == XDP_TX_RING && !sends_) continue;
     set_option(fd_.get(), SOL_XDP, ring, size, operation + " (ring of " + std::to_string(size) + ")");
   }
   xdp_mmap_offsets offsets{};
@@ -219,7 +253,7 @@ void AfXdpIo::make_rings(const std::string& operation) {
   map_ring(fill_, fd_.get(), offsets.fr, config_.ring_size, XDP_UMEM_PGOFF_FILL_RING, operation);
   map_ring(completion_, fd_.get(), offsets.cr, config_.ring_size, XDP_UMEM_PGOFF_COMPLETION_RING, operation);
   map_ring(rx_, fd_.get(), offsets.rx, config_.ring_size, XDP_PGOFF_RX_RING, operation);
-  map_ring(tx_, fd_.get(), offsets.tx, config_.ring_size, XDP_PGOFF_TX_RING, operation);
+  if (sends_) map_ring(tx_, fd_.get(), offsets.tx, config_.ring_size, XDP_PGOFF_TX_RING, operation);
   for (uint32_t i = 0; i < config_.ring_size; i++) fill_.entries[fill_.head++] = uint64_t{i} * chunk_size_;
   publish_produced(fill_);
 }
@@ -282,6 +316,25 @@ void AfXdpIo::bind_socket(int interface, const std::string& operation) {
 }
 
 uint32_t AfXdpIo::rx_peek(std::span<Frame> frames) noexcept {
+  return more_.empty() ? peek(frames) : peek_in_turn(frames);
+}
+
+// Of the queue that follows the one that was looked at last, as none is to wait for the others.
+uint32_t AfXdpIo::peek_in_turn(std::span<Frame> frames) noexcept {
+  for (size_t tries = 0; tries <= more_.size(); tries++) {
+    peeked_ = peeked_ == OWN ? 0 : peeked_ + 1 == more_.size() ? OWN : peeked_ + 1;
+    uint32_t count = peeked_ == OWN ? peek(frames) : more_[peeked_]->io.peek(frames);
+    if (count != 0) return count;
+  }
+  return 0;
+}
+
+void AfXdpIo::rx_release(uint32_t count) noexcept {
+  if (peeked_ == OWN) return release(count);
+  more_[peeked_]->io.release(count);
+}
+
+uint32_t AfXdpIo::peek(std::span<Frame> frames) noexcept {
   uint32_t count = std::min(available(rx_), static_cast<uint32_t>(frames.size()));
   if (count == 0) {
     // Only a driver that sleeps until it is called, or busy polling, needs the system call.
@@ -302,7 +355,7 @@ uint32_t AfXdpIo::rx_peek(std::span<Frame> frames) noexcept {
   return count;
 }
 
-void AfXdpIo::rx_release(uint32_t count) noexcept {
+void AfXdpIo::release(uint32_t count) noexcept {
   // A received frame's chunk goes straight back to be filled again.
   uint64_t chunk_mask = ~uint64_t{chunk_size_ - 1};
   for (uint32_t i = 0; i < count; i++) {
@@ -345,6 +398,15 @@ uint32_t AfXdpIo::tx_submit(std::span<const Frame> frames) noexcept {
   publish_produced(tx_);
   if ((__atomic_load_n(tx_.flags, __ATOMIC_RELAXED) & XDP_RING_NEED_WAKEUP) != 0) kick();
   return static_cast<uint32_t>(frames.size());
+}
+
+void AfXdpIo::rest(uint64_t most_ns) const noexcept {
+  std::array<pollfd, XdpProgram::QUEUES> wanted;
+  size_t count = 0;
+  wanted[count++] = {fd_.get(), POLLIN, 0};
+  for (const auto& queue : more_) wanted[count++] = {queue->io.fd_.get(), POLLIN, 0};
+  timespec most{static_cast<time_t>(most_ns / 1'000'000'000), static_cast<long>(most_ns % 1'000'000'000)};
+  ppoll(wanted.data(), count, &most, nullptr);
 }
 
 void AfXdpIo::kick() noexcept {
@@ -397,6 +459,11 @@ void AfXdpIo::settle() noexcept {
     counters_.rx_ring_drops.set(statistics.rx_dropped - unfilled + statistics.rx_ring_full);
     counters_.tx_invalid.set(statistics.tx_invalid_descs);
     counters_.fill_ring_empty.set(unfilled);
+  }
+  for (auto& queue : more_) {
+    queue->io.settle();
+    counters_.rx_ring_drops.add(queue->counters.rx_ring_drops.get());
+    counters_.fill_ring_empty.add(queue->counters.fill_ring_empty.get());
   }
   if (owns_program_ && filters()) counters_.filtered.set(program_->filtered());
   if (owns_program_) count_unserved();

@@ -40,7 +40,7 @@ class AfXdpIo {
 
   // The same with another program in front, which has a map of sockets, too.
   AfXdpIo(const IoConfig& config, IoCounters& counters, std::shared_ptr<XdpProgram> program,
-          const XdpObject& object, const XdpProgram::Prepare& prepare);
+          const XdpObject& object, const XdpProgram::Prepare& prepare, bool sends = true);
   ~AfXdpIo();
   AfXdpIo(const AfXdpIo&) = delete;
   AfXdpIo& operator=(const AfXdpIo&) = delete;
@@ -55,10 +55,18 @@ class AfXdpIo {
   bool filters() const noexcept { return program_->filters(); }
   const std::vector<std::string>& notes() const { return notes_; }
   static int stamp_clock() noexcept;
-  int descriptor() const noexcept { return fd_.get(); }
+  // Sleeps until a frame has come by any of the queues, no longer than this.
+  void rest(uint64_t most_ns) const noexcept;
   const std::shared_ptr<XdpProgram>& program() const noexcept { return program_; }
 
  private:
+  struct Queue;  // one of config_.more_queues
+  static constexpr size_t OWN = SIZE_MAX;
+
+  uint32_t peek(std::span<Frame> frames) noexcept;
+  void release(uint32_t count) noexcept;
+  uint32_t peek_in_turn(std::span<Frame> frames) noexcept;
+  void open_more(const std::string& operation);
   void make_umem(const std::string& operation);
   void make_rings(const std::string& operation);
   void bind_socket(int interface, const std::string& operation);
@@ -68,6 +76,7 @@ class AfXdpIo {
   void unmap() noexcept;
 
   IoConfig config_;
+  const bool sends_;
   Fd held_port_;
   Fd fd_;
   std::shared_ptr<XdpProgram> program_;
@@ -92,6 +101,8 @@ class AfXdpIo {
   bool owns_redirect_ = false;  // the program is its own, and the one that only redirects
   IoCounters& counters_;
   std::vector<std::string> notes_;
+  std::vector<std::unique_ptr<Queue>> more_;
+  size_t peeked_ = OWN;  // from which of them frames were received last
 };
 
 }  // namespace carom

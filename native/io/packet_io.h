@@ -40,8 +40,9 @@ constexpr uint32_t GROUPS_MAX = 16;
 struct IoConfig {
   Link link;
   uint32_t queue;
-  int cpu;             // -1: not pinned
-  uint32_t ring_size;  // frames, a power of two
+  std::vector<uint32_t> more_queues;  // by which frames come, too: received from by the same thread
+  int cpu;                            // -1: not pinned
+  uint32_t ring_size;                 // frames, a power of two
   uint16_t local_port;
   uint16_t send_port;
   std::vector<Group> groups;  // to join, at most GROUPS_MAX

@@ -6,14 +6,17 @@
 #include <net/if.h>
 #include <sys/ioctl.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
+#include <numeric>
 
 #include "core/error.h"
 
 namespace carom {
 namespace {
 
+constexpr uint32_t RSS_TABLE_MAX = 1 << 16;      // entries; drivers have some hundreds
 constexpr uint32_t FRAME_OVERHEAD = 14 + 4 + 4;  // Ethernet, VLAN, room for an FCS that some drivers leave
 
 bool interface_is_up(const std::string& name) {
@@ -21,6 +24,15 @@ bool interface_is_up(const std::string& name) {
   ifreq request{};
   strncpy(request.ifr_name, name.c_str(), IFNAMSIZ - 1);
   return ioctl(fd.get(), SIOCGIFFLAGS, &request) == 0 && (request.ifr_flags & IFF_UP) != 0;
+}
+
+// ethtool's question, which the answer takes the place of. Returns whether the driver has one.
+bool ask_driver(const Link& link, void* question) {
+  Fd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ifreq request{};
+  strncpy(request.ifr_name, link.interface_name.c_str(), sizeof request.ifr_name - 1);
+  request.ifr_data = static_cast<char*>(question);
+  return fd.open() && ioctl(fd.get(), SIOCETHTOOL, &request) == 0;
 }
 
 void join(int fd, const Group& group, int interface, const std::string& operation) {
@@ -108,15 +120,30 @@ Fd hold_port(const char* backend, const IoConfig& config) {
 }
 
 uint32_t receive_queues(const Link& link, uint32_t otherwise) {
-  Fd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   ethtool_channels channels{};
   channels.cmd = ETHTOOL_GCHANNELS;
-  ifreq request{};
-  strncpy(request.ifr_name, link.interface_name.c_str(), sizeof request.ifr_name - 1);
-  request.ifr_data = reinterpret_cast<char*>(&channels);
-  if (!fd.open() || ioctl(fd.get(), SIOCETHTOOL, &request) != 0) return otherwise;
+  if (!ask_driver(link, &channels)) return otherwise;
   uint32_t count = channels.rx_count + channels.combined_count;
   return count == 0 ? otherwise : count;
+}
+
+std::vector<uint32_t> spread_queues(const Link& link) {
+  std::vector<uint32_t> words(sizeof(ethtool_rxfh_indir) / sizeof(uint32_t));
+  auto table = [&] { return reinterpret_cast<ethtool_rxfh_indir*>(words.data()); };
+  table()->cmd = ETHTOOL_GRXFHINDIR;  // asked without room it tells how much it wants
+  std::vector<uint32_t> queues;
+  if (ask_driver(link, table()) && table()->size != 0 && table()->size <= RSS_TABLE_MAX) {
+    words.resize(words.size() + table()->size);
+    if (ask_driver(link, table())) queues.assign(table()->ring_index, table()->ring_index + table()->size);
+  }
+  if (queues.empty()) {
+    queues.resize(receive_queues(link, 0));
+    std::iota(queues.begin(), queues.end(), 0);
+  }
+  std::ranges::sort(queues);
+  const auto repeated = std::ranges::unique(queues);
+  queues.erase(repeated.begin(), repeated.end());
+  return queues;
 }
 
 uint32_t frame_buffer_size(const Link& link) { return std::bit_ceil(link.mtu + FRAME_OVERHEAD); }

@@ -59,6 +59,10 @@ int interface_index(const char* backend, const Link& link);
 // How many receive queues the interface has; `otherwise` where the driver does not say.
 uint32_t receive_queues(const Link& link, uint32_t otherwise);
 
+// The receive queues over which the interface spreads what comes, in their order: those of its RSS table, and
+// where it has none all that there are. Empty where the driver says neither.
+std::vector<uint32_t> spread_queues(const Link& link);
+
 // A UDP socket on the link's interface, bound to a port, with the groups joined. Throws Error.
 Fd open_udp_socket(const char* backend, const IoConfig& config, uint16_t port, bool join_groups);
 

@@ -1,7 +1,6 @@
 #include "io/xdp.h"
 
 #include <bpf/libbpf.h>
-#include <poll.h>
 
 #include <algorithm>
 #include <array>
@@ -15,7 +14,7 @@
 namespace carom {
 namespace {
 
-constexpr int REST_MS = 2;                        // how long a change may have to wait
+constexpr uint64_t REST_NS = 2'000'000;           // how long a change may have to wait
 constexpr uint32_t SAMPLE_EVERY = 1023;           // packets between two samples, when nobody traces
 constexpr uint64_t SAMPLE_PACE_NS = 100'000'000;  // how often the pace of samples follows the rate
 constexpr XdpObject OBJECT{respond_object, sizeof respond_object, "respond"};
@@ -109,10 +108,7 @@ void XdpIo::settle() noexcept {
   counters_.xdp_tx_errors.set(driver_counter(statistics_) - tx_errors_before_);
 }
 
-void XdpIo::rest() noexcept {
-  pollfd wanted{below_.descriptor(), POLLIN, 0};
-  poll(&wanted, 1, REST_MS);
-}
+void XdpIo::rest() noexcept { below_.rest(REST_NS); }
 
 KernelTally XdpIo::take_tally() noexcept {
   if (!owns_program_) return {};

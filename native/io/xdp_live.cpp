@@ -2,7 +2,6 @@
 
 #include <bpf/bpf.h>
 #include <linux/capability.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -112,6 +111,8 @@ XdpLiveIo::XdpLiveIo(const IoConfig& config, IoCounters& counters, const LivePro
   XdpProgram& program = *below_.program();
   size_t entries = size_t{wanted.constants.mask} + 1;
   shared_ = static_cast<generate_shared*>(program.memory(".bss", sizeof(generate_shared)));
+  // Where several queues are served, the first by which an order comes is the judge's.
+  shared_->judge.queue = config.more_queues.empty() ? config.queue + 1 : 0;
   shared_->link = wanted.link;  // until now all frames went on to the kernel
   entries_ = static_cast<ledger_entry*>(program.memory("entries", entries * sizeof(ledger_entry)));
   dues_ = static_cast<ledger_due*>(program.memory("dues", entries * sizeof(ledger_due)));
@@ -193,12 +194,6 @@ void XdpLiveIo::end_sending() noexcept {
     usleep(END_PAUSE_US);
   }
   sender_.join();
-}
-
-void XdpLiveIo::rest(uint32_t most_ns) noexcept {
-  pollfd wanted{below_.descriptor(), POLLIN, 0};
-  timespec most{0, static_cast<long>(most_ns)};
-  ppoll(&wanted, 1, &most, nullptr);
 }
 
 void XdpLiveIo::settle() noexcept {

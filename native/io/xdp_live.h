@@ -58,7 +58,7 @@ class XdpLiveIo {
   void rx_release(uint32_t count) noexcept { below_.rx_release(count); }
 
   // Sleeps until there are some, no longer than this.
-  void rest(uint32_t most_ns = 1'000'000) noexcept;
+  void rest(uint32_t most_ns = 1'000'000) noexcept { below_.rest(most_ns); }
   void settle() noexcept;
   const std::vector<std::string>& notes() const { return notes_; }
 

@@ -45,7 +45,6 @@ generate_constants constants_of(const GeneratorConfig& config) {
   constants.late = config.late == LatePolicy::skip   ? GENERATE_SKIP
                    : config.late == LatePolicy::slip ? GENERATE_SLIP
                                                      : GENERATE_CATCH_UP;
-  constants.queue = config.io.queue;
   constants.mask = config.ledger.capacity - 1;
   constants.closed = config.closed;
   constants.flat_out = config.flat_out;

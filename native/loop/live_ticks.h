@@ -141,7 +141,7 @@ class LiveTicks : LiveRun {
   }
 
   void take_histograms() noexcept {
-    role_.counters.frames_in.set(read_shared(shared_.judge.received));
+    role_.counters.frames_in.set(read_shared(shared_.judge.received) + read_shared(shared_.judge.handed));
     auto take = [&](generate_histogram which, Histogram& into) {
       const generate_moments& moments = shared_.moments[which];
       into.add(io_.counts(which).data(), moments.sum, ~moments.min, moments.max);
