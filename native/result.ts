@@ -194,6 +194,11 @@ export interface LinkFindings {
   readonly first_ns: number; // when the first one began, after the watch
   readonly gone: boolean; // removed, or in another namespace
   readonly gone_ns: number; // when, after the watch began
+  readonly resets: number; // its driver began to count anew, as some do when the link comes back
+  /** What it had counted until then, as far as the kernel told it: to be added. */
+  readonly lost: Readonly<
+    Record<"rx_packets" | "rx_errors" | "rx_dropped" | "tx_packets" | "tx_errors" | "tx_dropped", number>
+  >;
 }
 
 /** What an XDP program at the receiving end saw of the measured ticks. */

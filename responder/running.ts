@@ -102,7 +102,7 @@ export class RunningResponder {
     const { orders = 0, tx_invalid = 0 } = this.responder.counters();
     const sent = framesSent(this.interfaces, link.interfaceName);
     const isKnown = !found.gone && sent !== null && this.sentBefore !== null;
-    const counters = isKnown ? { tx_packets: sent - this.sentBefore } : null;
+    const counters = isKnown ? { tx_packets: sent + found.lost.tx_packets - this.sentBefore } : null;
     const report = linkReport(found, orders, counters, tx_invalid);
     return [...linkFaults(link.interfaceName, report, "order"), ...this.unserved(this.responder.counters())];
   }

@@ -4,7 +4,7 @@
  */
 
 import { isPlain } from "../generator/frames.js";
-import { type Links, notLeft } from "./links.js";
+import { type LinkReport, type Links, notLeft } from "./links.js";
 import type { Measurement } from "./measure.js";
 import type { Plan } from "./plan.js";
 import { type InterfaceCounters, lostOnArrival } from "./statistics.js";
@@ -64,11 +64,11 @@ export function balancesOf(
   return [
     ...(plan.generator.io.receives ? ledger : []),
     ...streamBalances(n, found),
-    ...(near === null ? [] : [atLeast(`${nearName} sent`, near.tx_packets, what, frames)]),
+    ...(near === null ? [] : atLeast(`${nearName} sent`, near.tx_packets, what, frames, links.generator)),
     ...(near === null || n("frames_in") === 0
       ? []
-      : [atLeast(`${nearName} received`, near.rx_packets, "that carom took", n("frames_in"))]),
-    ...(far === null ? [] : [atLeast(`${farName} received`, far.rx_packets, what, frames)]),
+      : atLeast(`${nearName} received`, near.rx_packets, "that carom took", n("frames_in"), links.generator)),
+    ...(far === null ? [] : atLeast(`${farName} received`, far.rx_packets, what, frames, links.responder)),
     ...(found.arrivals === null
       ? []
       : [
@@ -116,9 +116,17 @@ function equation(name: string, left: Terms, right: Terms): Balance {
   return { name, equation: `${text(left)} = ${text(right)}`, holds: sum(left) === sum(right) };
 }
 
-function atLeast(name: string, value: number, what: string, least: number): Balance {
+/** None where a driver began to count anew and is behind: what it had not told before nobody knows (resetNotes says so). */
+function atLeast(
+  name: string,
+  value: number,
+  what: string,
+  least: number,
+  link: LinkReport | null,
+): Balance[] {
+  if (value < least && link !== null && link.counter_resets > 0) return [];
   const [shown, wanted] = [value, least].map((number) => number.toLocaleString("en-US"));
-  return { name, equation: `${name} ${shown} frames ≥ ${wanted} ${what}`, holds: value >= least };
+  return [{ name, equation: `${name} ${shown} frames ≥ ${wanted} ${what}`, holds: value >= least }];
 }
 
 function clean(name: string, counters: InterfaceCounters, isStrict: boolean): Balance {

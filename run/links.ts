@@ -11,6 +11,7 @@ export interface LinkReport {
   readonly outages: number;
   readonly down_ns: number;
   readonly gone: boolean;
+  readonly counter_resets: number; // the driver began to count anew: what it had counted is added, as far as it is known
   readonly gone_ns: number | null; // after the start
   readonly refused: number; // frames that the kernel refused for good, such as one too large for the link
   /** Frames that were handed over and that the interface did not send, at least; null: it can't tell any more. */
@@ -22,7 +23,7 @@ export interface LinkReport {
  * @param refused of those, the ones that the kernel refused for good
  */
 export function linkReport(
-  { outages, down_ns, gone, gone_ns }: LinkFindings,
+  { outages, down_ns, gone, gone_ns, resets }: LinkFindings,
   handed: number,
   counters: Pick<InterfaceCounters, "tx_packets"> | null,
   refused: number,
@@ -30,7 +31,18 @@ export function linkReport(
   const isWhole = outages === 0 && !gone && refused === 0;
   // What the kernel sent of its own accord is in the interface's counter, too.
   const not_left = isWhole ? 0 : counters && Math.max(refused, handed - counters.tx_packets);
-  return { outages, down_ns, gone, gone_ns: gone ? gone_ns : null, refused, not_left };
+  const when = gone ? gone_ns : null;
+  return { outages, down_ns, gone, gone_ns: when, counter_resets: resets, refused, not_left };
+}
+
+/** What a driver's counters are worth that began anew. */
+export function resetNotes(name: string, { counter_resets: resets }: LinkReport): string[] {
+  if (resets === 0) return [];
+  const often = resets === 1 ? "once" : `${resets.toLocaleString("en-US")} times`;
+  return [
+    `the driver of ${name} began to count anew ${often}, as some do when a link comes back: what it had told before is ` +
+      "added, and may be less than it had counted",
+  ];
 }
 
 /** Each as a sentence; none of a link that was up all the time. */

@@ -179,7 +179,7 @@ export async function measure(plan: MeasuredPlan, watcher: Watcher = {}): Promis
       const links = { generator: near.found(), responder: far?.found() ?? null };
       const difference = (side: "generator" | "responder") => {
         const [first, last] = [before[side], after[side]];
-        return first === null || last === null ? null : since(last, first);
+        return first === null || last === null ? null : since(last, first, links[side]?.lost);
       };
       return {
         started,

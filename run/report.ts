@@ -39,7 +39,7 @@ import {
   refreshesOf,
   responderTurns,
 } from "./interference.js";
-import { type Links, linksOf, lostLinks, notLeft } from "./links.js";
+import { type Links, linksOf, lostLinks, notLeft, resetNotes } from "./links.js";
 import type { Measurement } from "./measure.js";
 import { type HardwareClockReport, hardwareClockReport, stepNotes } from "./phc.js";
 import { plainPlan } from "./plain.js";
@@ -317,6 +317,8 @@ export function makeReport(
       ...(certificate === null ? [] : certificateNotes(certificate)),
       ...replayNotes(found),
       ...unhandledNotes(plan, found),
+      ...resetNotes(plan.generator.io.link.interfaceName, links.generator),
+      ...(links.responder === null ? [] : resetNotes(plan.lab!.responder.interfaceName, links.responder)),
       ...ledgerNotes(plan, n("forgotten") > 0),
       ...generator.notes.map((note) => `generator: ${note}`),
       ...unfinishedNotes(generator.counters, plan.generator.io.link.interfaceName).map(

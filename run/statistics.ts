@@ -65,12 +65,17 @@ export function readInterface(link: Link): InterfaceCounters {
   };
 }
 
-export function since(after: InterfaceCounters, before: InterfaceCounters): InterfaceCounters {
+/** @param lost what had been counted before a driver began anew meanwhile */
+export function since(
+  after: InterfaceCounters,
+  before: InterfaceCounters,
+  lost: Partial<InterfaceCounters> = {},
+): InterfaceCounters {
   const keys = Object.keys(after) as (keyof InterfaceCounters)[];
-  const difference = (last: number | null, first: number | null) =>
-    last === null || first === null ? null : last - first;
+  const difference = (last: number | null, first: number | null, more: number) =>
+    last === null || first === null ? null : last + more - first;
   return Object.fromEntries(
-    keys.map((key) => [key, difference(after[key], before[key])]),
+    keys.map((key) => [key, difference(after[key], before[key], lost[key] ?? 0)]),
   ) as unknown as InterfaceCounters;
 }
 

@@ -10,13 +10,14 @@ import type { PhcFindings, PhcLack } from "../run/phc.js";
 import type { Plan } from "../run/plan.js";
 import { RecentRate, recentRate } from "../run/rate.js";
 import { makeReport, reportAsJson } from "../run/report.js";
-import type { InterfaceCounters } from "../run/statistics.js";
+import { type InterfaceCounters, since } from "../run/statistics.js";
 import { reportLines } from "../run/text.js";
 import type { ChosenTimestamps } from "../run/timestamps.js";
 import { encodeOrder, encodeTick } from "../wire/codec.js";
 import { dataOf, intervals, slowTurns } from "./report_support.js";
 
-const UP = { outages: 0, down_ns: 0, first_ns: 0, gone: false, gone_ns: 0 };
+const NOTHING = { rx_packets: 0, rx_errors: 0, rx_dropped: 0, tx_packets: 0, tx_errors: 0, tx_dropped: 0 };
+const UP = { outages: 0, down_ns: 0, first_ns: 0, gone: false, gone_ns: 0, resets: 0, lost: NOTHING };
 
 interface Stamps {
   readonly timestamps: ChosenTimestamps;
@@ -370,6 +371,25 @@ test("what a link that was down swallowed is not sent, and the outage is told", 
   assert.is(gone.ticks.not_left, 0, "without counters nobody knows");
   assert.is(found({}).report.ticks.not_left, 0, "a counter that is behind is no outage");
   assert.match(found({ outages: 3 }, 4).report.faults[0]!, "went down 3 times, too short to be measured");
+});
+
+test("counters of a driver that began to count anew are added up, and where that is too little nothing is said to be missing", () => {
+  const counters = (rx_packets: number) => ({
+    ...{ rx_packets, rx_errors: 0, rx_dropped: 0, rx_driver_dropped: null },
+    ...{ tx_packets: 0, tx_errors: 0, tx_dropped: 0 },
+  });
+  const lost = { ...NOTHING, rx_packets: 110 };
+  assert.is(since(counters(5), counters(100), lost).rx_packets, 15);
+  assert.is(since(counters(105), counters(100)).rx_packets, 5);
+  const held = (resets: number) => {
+    const over = { outages: 1, down_ns: 5e8, resets, lost };
+    const { report } = measured({ frames_in: 2 }, [], { rx_packets: 1 }, "threshold", {}, "", over);
+    return [report.balances.filter(({ name }) => name === "gen0 received"), report.notes.join()] as const;
+  };
+  assert.is(held(0)[0].length, 1);
+  assert.not.match(held(0)[1], "count anew");
+  assert.equal(held(1)[0], []);
+  assert.match(held(1)[1], "the driver of gen0 began to count anew once");
 });
 
 test("two orders in one frame are no fault", () => {

@@ -47,6 +47,11 @@ Napi::Value watch_link(const Napi::CallbackInfo& info) {
     object.Set("first_ns", static_cast<double>(found.first_ns));
     object.Set("gone", found.gone);
     object.Set("gone_ns", static_cast<double>(found.gone_ns));
+    object.Set("resets", static_cast<double>(found.resets));
+    Napi::Object lost = Napi::Object::New(call.Env());
+    for (size_t i = 0; i < found.lost.size(); i++)
+      lost.Set(LinkWatch::COUNTERS[i], static_cast<double>(found.lost[i]));
+    object.Set("lost", lost);
     return object;
   });
 }

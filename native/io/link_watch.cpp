@@ -139,8 +139,23 @@ void LinkWatch::take_state(bool removed, std::span<const uint8_t> body) {
       if (!downs_) downs_ = downs;
       found_.outages = std::max<uint64_t>(found_.outages, *downs - *downs_);
     }
+    if (auto now = find<rtnl_link_stats64>(attributes, IFLA_STATS64); now && !removed)
+      take_counters({now->rx_packets, now->rx_errors, now->rx_dropped, now->tx_packets, now->tx_errors,
+                     now->tx_dropped});
   }
   if (removed) lose();
+}
+
+// The kernel tells them with each change of the link: once when it has gone down, and again when it is back.
+void LinkWatch::take_counters(const LinkCounters& now) noexcept {
+  bool is_reset = false;
+  for (size_t i = 0; i < now.size(); i++) {
+    if (now[i] >= counted_[i]) continue;
+    is_reset = true;
+    found_.lost[i] += counted_[i];
+  }
+  if (is_reset) found_.resets++;
+  counted_ = now;
 }
 
 void LinkWatch::lose() {
