@@ -61,6 +61,11 @@ static __always_inline int is_judged(__u32 queue) {
   return judged == 0 || judged == own;
 }
 
+// Says by the kernel's error whether the driver takes redirected frames at all: the frame that is run through
+// it is longer than the link carries, so that it goes nowhere in any case.
+SEC("xdp")
+int probe_redirect(struct xdp_md* context) { return bpf_redirect(constants.interface, 0); }
+
 SEC("xdp")
 int judge(struct xdp_md* context) {
   __u64 now_ns = bpf_ktime_get_ns();
@@ -130,7 +135,9 @@ SEC("tp_btf/xdp_redirect_err")
 int count_not_redirected(__u64* arguments) {
   const struct net_device* at = (const struct net_device*)arguments[0];
   if ((__u32)arguments[4] != 0 || (__u32)arguments[6] != constants.interface) return 0;
-  if (at->nd_net.net->ns.inum == constants.network_namespace) __sync_fetch_and_add(&shared.refused, 1);
+  if (at->nd_net.net->ns.inum != constants.network_namespace) return 0;
+  shared.redirect_error = (int)arguments[3];
+  __sync_fetch_and_add(&shared.refused, 1);
   return 0;
 }
 

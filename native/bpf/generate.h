@@ -136,6 +136,7 @@ struct generate_shared {
   } judge __attribute__((aligned(64)));
   struct generate_moments moments[GENERATE_HISTOGRAMS] __attribute__((aligned(64)));
   __u64 refused __attribute__((aligned(64))); /* frames that the driver did not take */
+  __s64 redirect_error;                       /* the last one's, of those that were not even handed to it */
 };
 
 /* What each CPU keeps for itself, as in redirect.bpf.c. */

@@ -101,7 +101,10 @@ std::optional<uint64_t> xdp_features(const Link& link) {
 
 std::string redirect_lack(const Link& link) {
   auto features = xdp_features(link);
-  if (!features || (*features & TAKES_REDIRECTED) != 0) return "";
+  return !features || (*features & TAKES_REDIRECTED) != 0 ? "" : redirect_lack_text(link);
+}
+
+std::string redirect_lack_text(const Link& link) {
   return "the driver of " + link.interface_name +
          " takes no redirected frames (ndo_xdp_xmit), or not while it is as it is: a veth does only while "
          "its "

@@ -18,6 +18,9 @@ std::optional<uint64_t> xdp_features(const Link& link);
 // not say (before Linux 6.3), it is taken to. Throws Error when there is no such interface.
 std::string redirect_lack(const Link& link);
 
+// The words of that.
+std::string redirect_lack_text(const Link& link);
+
 // Whether the NIC sends AF_XDP frames at a time that each one carries, in the calling thread's namespace;
 // false too where the kernel (before 6.15) can't tell.
 bool has_launch_time(const Link& link);

@@ -57,19 +57,40 @@ void prepare(XdpProgram& program, const IoConfig& config, const LivePrograms& wa
   program.leave_out(constants.frames ? "send_ticks" : "send_frames");
 }
 
+[[noreturn]] void refuse_redirect(const Link& link, const std::string& lack) {
+  throw Error(ErrorCode::environment, operation_text("xdp_live", link, "send live frames"), lack,
+              "use --backend af_xdp, which needs no such driver");
+}
+
 void require_redirect(const Link& link) {
-  if (std::string lack = redirect_lack(link); !lack.empty()) {
-    throw Error(ErrorCode::environment, operation_text("xdp_live", link, "send live frames"), lack,
-                "use --backend af_xdp, which needs no such driver");
-  }
+  if (std::string lack = redirect_lack(link); !lack.empty()) refuse_redirect(link, lack);
 }
 
 // Returns the error's number, 0 for none.
-int run_live(int program, const generate_constants& constants, int times) noexcept {
-  std::array<uint8_t, LARGEST_FRAME + 2> blank{};  // longer than what is sent: bpf/generate.bpf.c says why
-  LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = blank.data(), .data_size_in = constants.longest + 2,
-              .repeat = times, .flags = FLAG_LIVE_FRAMES, .batch_size = constants.batch);
+int run_live(int program, uint32_t size, uint32_t batch, int times) noexcept {
+  std::array<uint8_t, LARGEST_FRAME + 2> blank{};
+  LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = blank.data(), .data_size_in = size, .repeat = times,
+              .flags = FLAG_LIVE_FRAMES, .batch_size = batch);
   return bpf_prog_test_run_opts(program, &options) == 0 ? 0 : errno;
+}
+
+int run_live(int program, const generate_constants& constants, int times) noexcept {
+  // Longer than what is sent: bpf/generate.bpf.c says why.
+  return run_live(program, constants.longest + 2, constants.batch, times);
+}
+
+// What the driver has is told by the kernel since Linux 6.3. Before, a frame finds it out that goes nowhere:
+// it is longer than the link carries, and the kernel looks for the driver's function before it looks at the
+// length (__xdp_enqueue() in kernel/bpf/devmap.c). Needs the programs that trace.
+void require_redirect(const Link& link, const XdpProgram& program, generate_shared& shared) {
+  constexpr uint32_t HEADERS_MAX = 64;
+  constexpr uint32_t SURE_SIZE = 3400;  // a live frame, with whatever the kernel keeps in its page
+  uint32_t too_long = link.mtu + HEADERS_MAX;
+  if (too_long > SURE_SIZE) return;
+  if (int error = run_live(program.program("probe_redirect"), too_long, 1, 1); error != 0)
+    throw system_error(operation_text("xdp_live", link, "ask what its driver can do"), error);
+  if (shared.redirect_error == -EOPNOTSUPP) refuse_redirect(link, redirect_lack_text(link));
+  shared.refused = 0;
 }
 
 // Nothing is sent by it: it only shows that the kernel lets it run.
@@ -95,6 +116,9 @@ std::string XdpLiveIo::probe(const IoConfig& config, bool tries) {
     require_redirect(config.link);
     XdpProgram loaded(config, OBJECT, [&](XdpProgram& program) { prepare(program, config, programs); });
     require_live(config.link, loaded, programs);
+    loaded.trace("count_not_redirected");
+    auto* shared = static_cast<generate_shared*>(loaded.memory(".bss", sizeof(generate_shared)));
+    require_redirect(config.link, loaded, *shared);
   });
 }
 
@@ -131,6 +155,7 @@ XdpLiveIo::XdpLiveIo(const IoConfig& config, IoCounters& counters, const LivePro
                 "use a smaller MTU or --size, or --backend af_packet");
   }
   require_live(config.link, program, wanted);
+  require_redirect(config.link, program, *shared_);
   shared_->sender.alive = 0;
   shared_->sender.at = constants_.batch - 1;
   notes_ = below_.notes();
