@@ -2,7 +2,7 @@
 
 import pc from "picocolors";
 import { optionGroup } from "../config/option.js";
-import { flag, formatNs, integer, interfaceName } from "../config/values.js";
+import { filePath, flag, formatNs, integer, interfaceName } from "../config/values.js";
 import {
   type CoreNoise,
   type Diagnosis,
@@ -32,6 +32,7 @@ export const command = defineCommand({
     "core how often a thread that spins on it is stopped. Changes nothing, without --try.",
   options: {
     interface: option(interfaceName(), "the interface to look at; a lab made for this when left out", "name"),
+    namespace: option(filePath(), "network namespace of the interface, by name or path", "name"),
     queue: option(integer(0, 63), "the queue on which the backends are tried", "number", "0"),
     try: option(
       flag(),
@@ -52,14 +53,18 @@ export const command = defineCommand({
       const detail = "it is about --interface: on a lab of its own the doctor tries all of them";
       throw new CaromError("usage", "--try", detail, "leave it out, or add --interface");
     }
+    if (values.namespace !== undefined && values.interface === undefined) {
+      const detail = "it is that of --interface";
+      throw new CaromError("usage", "--namespace", detail, "leave it out, or add --interface");
+    }
     // Should it be interrupted, the lab goes with the exit.
     const interrupt = () => process.exit(130);
     process.once("SIGINT", interrupt);
     try {
       const printer = new Printer(context);
       const options = { queue: values.queue, quick: values.quick, tries: values.try, tryDropping };
-      const named = values.interface === undefined ? {} : { interfaceName: values.interface };
-      const diagnosis = await diagnose({ ...options, ...named }, printer);
+      const { interface: interfaceName, namespace } = values;
+      const diagnosis = await diagnose({ ...options, interfaceName, namespace }, printer);
       printer.summary(diagnosis);
       context.result({ ...diagnosis, usable: usableBackends(diagnosis) });
       return usableBackends(diagnosis).length > 0 ? 0 : 3;

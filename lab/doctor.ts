@@ -41,7 +41,8 @@ export const STALL_RANGES_NS = [STALL_THRESHOLD_NS, 10_000, 50_000, 200_000] as 
 
 export interface DoctorOptions {
   /** The interface to look at; a lab for the time being when left out. */
-  readonly interfaceName?: string;
+  readonly interfaceName?: string | undefined;
+  readonly namespace?: string | undefined; // of that interface
   readonly queue?: number; // 0 when left out
   /** Attaches programs to the interface and binds sockets to it; in a lab of its own it always does. */
   readonly tries?: boolean;
@@ -90,7 +91,8 @@ export async function diagnose(options: DoctorOptions, listener: DoctorListener)
     sections.push({ title, findings });
     listener.section({ title, findings });
   };
-  const given = options.interfaceName === undefined ? undefined : resolveLink(options.interfaceName);
+  const given =
+    options.interfaceName === undefined ? undefined : resolveLink(options.interfaceName, options.namespace);
   tell("machine", machineFindings());
   tell("capabilities", [...capabilityFindings(), await droppedFinding(options.tryDropping)]);
   const clock = attempt("clock", clockInfo);

@@ -265,7 +265,7 @@ function clockLines({ clock, certificate }: Report): string[] {
   const lines = [row("clock", `${clock.provenance} (${clock.reason})`), row("", `TSC: ${cost}`)];
   if (certificate === null) lines.push(row("", overRunText(clock.over_run)));
   const total = clock.stamped + clock.unstamped;
-  if (clock.provenance !== "tsc") {
+  if (clock.provenance !== "tsc" && total > 0) {
     const rest = clock.unstamped === 0 ? "" : "; the others are by the TSC";
     lines.push(
       row(

@@ -170,17 +170,21 @@ coreTest("it attaches nothing to an interface that is named, unless it is told t
 
 coreTest("it says that nothing was attached, and what --try does", () =>
   withLab({}, (lab) => {
-    const inLab = [...ONE_CORE, "ip", "netns", "exec", `carom-${lab.name}-gen`];
-    const said = parse(doctor(["--json", "--interface", "gen0"], inLab).stdout);
+    const inLab = ["--json", "--interface", "gen0", "--namespace", lab.generator.namespace];
+    const said = parse(doctor(inLab, ONE_CORE).stdout);
+    assert.equal(said.link, lab.generator);
     assert.match(find(said, "backends", "af_xdp").value, /^loads, and is not tried without --try/);
     assert.match(find(said, "backends", "udp").value, /^usable/);
     assert.match(find(said, "interface", "XDP").value, /^native|^unknown/);
-    const tried = parse(doctor(["--json", "--interface", "gen0", "--try"], inLab).stdout);
+    const tried = parse(doctor([...inLab, "--try"], ONE_CORE).stdout);
     assert.ok(tried.backends.every((probe) => probe.tried));
     assert.match(find(tried, "backends", "af_xdp").value, /^usable/);
     const alone = doctor(["--try"]);
     assert.is(alone.status, 2);
     assert.match(alone.stderr, /--try: it is about --interface/);
+    const nowhere = doctor(["--namespace", lab.generator.namespace]);
+    assert.is(nowhere.status, 2);
+    assert.match(nowhere.stderr, /--namespace: it is that of --interface/);
     const loopback = parse(doctor(["--json", "--interface", "lo"], ONE_CORE).stdout);
     assert.match(find(loopback, "backends", "xdp").value, /an MTU of \d+ does not fit into one page/);
   }),
