@@ -5,7 +5,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { isAnswered } from "../responder/control.js";
 
-const WAIT_MS = 3000;
+const WAIT_MS = 10_000; // what puts back what a killed carom has left is a process, too
 const STEP_MS = 100;
 
 /** The processes that have a variable in their environment that begins with a text, and their command lines. */
