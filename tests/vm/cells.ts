@@ -60,6 +60,11 @@ export const DEEDS: readonly Deed[] = [
     says: "`carom capture` at the far end has each frame of a `carom generate`",
   },
   { name: "run", of: "role", says: "a run, all of whose orders are right and all of whose balances hold" },
+  {
+    name: "multicast",
+    of: "responder",
+    says: "`carom respond` joins groups of IPv4 and IPv6, so that its NIC lets their ticks in, and each is answered; `kill -9` leaves none joined",
+  },
   { name: "replay", of: "generator", says: "`carom replay --expect` of a capture, likewise" },
   { name: "check", of: "responder", says: "cases of `carom check` against the responder at the far end" },
   {

@@ -5,18 +5,22 @@ import { command as check } from "../../../cli/check.js";
 import { command as doctor } from "../../../cli/doctor.js";
 import { command as generate } from "../../../cli/generate.js";
 import { command as replay } from "../../../cli/replay.js";
+import { command as runCommand } from "../../../cli/run.js";
 import { CaromError } from "../../../native/error.js";
+import type { Link } from "../../../native/index.js";
 import type { Report } from "../../../run/report.js";
+import { multicastMac } from "../../../wire/address.js";
 import { traces } from "../../leftovers.js";
 import type { Backend, Cell } from "../cells.js";
 import { allRight, command, demand, runPair, start, Wrong, withResponder } from "./carom.js";
 import { calibrated, exact, faults, launches, paced, refused, restored, scheduled } from "./nic.js";
 import { oneWay } from "./one_way.js";
-import { type Pair, placeOf, shown, sleep, until } from "./pair.js";
+import { groupMacs, type Pair, placeOf, shown, sleep, until } from "./pair.js";
 import { loadPrograms } from "./programs.js";
 import { besidePtp } from "./ptp.js";
 
 const CAPTURED = 100; // frames
+const GROUPS = ["239.1.1.1", "ff15::4:3"];
 const CAPTURE = "/tmp/captured.pcapng";
 const REPLAYED = "pcaps/steady.pcap";
 const CHECKED = "check/scripts/threshold.yaml";
@@ -108,6 +112,43 @@ const takeCapture: Act = async (_cell, { pair }) => {
   }
 };
 
+/** Two groups at once, by a responder that is then killed. */
+const joinGroups: Act = async (cell, { pair, backends }) => {
+  const [, backend] = sides(cell, backends);
+  const before = shown(pair.far);
+  const macs = GROUPS.map((group) => multicastMac(group)!);
+  const joined = () => macs.filter((mac) => groupMacs(pair.far).includes(mac));
+  const where = [...placeOf(pair.far), "--backend", backend, "--name", "vm-groups", "--ring-size", "1024"];
+  const responder = start("respond", ...where, "--multicast-group", GROUPS.join());
+  let isOver = false;
+  responder.child.on("exit", () => {
+    isOver = true;
+  });
+  try {
+    await until("the responder answers", () => isOver || responder.text().includes("answering"), START_MS);
+    demand(!isOver, `the responder ended: ${responder.text()}`);
+    await pair.ready();
+    demand(
+      joined().length === macs.length,
+      `of ${macs.join(", ")} there is ${joined().join(", ") || "none"}`,
+    );
+    for (const group of GROUPS) {
+      const far = pair.lab === null ? pair.where : ["--lab", pair.lab.name, "--no-responder"];
+      const brief = ["--count", "60", "--rate", "100", "--warmup", "0", "--timeout", "20s", "--no-history"];
+      const args = [...far, ...brief, "--backend", "af_packet", "--multicast-group", group];
+      const { status, json, text } = await command(runCommand, ...args);
+      demand(json?.schema === "carom.report", `${group}: status ${status}: ${text}`);
+      allRight(json as unknown as Report);
+    }
+  } finally {
+    responder.child.kill("SIGKILL");
+  }
+  await responder.end;
+  demand(joined().length === 0, `${joined().join(", ")} is left`);
+  demandClean(pair.far, before);
+  return "";
+};
+
 const replayCapture: Act = async (cell, { pair, backends }) => {
   const [generator, responder] = sides(cell, backends);
   const args = [
@@ -151,8 +192,8 @@ const checkDevice: Act = async (cell, { pair, backends }) => {
 };
 
 /** Whatever carom had attached or switched on a device is gone. */
-function demandClean(pair: Pair, before: ReturnType<typeof shown>): void {
-  const now = shown(pair.near);
+function demandClean(link: Link, before: ReturnType<typeof shown>): void {
+  const now = shown(link);
   demand(now.xdp === undefined, "an XDP program is left on the device");
   demand((now.promiscuity ?? 0) <= (before.promiscuity ?? 0), "the device is left promiscuous");
 }
@@ -190,7 +231,7 @@ const killRun: Act = async (cell, circumstances) => {
     }
     await until("what it started has ended", () => !isMeasuring(), START_MS);
     await until("what it made is gone", () => [...traces()].every((trace) => known.has(trace)), START_MS);
-    demandClean(pair, before);
+    demandClean(pair.near, before);
   };
   if (pair.lab === null) await withResponder(pair, responder, kill);
   else await kill();
@@ -272,6 +313,7 @@ export const ACTS: Readonly<Record<string, Act>> = {
   restored: ({ backend }, { pair }) => restored(pair, backend),
   capture: takeCapture,
   run: rightRun(),
+  multicast: joinGroups,
   replay: replayCapture,
   check: checkDevice,
   copy: rightRun({ copyMode: "copy" }),

@@ -130,6 +130,14 @@ export function shown({ interfaceName, namespace }: Link): Shown {
   return (JSON.parse(run(...command)) as Shown[])[0]!;
 }
 
+/** The MAC addresses for which its NIC lets frames in besides its own. */
+export function groupMacs(link: Link): string[] {
+  const [program = "", ...args] = ipOf(link);
+  const text = run(program, ...args, "-json", "maddr", "show", "dev", link.interfaceName);
+  const [found] = JSON.parse(text) as { readonly maddr: readonly { readonly link?: string }[] }[];
+  return found!.maddr.flatMap(({ link: mac }) => (mac === undefined ? [] : [mac]));
+}
+
 export async function until<T>(
   what: string,
   look: () => T | undefined | "" | false,
