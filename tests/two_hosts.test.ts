@@ -9,9 +9,10 @@ import type { Lab } from "../lab/lab.js";
 import { listFrames } from "../native/index.js";
 import type { Joined } from "../run/join.js";
 import type { Report } from "../run/report.js";
+import { readInterface } from "../run/statistics.js";
 import { decodeOrder, decodeTick } from "../wire/codec.js";
 import { backendTest, caromHere, jsonOf, startCarom } from "./cli_support.js";
-import { withLab } from "./lab_support.js";
+import { ip, sleep, withLab } from "./lab_support.js";
 
 const RATE = 5000;
 const START_NS = 1_500_000_000n;
@@ -201,6 +202,65 @@ backendTest("a capture is the other end of a generator, where nothing answers", 
       rmSync(folder, { recursive: true });
     }
   }),
+);
+
+backendTest(
+  "an interface that is taken away in mid-run: both ends tell, and what there is is joined",
+  ["af_packet"],
+  () =>
+    withLab({}, async (lab) => {
+      const folder = mkdtempSync(join(tmpdir(), "carom-hosts-"));
+      const file = (name: string) => join(folder, name);
+      const how = (name: string) => [
+        "--cpu",
+        "none",
+        "--stamps",
+        file(`${name}.stamps`),
+        "--run-id",
+        "gone",
+        "--json",
+      ];
+      const responder = startCarom(
+        ...["respond", ...at("responder", lab), "--backend", "af_packet", ...how("far")],
+        ...["--name", `gone-${process.pid}`],
+      );
+      const ends = [responder];
+      try {
+        await responder.said("answering ticks to");
+        const before = readInterface(lab.responder).rx_packets;
+        const generator = startCarom(
+          ...["run", ...at("generator", lab), "--backend", "af_packet", ...how("near"), "--no-history"],
+          ...["--target-mac", lab.responder.mac, "--rate", "1k", "--warmup", "0", "--duration", "1h"],
+          ...["--timeout", "100ms", "--stamp-every", "1"],
+        );
+        ends.push(generator);
+        let isOver = false;
+        generator.child.on("exit", () => {
+          isOver = true;
+        });
+        while (!isOver && readInterface(lab.responder).rx_packets - before < 100) await sleep(20);
+        ip(lab.generator.namespace, "link", "del", lab.generator.interfaceName);
+        for (const [name, end] of [
+          ["near", await generator.end],
+          ["far", await responder.end],
+        ] as const) {
+          assert.is(end.status, 1, end.stderr);
+          const report = jsonOf(end) as unknown as Report;
+          assert.match(report.faults.join(), /was removed, or went to another namespace/);
+          writeFileSync(file(`${name}.json`), JSON.stringify(report));
+        }
+        const joined = jsonOf(
+          await caromHere("join", file("near.json"), file("far.json"), "--json"),
+        ) as unknown as Joined;
+        assert.ok(joined.common_ticks > 0);
+        assert.is(joined.common_ticks, joined.up.received_counted);
+        assert.is(joined.up.lost, joined.up.sent_counted - joined.up.received_counted);
+      } finally {
+        for (const { child } of ends) child.kill("SIGKILL");
+        await Promise.all(ends.map(({ end }) => end));
+        rmSync(folder, { recursive: true });
+      }
+    }),
 );
 
 const REFUSED: readonly (readonly [options: readonly string[], status: number, says: RegExp])[] = [
