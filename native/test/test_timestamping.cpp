@@ -82,12 +82,12 @@ struct Bench {
       if (write(ready[1], "r", 1) == 1) pause();
       _exit(1);
     }
+    close(ready[1]);  // so that the end of a process that could not hold it is seen
     char byte = 0;
     expect(read(ready[0], &byte, 1) == 1, "the process holds it");
     kill(child, SIGKILL);
     waitpid(child, nullptr, 0);
     close(ready[0]);
-    close(ready[1]);
   }
   void expect_on(const char* when) const {
     expect(nic->tx_type.load() == HWTSTAMP_TX_ON && nic->rx_filter.load() == HWTSTAMP_FILTER_ALL, when);
